@@ -1,0 +1,196 @@
+"""A session's folder: its name, its files, the header line of its action log, and the numbers of its report."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from engine.block import Block
+from game.errors import InputError, RecordingError
+
+ACTIONS = "actions.jsonl"
+FIRST_FRAME = "first_frame.png"
+REPORT = "report.json"
+
+
+@dataclass(frozen=True)
+class SessionHeader:
+    """What a replay must know besides the actions: the first line of actions.jsonl.
+
+    The second half (source and below) says how the frames were computed. A replay takes quality, dtype and threads
+    over unless told otherwise, because another number of threads may round differently.
+    """
+
+    model: str
+    mode: str
+    seed: int
+    width: int
+    height: int
+    fps: float
+    first_frame_sha256: str
+    weights_sha256: str
+    version: str
+    source: str = "headless"  # or "live": such a session cannot be rendered again by its script, so it is never overwritten
+    scene: str = ""
+    quality: str = "default"
+    denoising_steps: tuple[int, ...] = ()
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 0
+    torch: str = ""
+
+    def to_json(self) -> dict:
+        """The header as the JSON object that is written."""
+        return {"kind": "header", **asdict(self)}
+
+    @staticmethod
+    def from_json(data: dict) -> SessionHeader:
+        """Reads what to_json wrote. Raises KeyError for a missing field, TypeError or ValueError for a wrong type."""
+        values = {}
+        for field in fields(SessionHeader):
+            if field.name not in data:
+                continue
+            value, kind = data[field.name], {"int": int, "float": float, "str": str}.get(str(field.type))
+            if kind is not None and (isinstance(value, bool) or not isinstance(value, (kind, int) if kind is float else kind)):
+                raise TypeError(field.name)
+            values[field.name] = tuple(value) if kind is None else kind(value)
+        missing = [name for name in REQUIRED_HEADER if name not in values]
+        if missing:
+            raise KeyError(missing[0])
+        return SessionHeader(**values)
+
+
+REQUIRED_HEADER = ("model", "mode", "seed", "width", "height", "fps", "first_frame_sha256", "weights_sha256", "version")
+
+
+def picture_sha256(picture: np.ndarray) -> str:
+    """SHA-256 over a picture's bytes. picture: (H, W, 3) uint8 RGB."""
+    return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()
+
+
+def checked_name(name: str) -> str:
+    """`name` if it can begin a file's name on every system. Raises InputError otherwise."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_. -]{0,79}", name) or name.endswith((".", " ")):
+        expected = "1 to 80 letters, digits, _ - . or spaces, beginning with a letter or digit"
+        raise InputError("--name cannot be a file's name", got=repr(name), expected=expected)
+    return name
+
+
+def new_folder(out: Path | None, name: str, *, root: Path = Path("recordings"), keep_live: bool = True) -> Path:
+    """Makes the folder a session is written to.
+
+    out: the folder asked for, or None for `root`/<UTC time>-<name>. keep_live: when `out` already holds a live
+    session, make `out`-2, `out`-3, ... instead; sessions under `root` always get a folder of their own.
+    Raises RecordingError when the folder cannot be made.
+    """
+    if out is None:
+        out = root / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{name}"
+        return _first_free(out, taken=lambda folder: folder.exists())
+    return _first_free(out, taken=holds_session if keep_live else lambda folder: False)
+
+
+def holds_session(folder: Path) -> bool:
+    """Whether `folder` holds a recorded session already."""
+    return (folder / ACTIONS).exists()
+
+
+def _first_free(folder: Path, taken) -> Path:
+    for number in range(1, 10_000):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        if taken(candidate):
+            continue
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+            return candidate
+        except OSError as error:
+            raise folder_error(candidate, error) from error
+    raise RecordingError("no free name for the session's folder", got=folder, remedy="choose another with --out")
+
+
+def folder_error(folder: Path, error: OSError) -> RecordingError:
+    """The one-line error for a folder or file that cannot be written."""
+    return RecordingError(
+        f"cannot write to {folder} ({error.strerror or error})", remedy="choose another folder with --out, or free some space"
+    )
+
+
+def write_json(path: Path, data: dict) -> None:
+    """Writes `data` as readable JSON, all of it or nothing. Raises OSError."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def action_lines(block: Block) -> Iterable[str]:
+    """The lines of actions.jsonl for one block, one per video frame, without line ends."""
+    actions = block.actions
+    for i in range(len(actions)):
+        mouse = None if actions.mouse is None else [short_float(v) for v in actions.mouse[i]]
+        line = {
+            "frame": block.first_frame + i,
+            "block": block.index,
+            "keyboard": [short_float(v) for v in actions.keyboard[i]],
+            "mouse": mouse,
+            "keys": list(actions.keys[i]),
+        }
+        yield json.dumps(line)
+
+
+def short_float(value: np.float32) -> float:
+    """The shortest decimal number that reads back as the same float32 (0.1 rather than 0.10000000149)."""
+    return float(str(np.float32(value)))
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """{"p50", "p95"} of some milliseconds, rounded to the microsecond; zeros if there are none."""
+    if not len(values):
+        return {"p50": 0.0, "p95": 0.0}
+    p50, p95 = np.percentile(np.asarray(values, dtype=np.float64), [50, 95])
+    return {"p50": round(float(p50), 3), "p95": round(float(p95), 3)}
+
+
+class RunStats:
+    """Speed of a run, gathered block by block."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.blocks = 0
+        self._total: list[float] = []
+        self._stages: dict[str, list[float]] = {"denoise": [], "context": [], "decode": []}
+
+    def add(self, block: Block) -> None:
+        """Counts a block in."""
+        timings = block.timings
+        self.frames += len(block.frames)
+        self.blocks += 1
+        self._total.append(timings.total_ms)
+        for stage, values in self._stages.items():
+            values.append(getattr(timings, f"{stage}_ms"))
+
+    def to_report(self, fps: float) -> dict:
+        """generated_fps, realtime_factor, block_ms and stage_ms (medians) as report.json and bench.json name them.
+
+        fps: the model's own video frames a second. A context pass that ran between two steps counts as work of its
+        block, whether or not it was inside the step's own total.
+        """
+        seconds = sum(self.work_ms()) / 1000.0
+        generated = self.frames / seconds if seconds > 0 else 0.0
+        return {
+            "generated_fps": round(generated, 3),
+            "realtime_factor": round(generated / fps, 4),
+            "block_ms": percentiles(self.work_ms()),
+            "stage_ms": {stage: percentiles(values)["p50"] for stage, values in self._stages.items()},
+        }
+
+    def work_ms(self) -> list[float]:
+        """Milliseconds of work per block: its stages, or its total where that is more."""
+        stages = zip(*self._stages.values(), strict=True)
+        return [max(total, sum(parts)) for total, parts in zip(self._total, stages, strict=True)]
