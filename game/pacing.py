@@ -1,0 +1,382 @@
+"""When a video frame is due, when the next block must start, and how well both went: pure, no window, no engine.
+
+Three parts, joined by `Pacer`. `PlayClock` says which frame is due. `BlockTimes` remembers how long blocks take and so
+how late one may start, and how fast the machine can play at all. `PlayStats` keeps the numbers a person wants to see.
+Times are seconds of one monotonic clock, handed in by the caller; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from threading import RLock
+
+from game.session import percentiles
+
+_ON_TIME = 0.001  # s: what arrives within this of its due moment is on time
+_HAIR = 1e-6  # frames: absorbs rounding where a frame is asked for at exactly its due moment
+_FULL_SPEED = 0.97  # at and above this the play clock counts as undisturbed
+_SLOWEST = 0.02
+
+
+@dataclass(frozen=True)
+class LiveStats:
+    """How a live session went.
+
+    latency_ms: p50 and p95 of control sampled -> first frame that shows it displayed, None if nothing was controlled.
+    lookahead_ms: p50 and p95 of finished video not yet shown, taken each time a frame is put on the window.
+    late_frames: frames that were not there (or not drawn) when they were due.
+    """
+
+    latency_ms: dict[str, float] | None
+    late_frames: int
+    lookahead_ms: dict[str, float]
+
+    def to_report(self) -> dict:
+        """The fields as report.json names them."""
+        return {
+            "latency_ms": self.latency_ms or {"p50": None, "p95": None},
+            "late_frames": self.late_frames,
+            "lookahead_ms": self.lookahead_ms,
+        }
+
+
+class PlayClock:
+    """Says which video frame is due: frame k at t0 + k / (fps x speed), where t0 moves only when it must.
+
+    It moves when the clock was paused, when a frame was late (the clock waits for it and goes on from there) and when
+    the window could not draw for more than a frame. So every frame is shown, in order, none for less than its time.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.fps = fps
+        self.speed = 1.0
+        self.end = 0  # frames finished, that is the number of the first frame that is not
+        self.shown = -1  # number of the newest frame the window was told to show
+        self.late_frames = 0
+        self._anchor: tuple[float, float] | None = None  # (position in frames, moment) the line goes through
+        self._paused_at: float | None = None  # position while paused
+
+    @property
+    def paused(self) -> bool:
+        return self._paused_at is not None
+
+    def position(self, now: float) -> float:
+        """Where the clock stands, in frames from frame 0; it waits at `end` for a frame that is not there."""
+        if self._paused_at is not None:
+            return self._paused_at
+        return min(self._raw(now), float(self.end))
+
+    def due(self, frame: int) -> float:
+        """The moment frame number `frame` is due, were the clock not paused. Needs a first frame to count from."""
+        if self._anchor is None:
+            raise ValueError("no frame has been delivered yet")
+        at, moment = self._anchor
+        return moment + (frame - at) / (self.fps * self.speed)
+
+    def pause(self, now: float) -> None:
+        """Stops the clock between two instants; nothing is rounded."""
+        if self._paused_at is None:
+            self._count_wait(now)
+            self._paused_at = self.position(now)
+
+    def resume(self, now: float) -> None:
+        """Goes on from the very position where `pause` stopped."""
+        if self._paused_at is not None:
+            at, self._paused_at = self._paused_at, None
+            if self._anchor is not None:
+                self._anchor = (at, now)
+
+    def set_speed(self, speed: float, now: float) -> None:
+        """Changes the clock's rate from `now` on, without a jump. speed: 1 is the model's own rate."""
+        if self._anchor is not None and not self.paused:
+            self._anchor = (self._raw(now), now)
+        self.speed = speed
+
+    def deliver(self, frames: int, now: float) -> float:
+        """Adds finished frames and returns by how many seconds they came before their due moment (< 0: late)."""
+        if self._anchor is None:
+            self._anchor = (0.0, now)
+            spare = 0.0
+        elif self.paused:
+            spare = 0.0
+        else:
+            spare = self.due(self.end) - now
+            if spare < -_ON_TIME:
+                self._count_wait(now)
+                self._anchor = (float(self.end), now)
+        self.end += frames
+        return spare
+
+    def advance(self, now: float) -> int | None:
+        """The number of the frame to show now, None before the first; never more than one on from the last call.
+
+        A window that was away for longer gets the frames it missed one after another, each for its full time.
+        """
+        if self.end == 0:
+            return None
+        frame = min(int(self.position(now) + _HAIR), self.end - 1)
+        if frame > self.shown + 1:
+            frame = self.shown + 1
+            self.late_frames += 1
+            if self.paused:
+                self._paused_at = float(frame)
+            else:
+                self._anchor = (float(frame), now)
+        self.shown = max(self.shown, frame)
+        return self.shown
+
+    def next_change(self, now: float) -> float | None:
+        """The moment the next finished frame is due; None if there is none, or the clock stands."""
+        if self.paused or self.shown + 1 >= self.end or self._anchor is None:
+            return None
+        return self.due(self.shown + 1)
+
+    def _raw(self, now: float) -> float:
+        if self._anchor is None:
+            return 0.0
+        at, moment = self._anchor
+        return at + (now - moment) * self.fps * self.speed
+
+    def _count_wait(self, now: float) -> None:
+        if self._anchor is not None and now - self.due(self.end) > _ON_TIME:
+            self.late_frames += 1
+
+
+class BlockTimes:
+    """How long blocks took, hence how early the next must start and how fast this machine can play.
+
+    margin: seconds of slack asked for on top of the block time. What came too late raises the slack, what came in
+    time lets it sink slowly, so that a noisy machine is late seldom and a quiet one pays nothing for it.
+    """
+
+    def __init__(self, margin: float = 0.012) -> None:
+        self.margin = margin
+        self.steps: deque[float] = deque(maxlen=64)
+        self._cycles: deque[float] = deque(maxlen=16)  # step and context pass: what bounds the rate
+        self._caution = 0.0
+        self._warm = False
+
+    def add(self, step: float, period: float, spare: float) -> None:
+        """Counts a finished block. step: its seconds; period: seconds it plays; spare: as PlayClock.deliver returns."""
+        if spare < -_ON_TIME:
+            self._caution = min(self._caution - spare, period / 2)
+        else:
+            self._caution *= 0.98
+        self.steps.append(step)
+
+    def add_cycle(self, seconds: float) -> None:
+        """Counts the time from a block's start to when the next could start (frames made and context committed)."""
+        if not self._warm:  # the first block allocates and warms up: it says nothing about the ones to come
+            self._warm = True
+            return
+        self._cycles.append(seconds)
+
+    def forget_warm_up(self) -> None:
+        """Drops the first block's time once there is a second one."""
+        if len(self.steps) == 2:
+            self.steps.popleft()
+
+    def head_start(self) -> float:
+        """Seconds before the frames run out at which the next block must start (infinite before the first block)."""
+        if not self.steps:
+            return math.inf
+        times = sorted(self.steps)
+        high = times[min(len(times) - 1, int(0.95 * len(times)))]
+        return high + self.margin + self._caution
+
+    def possible_speed(self, period: float) -> float:
+        """The share of the model's rate this machine keeps up with, 0.02 to 1. period: seconds a block should play."""
+        if len(self._cycles) < 2:
+            return 1.0
+        needed = self.usual_cycle() * 1.02 + 0.001
+        return max(_SLOWEST, min(1.0, period / needed))
+
+    def usual_cycle(self) -> float:
+        """Seconds from one block's start to the next possible one, as three of four blocks need no more than."""
+        if not self._cycles:
+            return 0.0
+        return sorted(self._cycles)[int(0.75 * (len(self._cycles) - 1))]
+
+
+class PlayStats:
+    """What a person may want to know of a session: recent numbers for the HUD, all of it for the report."""
+
+    def __init__(self) -> None:
+        self._latencies: deque[float] = deque(maxlen=20_000)
+        self._lookaheads: deque[float] = deque(maxlen=20_000)
+        self._shown_at: deque[float] = deque(maxlen=240)
+
+    def displayed(self, now: float, lookahead_ms: float, latency_ms: float | None) -> None:
+        """Counts one frame put on the window for the first time. latency_ms: None if it shows no new control."""
+        self._shown_at.append(now)
+        self._lookaheads.append(lookahead_ms)
+        if latency_ms is not None:
+            self._latencies.append(latency_ms)
+
+    def shown_fps(self, now: float, window: float = 2.0) -> float:
+        """New frames per second shown over the last `window` seconds."""
+        recent = [moment for moment in self._shown_at if now - moment <= window]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 2 else 0.0
+
+    def latency(self, last: int | None = None) -> dict[str, float] | None:
+        """p50 and p95 in ms of the `last` samples (None: all); None if there are none."""
+        values = list(self._latencies)[-last:] if last else list(self._latencies)
+        return percentiles(values) if values else None
+
+    def lookahead(self, last: int | None = None) -> dict[str, float]:
+        """p50 and p95 in ms, as `latency`; zeros if there are none."""
+        return percentiles(list(self._lookaheads)[-last:] if last else list(self._lookaheads))
+
+
+@dataclass(frozen=True)
+class PaceReport:
+    """One moment's numbers for the HUD; times in ms."""
+
+    fps: float
+    shown_fps: float
+    speed: float
+    block_ms: dict[str, float]
+    deadline_ms: float
+    spare_ms: float
+    latency_ms: dict[str, float] | None
+    lookahead_ms: dict[str, float]
+    late_frames: int
+    slow_words: str
+
+
+class Pacer:
+    """Play clock, block times and statistics of one rollout, shared by the window's and the inference thread.
+
+    fps: the model's video frames a second. margin: seconds, see BlockTimes. Every method may be called from either
+    thread. A new rollout of the same model calls `restart`, which keeps what was learned about the machine.
+    """
+
+    def __init__(self, fps: float = 20.0, margin: float = 0.012) -> None:
+        self._lock = RLock()
+        self._times = BlockTimes(margin)
+        self._clock = PlayClock(fps)
+        self._stats = PlayStats()
+        self._block_frames = 1
+        self._spare = 0.0
+        self._resumed_at = -math.inf
+
+    # -- the window's side ------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> int | None:
+        """The frame to show now, see PlayClock.advance."""
+        with self._lock:
+            return self._clock.advance(now)
+
+    def next_change(self, now: float) -> float | None:
+        """When the window must draw again, see PlayClock.next_change."""
+        with self._lock:
+            return self._clock.next_change(now)
+
+    def displayed(self, frame: int, since: float | None, now: float) -> None:
+        """Notes that `frame` is on the window since `now`. since: when the oldest control it is first to show came.
+
+        A control from before a pause measures the pause, not the machine, and is left out.
+        """
+        with self._lock:
+            ahead = (self._clock.end - 1 - frame) * 1000.0 / self._clock.fps
+            measured = since is not None and since > self._resumed_at and not self._clock.paused
+            self._stats.displayed(now, ahead, (now - since) * 1000.0 if measured else None)
+
+    def pause(self, now: float) -> None:
+        """Stops the play clock at once."""
+        with self._lock:
+            self._clock.pause(now)
+
+    def resume(self, now: float) -> None:
+        """Goes on exactly where `pause` stopped."""
+        with self._lock:
+            if self._clock.paused:
+                self._resumed_at = now
+            self._clock.resume(now)
+
+    @property
+    def paused(self) -> bool:
+        return self._clock.paused
+
+    # -- the inference thread's side --------------------------------------------------------------------------------
+
+    def restart(self, fps: float | None = None) -> None:
+        """Forgets all frames for a new rollout. A pause stays. fps: the model's rate, None for the same as before."""
+        with self._lock:
+            old, self._clock = self._clock, PlayClock(fps or self._clock.fps)
+            self._clock.speed, self._clock.late_frames = old.speed, old.late_frames
+            if old.paused:
+                self._clock.pause(0.0)
+
+    def start_at(self) -> float | None:
+        """The moment the next block should start; -inf: at once; None: not before a frame is shown or play goes on.
+
+        As late as it may, so that it sees the freshest controls, and never more than one block ahead: the first frame
+        of the block before must be on the window.
+        """
+        with self._lock:
+            clock = self._clock
+            if clock.paused:
+                return None
+            if clock.end == 0:
+                return -math.inf
+            if clock.shown < clock.end - self._block_frames:
+                return None
+            return clock.due(clock.end) - self._times.head_start()
+
+    def deliver(self, frames: int, now: float, step: float) -> None:
+        """Adds a finished block. frames: how many; step: seconds from taking its controls to having its frames."""
+        with self._lock:
+            self._spare = self._clock.deliver(frames, now)
+            self._times.add(step, frames / self._clock.fps, self._spare)
+            self._times.forget_warm_up()
+            self._block_frames = frames
+
+    def settled(self, cycle: float, now: float) -> None:
+        """Ends a block. cycle: seconds from its start to now, context pass and all. Adjusts the clock's speed."""
+        with self._lock:
+            self._times.add_cycle(cycle)
+            period = self._block_frames / self._clock.fps
+            goal = self._times.possible_speed(period)
+            share = 1.0 - math.exp(-max(period, cycle))  # about a second's time constant, whatever the block's length
+            speed = self._clock.speed + (goal - self._clock.speed) * share
+            if goal == 1.0 and speed > 0.99:
+                speed = 1.0
+            if speed != self._clock.speed:
+                self._clock.set_speed(speed, now)
+
+    # -- numbers ----------------------------------------------------------------------------------------------------
+
+    def report(self, now: float) -> PaceReport:
+        """The numbers of this moment, of about the last ten seconds where they are percentiles."""
+        with self._lock:
+            clock, frames = self._clock, self._block_frames
+            return PaceReport(
+                fps=clock.fps,
+                shown_fps=self._stats.shown_fps(now),
+                speed=clock.speed,
+                block_ms=percentiles([1000.0 * step for step in self._times.steps]),
+                deadline_ms=1000.0 * frames / clock.fps,
+                spare_ms=1000.0 * self._spare,
+                latency_ms=self._stats.latency(last=200),
+                lookahead_ms=self._stats.lookahead(last=200),
+                late_frames=clock.late_frames,
+                slow_words=self.slow_words(),
+            )
+
+    def slow_words(self) -> str:
+        """What a person should know when the machine is too slow for the model's rate; "" if it isn't."""
+        with self._lock:
+            clock = self._clock
+            if clock.speed >= _FULL_SPEED:
+                return ""
+            needs, has = self._times.usual_cycle() * 1000.0, 1000.0 * self._block_frames / clock.fps
+            what = "frame" if self._block_frames == 1 else f"block of {self._block_frames} frames"
+            return f"Playing at {clock.speed:.0%} speed: a {what} takes {needs:.0f} ms here, {has:.0f} ms would be in time"
+
+    def live_stats(self) -> LiveStats:
+        """The whole session's figures for the report."""
+        with self._lock:
+            return LiveStats(self._stats.latency(), self._clock.late_frames, self._stats.lookahead())
