@@ -1,0 +1,218 @@
+"""Keys and values of the latent frames a block may still attend to: one kind of cache for every attention over time.
+
+A `FrameRing` decides, once a block and for all layers together, which frame slots the block takes and thereby which
+frames it evicts. A cache then holds tensors of (batch, heads, frames, tokens a frame, head dim) by those slots.
+Attention has no order of its own (positions are in the keys, by rotation), so slots may lie in any order.
+
+`RingCache` writes in place and is what plays. `GrowingCache` concatenates, so that gradients reach earlier blocks, and
+is what trains; for the same writes both hand out the same keys and values, up to the order of frames.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engine.rope import Rotation
+
+
+@dataclass(frozen=True)
+class Span:
+    """`length` frames of a block, from its frame `source` on, lie in the slots from `slot` on."""
+
+    slot: int
+    source: int
+    length: int
+
+
+class FrameRing:
+    """Where each latent frame lies: the first `sink` frames for ever in front, the others in a ring behind them.
+
+    Args:
+        capacity: frames held, the block being made and the sink included.
+        sink: first frames that are never evicted; less than `capacity`.
+    """
+
+    def __init__(self, capacity: int, sink: int = 0) -> None:
+        self.capacity, self.sink = capacity, sink
+        self.filled = 0  # slots in use, always the leading ones
+        self.evicted = 0  # frames that the newest block pushed out
+        self.spans: tuple[Span, ...] = ()
+        self._cursor = 0  # slot of the next frame
+
+    def begin(self, frames: int) -> None:
+        """Takes slots for a new block of `frames`, at most capacity - sink; the oldest frames behind the sink go."""
+        spans: list[Span] = []
+        done = 0
+        while done < frames:
+            length = min(frames - done, self.capacity - self._cursor)
+            spans.append(Span(self._cursor, done, length))
+            done += length
+            self._cursor += length
+            if self._cursor == self.capacity:
+                self._cursor = self.sink
+        self.spans = tuple(spans)
+        self.evicted = max(0, self.filled + frames - self.capacity)
+        self.filled = min(self.capacity, self.filled + frames)
+
+    def snapshot(self) -> tuple[int, int, int, tuple[Span, ...]]:
+        return self.filled, self.evicted, self._cursor, self.spans
+
+    def restore(self, state: tuple[int, int, int, tuple[Span, ...]]) -> None:
+        self.filled, self.evicted, self._cursor, self.spans = state
+
+
+class KVCache(Protocol):
+    """Keys and values of one attention."""
+
+    def begin(self) -> None:
+        """A new block began in the ring: what was written last stays."""
+
+    def write(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Puts the block's keys and values (B, H, frames, S, D) in its place, over those of the pass before.
+
+        Returns the keys and values of every frame to attend to, the block's included: (B, H, frames held, S, D).
+        """
+
+    def rotate(self, rotation: Rotation) -> None:
+        """Turns every key held, to move all positions by the same amount."""
+
+    def detach(self) -> None:
+        """Cuts what is held off from the graph that made it."""
+
+
+class RingCache:
+    """Fixed memory, written in place; not for autograd. Memory is taken at the first write, from its shape."""
+
+    def __init__(self, ring: FrameRing) -> None:
+        self._ring = ring
+        self._keys: Tensor | None = None
+        self._values: Tensor | None = None
+
+    def begin(self) -> None:
+        pass
+
+    def write(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        if self._keys is None or self._values is None:
+            shape = (*keys.shape[:2], self._ring.capacity, *keys.shape[3:])
+            self._keys, self._values = keys.new_zeros(shape), values.new_zeros(shape)
+        for span in self._ring.spans:
+            self._keys.narrow(2, span.slot, span.length).copy_(keys.narrow(2, span.source, span.length))
+            self._values.narrow(2, span.slot, span.length).copy_(values.narrow(2, span.source, span.length))
+        return self._keys.narrow(2, 0, self._ring.filled), self._values.narrow(2, 0, self._ring.filled)
+
+    def rotate(self, rotation: Rotation) -> None:
+        if self._keys is not None:
+            self._keys.copy_(rotation.apply(self._keys))
+
+    def detach(self) -> None:
+        pass
+
+    def snapshot(self) -> tuple[Tensor, Tensor] | None:
+        if self._keys is None or self._values is None:
+            return None
+        return self._keys.clone(), self._values.clone()
+
+    def restore(self, state: tuple[Tensor, Tensor] | None) -> None:
+        if state is None:
+            self._keys = self._values = None
+        elif self._keys is None or self._values is None:
+            self._keys, self._values = state[0].clone(), state[1].clone()
+        else:
+            # Into the same memory: whatever has recorded its address (a CUDA graph) stays right.
+            self._keys.copy_(state[0])
+            self._values.copy_(state[1])
+
+
+class GrowingCache:
+    """Concatenates, so that gradients flow through every key and value handed out."""
+
+    def __init__(self, ring: FrameRing) -> None:
+        self._ring = ring
+        self._past: tuple[Tensor, Tensor] | None = None
+        self._held: tuple[Tensor, Tensor] | None = None  # past and the block's newest pass
+
+    def begin(self) -> None:
+        self._past = self._held
+        if self._past is not None and self._ring.evicted:
+            sink, gone = self._ring.sink, self._ring.evicted
+            keep = [(0, sink), (sink + gone, self._past[0].shape[2] - sink - gone)]
+            self._past = tuple(  # type: ignore[assignment]
+                torch.cat([t.narrow(2, start, length) for start, length in keep], dim=2) for t in self._past
+            )
+
+    def write(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        if self._past is None:
+            self._held = (keys, values)
+        else:
+            self._held = (torch.cat((self._past[0], keys), dim=2), torch.cat((self._past[1], values), dim=2))
+        return self._held
+
+    def rotate(self, rotation: Rotation) -> None:
+        if self._held is not None:
+            self._held = (rotation.apply(self._held[0]), self._held[1])
+
+    def detach(self) -> None:
+        if self._held is not None:
+            self._held = (self._held[0].detach(), self._held[1].detach())
+
+
+@dataclass(frozen=True)
+class CacheSnapshot:
+    """A deep copy of `Caches`; see `Caches.restore`."""
+
+    ring: tuple[int, int, int, tuple[Span, ...]]
+    position: int
+    tensors: tuple[tuple[Tensor, Tensor] | None, ...]
+
+
+@dataclass
+class Caches:
+    """All caches of one rollout, and the position of its next latent frame.
+
+    Attributes:
+        ring: shared by all of them.
+        attention: one cache per layer.
+        mouse, keyboard: by layer, of those that have an action module.
+        position: rotary time position of the next block's first frame; a Python number, moved back by re-basing.
+        frames: latent frames of the block being made.
+    """
+
+    ring: FrameRing
+    attention: tuple[KVCache, ...]
+    mouse: dict[int, KVCache] = field(default_factory=dict)
+    keyboard: dict[int, KVCache] = field(default_factory=dict)
+    position: int = 0
+    frames: int = 0
+
+    def begin_block(self, frames: int) -> int:
+        """Makes room for a block of `frames` latent frames in every cache; returns its first frame's position."""
+        start = self.position
+        self.ring.begin(frames)
+        for cache in self:
+            cache.begin()
+        self.position, self.frames = start + frames, frames
+        return start
+
+    def detach(self) -> None:
+        """Cuts every cache off from the graph that made it (training, between chunks of an unrolled clip)."""
+        for cache in self:
+            cache.detach()
+
+    def snapshot(self) -> CacheSnapshot:
+        """A deep copy of everything; only of ring caches."""
+        return CacheSnapshot(self.ring.snapshot(), self.position, tuple(cache.snapshot() for cache in self))
+
+    def restore(self, state: CacheSnapshot) -> None:
+        """Goes back to `state`, which stays as it is."""
+        self.ring.restore(state.ring)
+        self.position = state.position
+        for cache, tensors in zip(self, state.tensors, strict=True):
+            cache.restore(tensors)
+
+    def __iter__(self) -> Iterator[KVCache]:
+        yield from self.attention
+        yield from self.mouse.values()
+        yield from self.keyboard.values()
