@@ -57,10 +57,11 @@ class WanVAE(nn.Module):
 
     @property
     def memory_latents(self) -> int:
-        """After so many latents of the same picture again and again, every further latent is the same one.
+        """Latents after which the encoder has forgotten: latent i sees no video frame of latent i - this or before.
 
-        The encoder has no feedback, only convolutions over a bounded past, so this is exact, not a limit: whoever feeds
-        zeros for ever may stop here, and repeat the last latent.
+        The encoder has no feedback, only convolutions over a bounded past, so this is exact, not a limit. A first frame
+        followed by zeros for ever gives the same latent again and again, bit for bit, from latent `memory_latents` on
+        (29 for Wan's own sizes): whoever feeds zeros may stop there and repeat the last latent.
         """
         # Walks from the newest latent back to the video frames that it sees, in frames of each level.
         past = 2 * (1 + 2 * 2)  # head and the middle's two blocks: every 3-tap convolution looks 2 frames back
@@ -184,13 +185,9 @@ class EncoderStream(_Stream):
         """
         first, ratio, space = int(not self._memory.started), self._vae.config.time_ratio, self._vae.config.space
         if frames.shape[1] < 1 or (frames.shape[1] - first) % ratio:
-            raise ValueError(
-                f"got {frames.shape[1]} frames; expected {f'1 + n x {ratio}' if first else f'n x {ratio}'}"
-            )
-        if any(size % self._vae.config.space for size in frames.shape[-2:]):
-            raise ValueError(
-                f"got frames of {tuple(frames.shape[-2:])}; expected multiples of {self._vae.config.space}"
-            )
+            raise ValueError(f"got {frames.shape[1]} frames; expected {'1 + ' if first else ''}n x {ratio}")
+        if any(size % space for size in frames.shape[-2:]):
+            raise ValueError(f"got frames of {tuple(frames.shape[-2:])}; expected multiples of {space}")
         # Four video frames at a time however many came: memory stays that of one latent frame.
         return torch.cat([self._encode_one(part) for part in _parts(frames, first, ratio)], dim=1)
 
