@@ -2,7 +2,16 @@
 
 from engine.errors import ConfigError, EngineError, InputError, nearest
 
-__all__ = ["ConfigError", "EngineError", "InputError", "RecordingError", "RunError", "ScriptError", "did_you_mean", "nearest"]
+__all__ = [
+    "ConfigError",
+    "EngineError",
+    "InputError",
+    "RecordingError",
+    "RunError",
+    "ScriptError",
+    "did_you_mean",
+    "nearest",
+]
 
 
 class ScriptError(InputError):

@@ -38,9 +38,12 @@ class SessionHeader:
     first_frame_sha256: str
     weights_sha256: str
     version: str
-    source: str = "headless"  # or "live": such a session cannot be rendered again by its script, so it is never overwritten
+    source: str = (
+        "headless"  # or "live": such a session cannot be rendered again by its script, so it is never overwritten
+    )
     scene: str = ""
     quality: str = "default"
+    overrides: tuple[str, ...] = ()
     denoising_steps: tuple[int, ...] = ()
     device: str = "cpu"
     dtype: str = "float32"
@@ -59,7 +62,9 @@ class SessionHeader:
             if field.name not in data:
                 continue
             value, kind = data[field.name], {"int": int, "float": float, "str": str}.get(str(field.type))
-            if kind is not None and (isinstance(value, bool) or not isinstance(value, (kind, int) if kind is float else kind)):
+            if kind is not None and (
+                isinstance(value, bool) or not isinstance(value, (kind, int) if kind is float else kind)
+            ):
                 raise TypeError(field.name)
             values[field.name] = tuple(value) if kind is None else kind(value)
         missing = [name for name in REQUIRED_HEADER if name not in values]
@@ -118,7 +123,8 @@ def _first_free(folder: Path, taken) -> Path:
 def folder_error(folder: Path, error: OSError) -> RecordingError:
     """The one-line error for a folder or file that cannot be written."""
     return RecordingError(
-        f"cannot write to {folder} ({error.strerror or error})", remedy="choose another folder with --out, or free some space"
+        f"cannot write to {folder} ({error.strerror or error})",
+        remedy="choose another folder with --out, or free some space",
     )
 
 
@@ -130,7 +136,7 @@ def write_json(path: Path, data: dict) -> None:
 
 
 def action_lines(block: Block) -> Iterable[str]:
-    """The lines of actions.jsonl for one block, one per video frame, without line ends."""
+    """The lines of actions.jsonl for one block, one per video frame."""
     actions = block.actions
     for i in range(len(actions)):
         mouse = None if actions.mouse is None else [short_float(v) for v in actions.mouse[i]]
@@ -141,7 +147,12 @@ def action_lines(block: Block) -> Iterable[str]:
             "mouse": mouse,
             "keys": list(actions.keys[i]),
         }
-        yield json.dumps(line)
+        yield json_line(line)
+
+
+def json_line(data: dict) -> str:
+    """`data` as one line of a .jsonl file, with its line end."""
+    return json.dumps(data) + "\n"
 
 
 def short_float(value: np.float32) -> float:

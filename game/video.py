@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +63,7 @@ class Encoder:
             raise RecordingError("H.264 in yuv420p needs even sizes", got=f"{width}x{height}")
         self.path = path
         # A file and not a pipe: nobody reads while the process lives, and a full pipe would stop it.
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         try:
             self._process = subprocess.Popen(
                 encode_command(path, width, height, fps, crf),
@@ -88,16 +90,16 @@ class Encoder:
 
     def close(self) -> None:
         """Finishes the file. Raises RecordingError if it could not be written."""
-        try:
+        with contextlib.suppress(BrokenPipeError):  # said below, with ffmpeg's own reason
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # said below, with ffmpeg's own reason
         try:
             code = self._process.wait(_CLOSE_TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             self._process.kill()
             self._process.wait()
-            raise RecordingError(f"ffmpeg did not finish {self.path}", remedy="the file plays up to where it is") from error
+            raise RecordingError(
+                f"ffmpeg did not finish {self.path}", remedy="the file plays up to where it is"
+            ) from error
         if code != 0:
             raise self._failure()
         self._complaints.close()
@@ -120,10 +122,9 @@ class Encoder:
 class EncoderThread:
     """An Encoder fed from a bounded queue, so that the caller never waits for a picture to be encoded."""
 
-    def __init__(self, open_encoder: Callable[[], Encoder], draw: Callable[[object], np.ndarray], queue_items: int) -> None:
-        """open_encoder: makes the encoder, on this thread, at once. draw: turns a queued item into frames, on the
-        writer's thread. queue_items: how many items may wait."""
-        self._encoder = open_encoder()
+    def __init__(self, encoder: Encoder, draw: Callable[[Any], np.ndarray], queue_items: int) -> None:
+        """draw: turns a queued item into frames, on the writer's thread. queue_items: how many items may wait."""
+        self._encoder = encoder
         self._draw = draw
         self._queue: queue.Queue[object | None] = queue.Queue(queue_items)
         self._problem: Exception | None = None

@@ -1,0 +1,144 @@
+"""Settings -> a loaded WorldModel: which weights, which device, which numbers. Imports torch only when it loads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from game import VERSION
+from game.errors import InputError
+from game.paths import weights_folder
+from game.session import SessionHeader, picture_sha256
+from game.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.rollout import Rollout
+    from engine.world import WorldModel
+
+Progress = Callable[[str, float], None]
+PUBLISHED = "Skywork/Matrix-Game-2.0 on Hugging Face"
+
+
+def calm_threads() -> None:
+    """Keeps idle OpenMP threads from spinning: they made a layer 20 times slower beside a second process.
+
+    Must run before torch is imported. What a person has set already stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
+
+
+def find_weights(settings: Settings) -> Path:
+    """The folder (or file) of the model's weights. Raises InputError, with what to do, if there is none."""
+    name = settings.model.name
+    if settings.weights is not None:
+        path = Path(settings.weights)
+        if not path.exists():
+            remedy = f"give the folder that holds {PUBLISHED}, or leave weights= away for the embedded model"
+            raise InputError(
+                "the weights are not there", got=path, expected="a folder or file that exists", remedy=remedy
+            )
+        return path
+    path = weights_folder(name)
+    if path.is_dir():
+        return path
+    if settings.model.condition == "previous_frame":
+        remedy = "make them with python -m engine.training, or name their folder with weights=DIR"
+    else:
+        remedy = f"download {PUBLISHED} and name its folder: model={name} weights=DIR"
+    raise InputError(f"the model {name} comes without weights", remedy=remedy)
+
+
+def choose_device(settings: Settings) -> str:
+    """ "cpu" or "cuda[:N]". Raises InputError if a GPU is asked for that torch does not see."""
+    import torch
+
+    seen = torch.cuda.is_available()
+    if settings.device == "auto":
+        return "cuda" if seen else "cpu"
+    if settings.device.startswith("cuda"):
+        if not seen:
+            built = torch.version.cuda is not None
+            why = "torch sees no GPU: see python -m game --doctor" if built else "this torch is built without CUDA"
+            raise InputError(
+                "there is no GPU to use", got=f"device={settings.device}", remedy=f"{why}; or use device=cpu"
+            )
+        index = int(settings.device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            expected = f"cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+            raise InputError("there is no such GPU", got=settings.device, expected=expected)
+    return settings.device
+
+
+def choose_dtype(settings: Settings, device: str) -> str:
+    """Name of the dtype: the one asked for, else the quality's, else what the device is fast at."""
+    import torch
+
+    if settings.dtype != "auto":
+        return settings.dtype
+    if settings.quality.dtype is not None:
+        return settings.quality.dtype
+    if device == "cpu":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+
+
+def is_large(settings: Settings) -> bool:
+    """Whether the model is one of those made for a GPU."""
+    return settings.model.image_tower is not None
+
+
+def open_world(
+    settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
+) -> WorldModel:
+    """Loads the model that `settings` describe; takes seconds, so call it on a thread that may wait.
+
+    progress: told (what is being done, share 0..1). warn: told lines a person should read, such as a missing GPU.
+    Raises InputError for weights or devices that cannot be used.
+    """
+    weights = find_weights(settings)
+    if progress is not None:
+        progress("starting torch", 0.0)
+    calm_threads()
+    import torch
+
+    from engine.world import load_world
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings)
+    dtype = choose_dtype(settings, device)
+    if warn is not None and is_large(settings) and device == "cpu":
+        warn(
+            f"no GPU: {settings.model.name} runs on the CPU, far below real time (python -m game --doctor says how far)"
+        )
+    return load_world(settings.model, weights, device=device, dtype=getattr(torch, dtype), progress=progress)
+
+
+def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str) -> SessionHeader:
+    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people."""
+    import torch
+
+    config = world.config
+    return SessionHeader(
+        model=config.name,
+        mode=config.mode,
+        seed=rollout.seed,
+        width=config.width,
+        height=config.height,
+        fps=config.fps,
+        first_frame_sha256=picture_sha256(rollout.first_frame),
+        weights_sha256=world.weights_sha256,
+        version=VERSION,
+        source=source,
+        scene=scene,
+        quality=settings.quality.name,
+        overrides=settings.overrides,
+        denoising_steps=tuple(config.denoising_steps),
+        device=str(world.device),
+        dtype=str(world.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        torch=str(torch.__version__),
+    )

@@ -1,0 +1,54 @@
+"""Pictures from and to files, and enlarged; the one place of the offline client that knows OpenCV's BGR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import PictureError
+
+_READABLE = "a picture OpenCV reads: png, jpg, webp, bmp, tiff"
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture from a file as (H, W, 3) uint8 RGB, turned as its EXIF data says.
+
+    Raises PictureError if it is missing, no picture, or too small to be one.
+    """
+    import cv2
+
+    try:
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise PictureError(f"cannot read the picture {path} ({error.strerror or error})", expected=_READABLE) from error
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:
+        picture = None  # an impossible size in the header, for one
+    if picture is None:
+        raise PictureError(f"{path} is no picture", expected=_READABLE)
+    if min(picture.shape[:2]) < 8:
+        got = f"{picture.shape[1]}x{picture.shape[0]}"
+        raise PictureError(f"the picture {path} is too small", got=got, expected="8x8 pixels or more")
+    return np.ascontiguousarray(picture[:, :, ::-1])
+
+
+def save_png(path: Path, picture: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 RGB without loss. Raises OSError."""
+    import cv2
+
+    ok, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
+    if not ok:
+        raise OSError(f"cannot encode {path.name}")
+    path.write_bytes(data.tobytes())
+
+
+def enlarge(picture: np.ndarray, times: int) -> np.ndarray:
+    """(H, W, 3) -> (times * H, times * W, 3), smoothly; itself if times is 1."""
+    if times == 1:
+        return picture
+    import cv2
+
+    size = (picture.shape[1] * times, picture.shape[0] * times)
+    return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,256 @@
+"""Writes a session's folder while it happens: videos, action log, first frame, report.
+
+Knows neither windows nor networks. add() costs a hash and a few lines of text; pictures are drawn and encoded on
+threads of their own, so that recording never holds up a play clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TextIO
+
+import numpy as np
+
+from engine.actions import action_space
+from engine.block import Block
+from game.errors import RecordingError
+from game.session import (
+    ACTIONS,
+    FIRST_FRAME,
+    REPORT,
+    RunStats,
+    SessionHeader,
+    action_lines,
+    folder_error,
+    json_line,
+    write_json,
+)
+from game.settings import RecordSettings
+from game.video import Encoder, EncoderThread, write_clip
+
+
+class Reportable(Protocol):
+    """Numbers that a report takes over: game.worker's LiveStats, for one."""
+
+    def to_report(self) -> dict: ...
+
+
+class Recorder:
+    """One session being written. add() and close() are called from one thread; `problem` may be read from any.
+
+    What is on disk survives a kill: the videos up to the block in flight, the action log up to the last block.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        header: SessionHeader,
+        *,
+        name: str,
+        first_frame: np.ndarray,
+        current: bool = False,
+        wait: bool = False,
+        settings: RecordSettings | None = None,
+        on_problem: Callable[[str], None] | None = None,
+    ) -> None:
+        """Opens every file.
+
+        folder: exists, and this session may write all of it. header: first line of the action log. name: of the
+        videos. first_frame: (H, W, 3) uint8 RGB as the model sees it. current: keep NAME_current.mp4 too. wait: let
+        add() wait for a busy encoder (a render) rather than give the video up (live play). on_problem: told, once,
+        the line that says why something is no longer written. Raises RecordingError if a file cannot be opened.
+        """
+        self.folder, self.header, self.name = folder, header, name
+        self._settings = settings or RecordSettings()
+        self._wait, self._on_problem = wait, on_problem
+        self._stats, self._hash = RunStats(), hashlib.sha256()
+        self._problem: Exception | None = None
+        self._log = self._open_log(first_frame)
+        self._videos: list[EncoderThread] = []
+        try:
+            self._open_videos()
+        except RecordingError:
+            self._log.close()
+            for video in self._videos:
+                video.close()
+            raise
+        self._current = _CurrentThread(self.path("_current.mp4"), header.fps, self._settings.crf) if current else None
+
+    @property
+    def problem(self) -> str | None:
+        """One line saying why part of the session is no longer written, or None."""
+        for candidate in (self._problem, *(video.problem for video in self._videos)):
+            if candidate is not None:
+                return _one_line(candidate)
+        return None
+
+    @property
+    def frames(self) -> int:
+        """Video frames added so far."""
+        return self._stats.frames
+
+    @property
+    def encoder_pids(self) -> list[int]:
+        """Process ids of the encoders."""
+        return [video.pid for video in self._videos]
+
+    def path(self, suffix: str) -> Path:
+        """Path of NAME + suffix in the session's folder."""
+        return self.folder / f"{self.name}{suffix}"
+
+    def add(self, block: Block) -> None:
+        """Takes a finished block over: its actions are on disk when this returns, its pictures soon after.
+
+        Never raises for a disk that is full or an encoder that died: see `problem`.
+        """
+        frames = np.ascontiguousarray(block.frames)
+        self._hash.update(frames.data)
+        self._stats.add(block)
+        self._write_log(block)
+        for video in self._videos:
+            video.put(block, wait=self._wait)
+        if self._current is not None:
+            self._current.show(frames)
+        self._tell()
+
+    def write_current(self, frames: np.ndarray) -> None:
+        """Puts `frames` (F, H, W, 3) uint8 into NAME_current.mp4 before returning. Raises RecordingError."""
+        write_clip(self.path("_current.mp4"), frames, self.header.fps, self._settings.crf)
+
+    def close(self, stats: Reportable | None = None) -> dict:
+        """Finishes all files and writes report.json. stats: live numbers to add. Returns the report."""
+        for video in self._videos:
+            video.close()
+        if self._current is not None:
+            self._current.close()
+        try:
+            self._log.close()
+        except OSError as error:
+            self._fail(error)
+        report = self.report() | (stats.to_report() if stats is not None else {})
+        try:
+            write_json(self.folder / REPORT, report)
+        except OSError as error:
+            self._fail(error)
+        self._tell()
+        return report
+
+    def report(self) -> dict:
+        """report.json's fields as they stand now."""
+        header = self.header
+        identity = {
+            "model": header.model,
+            "mode": header.mode,
+            "seed": header.seed,
+            "width": header.width,
+            "height": header.height,
+            "fps": header.fps,
+            "frames": self._stats.frames,
+            "blocks": self._stats.blocks,
+            "frames_sha256": self._hash.hexdigest(),
+            "weights_sha256": header.weights_sha256,
+        }
+        machine = {"device": header.device, "dtype": header.dtype, "threads": header.threads, "torch": header.torch}
+        return identity | self._stats.to_report(header.fps) | machine
+
+    def _open_log(self, first_frame: np.ndarray) -> TextIO:
+        from game.pictures import save_png
+
+        try:
+            save_png(self.folder / FIRST_FRAME, first_frame)
+            (self.folder / REPORT).unlink(missing_ok=True)
+            log = (self.folder / ACTIONS).open("w", encoding="utf-8")
+            log.write(json_line(self.header.to_json()))
+            log.flush()
+        except OSError as error:
+            raise folder_error(self.folder, error) from error
+        return log
+
+    def _open_videos(self) -> None:
+        header, crf = self.header, self._settings.crf
+        scale = icon_scale(header.height, self._settings.icon_height)
+        space = action_space(header.mode)
+        sizes = {".mp4": 1, "_icon.mp4": scale}
+        draws = {".mp4": lambda block: block.frames, "_icon.mp4": lambda block: draw_icons(block, space, scale)}
+        block_bytes = header.width * header.height * 3 * 12
+        waiting = max(4, self._settings.queue_mb * 2**20 // block_bytes)
+        for suffix, size in sizes.items():
+            path, width, height = self.path(suffix), header.width * size, header.height * size
+            encoder = Encoder(path, width, height, header.fps, crf)
+            self._videos.append(EncoderThread(encoder, draws[suffix], waiting))
+
+    def _write_log(self, block: Block) -> None:
+        if self._problem is not None:
+            return
+        try:
+            self._log.write("".join(action_lines(block)))
+            self._log.flush()
+        except (OSError, ValueError) as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        if self._problem is None:
+            self._problem = folder_error(self.folder, error) if isinstance(error, OSError) else error
+
+    def _tell(self) -> None:
+        if self._on_problem is not None and (line := self.problem) is not None:
+            tell, self._on_problem = self._on_problem, None
+            tell(line)
+
+
+class _CurrentThread:
+    """Keeps NAME_current.mp4 at the newest block; blocks that come while one is being written are passed over."""
+
+    def __init__(self, path: Path, fps: float, crf: int) -> None:
+        self._path, self._fps, self._crf = path, fps, crf
+        self._newest: np.ndarray | None = None
+        self._closing = False
+        self._wake = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name=f"write {path.name}", daemon=True)
+        self._thread.start()
+
+    def show(self, frames: np.ndarray) -> None:
+        with self._wake:
+            self._newest = frames
+            self._wake.notify()
+
+    def close(self) -> None:
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._newest is not None or self._closing)
+                frames, self._newest = self._newest, None
+            if frames is None:
+                return
+            try:
+                write_clip(self._path, frames, self._fps, self._crf)
+            except RecordingError:
+                continue  # a preview: the videos proper report the same trouble
+
+
+def icon_scale(height: int, icon_height: int) -> int:
+    """How many times a picture of `height` is enlarged so that icons on it can be read; 1 if it is large enough."""
+    return max(1, -(-icon_height // height)) if icon_height else 1
+
+
+def draw_icons(block: Block, space, scale: int) -> np.ndarray:
+    """The block's frames, enlarged `scale` times, with each frame's own keys and mouse drawn over it."""
+    from game.overlay import draw_controls
+    from game.pictures import enlarge
+
+    drawn = []
+    for frame, action in zip(block.frames, block.actions, strict=True):
+        drawn.append(draw_controls(enlarge(frame, scale), action.keys, action.mouse, space))
+    return np.stack(drawn)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,239 @@
+"""Headless rendering and replay: a script's or a recording's actions through a rollout into a session's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.actions import Actions, ActionSpace
+from game.console import Progress, say
+from game.errors import InputError, RecordingError, RunError, ScriptError
+from game.models import find_weights, header_of, open_world
+from game.pictures import read_picture
+from game.recorder import Recorder
+from game.recordings import Recording
+from game.scenes import Scene, find_scene, shipped_scenes
+from game.script import Script
+from game.session import ACTIONS, SessionHeader, holds_session, new_folder, picture_sha256
+from game.settings import Settings, load_settings, options
+
+if TYPE_CHECKING:
+    from engine.rollout import Rollout
+    from engine.world import WorldModel
+
+OpenWorld = Callable[[Settings], "WorldModel"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a headless run was asked for on the command line; None where it wasn't said. name: of the videos."""
+
+    name: str = "demo"
+    out: Path | None = None
+    seed: int | None = None
+    scene: str | None = None
+
+
+def render(source: Script | Recording, words: list[str], job: Job, open_model: OpenWorld | None = None) -> int:
+    """Renders a script, or replays a recording and compares the frames. Returns the exit code.
+
+    words: overrides from the command line; they win over what the source says. open_model: makes the world (tests).
+    Ctrl-C ends well and keeps what was rendered. Raises InputError, RunError.
+    """
+    settings = load_settings(words, defaults_of(source))
+    find_weights(settings)
+    actions, first = _actions(source, settings), _first_scene(source, job)
+    picture = first.picture()
+    if isinstance(source, Recording) and job.scene is None:
+        _check_first_frame(source, picture)
+    _check_out(source, job.out)
+    progress = Progress()
+    world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
+    progress.clear()
+    rollout = world.start(picture, _seed(source, job))
+    header = header_of(world, rollout, settings, source="headless", scene=first.name)
+    if isinstance(source, Recording):
+        _say_what_differs(source.header, header)
+    folder = new_folder(job.out, job.name, root=Path(settings.record.root), keep_live=False)
+    recorder = Recorder(
+        folder, header, name=job.name, first_frame=rollout.first_frame, wait=True,
+        current=settings.record.current, settings=settings.record,
+    )  # fmt: skip
+    finished = run(rollout, world.action_space, actions, recorder, progress)
+    report = recorder.close()
+    if recorder.problem is not None:
+        raise RecordingError(recorder.problem)
+    print(summary(report, folder, job.name), flush=True)
+    if not finished:
+        print("stopped by Ctrl-C; what was rendered is kept", flush=True)
+    elif isinstance(source, Recording):
+        return _compare(source, header, report)
+    return 0
+
+
+def run(rollout: Rollout, space: ActionSpace, actions: Actions, recorder: Recorder, progress: Progress) -> bool:
+    """Steps `rollout` through `actions` into `recorder`; the last block is filled up with no keys.
+
+    Returns False if Ctrl-C ended it early. Raises RecordingError as soon as the recording fails.
+    """
+    idle = space.action()
+    try:
+        while recorder.frames < len(actions):
+            taken = actions[recorder.frames : recorder.frames + rollout.next_frames]
+            missing = rollout.next_frames - len(taken)
+            if missing:
+                taken = Actions.join([taken, Actions.stack([idle] * missing)])
+            recorder.add(rollout.step(taken))
+            if recorder.problem is not None:
+                recorder.close()
+                raise RecordingError(f"{recorder.problem}; {recorder.frames} frames are in {recorder.folder}")
+            progress(f"frame {recorder.frames} of {len(actions)}", recorder.frames / len(actions))
+        return True
+    except KeyboardInterrupt:
+        return False
+    finally:
+        progress.clear()
+
+
+def defaults_of(source: Script | Recording) -> list[str]:
+    """The overrides a source asks for. Raises ScriptError if it asks for a model there isn't."""
+    if isinstance(source, Script):
+        model, where = source.model, f"{source.path}"
+    else:
+        model, where = source.header.model, f"{source.path}, line 1"
+    if model is None:
+        return []
+    if model not in options("model"):
+        raise ScriptError(f"{where}: unknown model", got=model, expected=" or ".join(options("model")))
+    if isinstance(source, Script):
+        return [f"model={model}"]
+    header = source.header
+    words = [f"model={model}", f"threads={header.threads}", f"dtype={header.dtype}", *header.overrides]
+    return [*words, f"quality={header.quality}"] if header.quality in options("quality") else words
+
+
+def summary(report: dict, folder: Path, name: str) -> str:
+    """What was made and how fast, in two lines."""
+    seconds = report["frames"] / report["fps"]
+    speed = f"{report['generated_fps']:.1f} frames/s, {report['realtime_factor']:.2f} x real time"
+    made = f"{report['frames']} frames ({seconds:.1f} s of play) in {report['blocks']} blocks: {speed}"
+    return f"{made}\n{folder / name}.mp4  frames_sha256 {report['frames_sha256']}"
+
+
+def _seed(source: Script | Recording, job: Job) -> int:
+    if job.seed is not None:
+        return job.seed
+    return source.header.seed if isinstance(source, Recording) else source.seed or 0
+
+
+def _actions(source: Script | Recording, settings: Settings) -> Actions:
+    from engine.actions import action_space
+    from engine.errors import ActionError
+
+    space = action_space(settings.model.mode)
+    if isinstance(source, Script):
+        return source.actions(space)
+    if source.header.mode != space.mode:
+        remedy = f"leave model= away, or use model={source.header.model}"
+        raise ScriptError(
+            f"{source.path} was recorded in another mode", got=source.header.mode, expected=space.mode, remedy=remedy
+        )
+    try:
+        space.check(source.actions)
+    except ActionError as error:
+        raise ScriptError(f"{source.path}: {error}") from error
+    return source.actions
+
+
+def _first_scene(source: Script | Recording, job: Job) -> Scene:
+    if job.scene is not None:
+        return find_scene(job.scene)
+    if isinstance(source, Recording):
+        if not source.first_frame.is_file():
+            remedy = "put it back, or name a picture with --scene PATH"
+            raise ScriptError(f"the recording's first frame is missing: {source.first_frame}", remedy=remedy)
+        return Scene(source.header.scene or "first_frame", source.first_frame)
+    if source.first_frame is not None:
+        read_picture(source.first_frame)
+        return Scene(source.first_frame.stem, source.first_frame)
+    if source.scene is not None:
+        try:
+            return find_scene(source.scene)
+        except InputError as error:
+            raise ScriptError(f"{source.path}: {error}") from error
+    return shipped_scenes()[0]
+
+
+def _check_first_frame(source: Recording, picture: np.ndarray) -> None:
+    if picture_sha256(picture) != source.header.first_frame_sha256:
+        remedy = "put the original back, or name a picture with --scene PATH"
+        raise ScriptError(f"{source.first_frame} is not the picture this recording started from", remedy=remedy)
+
+
+def _check_out(source: Script | Recording, out: Path | None) -> None:
+    if out is None or not holds_session(out):
+        return
+    if isinstance(source, Recording) and out.resolve() == source.folder.resolve():
+        raise InputError("--out is the recording being replayed", got=out, remedy="choose another folder")
+    if _is_live(out / ACTIONS):
+        raise InputError(
+            "--out holds a live session, which no script could make again", got=out, remedy="choose another folder"
+        )
+
+
+def _is_live(log: Path) -> bool:
+    from game.recordings import read_header
+
+    try:
+        return read_header(log).source == "live"
+    except ScriptError:
+        return True  # unreadable: better kept
+
+
+_REASONS = (
+    "weights_sha256",
+    "seed",
+    "first_frame_sha256",
+    "denoising_steps",
+    "overrides",
+    "dtype",
+    "device",
+    "threads",
+    "torch",
+)
+
+
+def differences(recorded: SessionHeader, now: SessionHeader) -> list[str]:
+    """Why frames may differ, likeliest first, as "what: recorded X, now Y"."""
+    found = []
+    for name in _REASONS:
+        was, is_now = getattr(recorded, name), getattr(now, name)
+        if was != is_now:
+            short = (str(was)[:12], str(is_now)[:12]) if name.endswith("sha256") else (was, is_now)
+            found.append(f"{name.removesuffix('_sha256').replace('_', ' ')}: recorded {short[0]}, now {short[1]}")
+    return found
+
+
+def _say_what_differs(recorded: SessionHeader, now: SessionHeader) -> None:
+    if recorded.weights_sha256 != now.weights_sha256:
+        say("the weights differ from the recording's, so the frames will too")
+
+
+def _compare(source: Recording, header: SessionHeader, report: dict) -> int:
+    """Says whether the replay's frames are the recording's. Raises RunError if they are not."""
+    recorded = source.report
+    if recorded is None:
+        print("no report.json beside the recording: nothing to compare the frames with", flush=True)
+        return 0
+    if recorded["frames_sha256"] == report["frames_sha256"]:
+        print("identical: every frame is the recording's, bit for bit", flush=True)
+        return 0
+    reasons = differences(source.header, header)
+    if recorded["frames"] != report["frames"]:
+        reasons.insert(0, f"frames: recorded {recorded['frames']}, now {report['frames']}")
+    why = "; ".join(reasons) or "nothing in the header explains it"
+    raise RunError(f"not identical to the recording in {source.folder} ({why})")

@@ -1,0 +1,63 @@
+"""First frames: the shipped scenes, or any picture of a person's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from game.errors import InputError, did_you_mean
+from game.paths import SCENES
+
+_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture to start a world from. name: as people call it. path: its file."""
+
+    name: str
+    path: Path
+
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of any size. Raises PictureError if the file cannot be used."""
+        from game.pictures import read_picture
+
+        return read_picture(self.path)
+
+
+def shipped_scenes() -> list[Scene]:
+    """The scenes that come with the program, by name. Raises InputError if there is none."""
+    scenes = [Scene(path.stem, path) for path in sorted(SCENES.glob("*.png"))]
+    if not scenes:
+        raise InputError(f"no scenes in {SCENES}", remedy="give a picture of your own with --scene PATH")
+    return scenes
+
+
+def find_scene(wanted: str) -> Scene:
+    """The scene called `wanted`: a shipped one's name, or the path of a picture, which is opened to see whether it is one.
+
+    Raises InputError for a name no scene has, PictureError for a file that is no picture.
+    """
+    names = {path.stem: path for path in SCENES.glob("*.png")}
+    if wanted in names:
+        return Scene(wanted, names[wanted])
+    path = Path(wanted).expanduser()
+    if path.is_file() or path.suffix.lower() in _PICTURE_SUFFIXES or len(path.parts) > 1:
+        scene = Scene(path.stem, path)
+        scene.picture()
+        return scene
+    expected = f"{', '.join(sorted(names))} or a picture's path" if names else "a picture's path"
+    raise InputError(f"there is no scene {wanted!r}", expected=expected, remedy=did_you_mean(wanted, names))
+
+
+def scenes_from(wanted: str | None) -> tuple[list[Scene], int]:
+    """All scenes that live play goes round, and the index of the one to begin with: `wanted`, or the first."""
+    scenes = [Scene(path.stem, path) for path in sorted(SCENES.glob("*.png"))]
+    if wanted is None:
+        return shipped_scenes(), 0
+    chosen = find_scene(wanted)
+    if chosen in scenes:
+        return scenes, scenes.index(chosen)
+    return [chosen, *scenes], 0
