@@ -22,6 +22,11 @@ class ActionWindows:
     keyboard: Tensor
     mouse: Tensor | None
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> "ActionWindows":
+        """The same on another device and of another dtype."""
+        mouse = None if self.mouse is None else self.mouse.to(device, dtype, non_blocking=True)
+        return ActionWindows(self.keyboard.to(device, dtype, non_blocking=True), mouse)
+
 
 class ActionHistory:
     """Remembers as many video frames of actions as the next block can still see.

@@ -15,7 +15,7 @@ class Timings:
         denoise_ms: preparing the block and its denoising steps.
         context_ms: the context pass run since the block before (0.0 if the model has none).
         decode_ms: latents to frames on the host.
-        total_ms: the whole step, with a context pass that was still pending when it began.
+        total_ms: all of these together: what the block costs, wherever its context pass ran.
     """
 
     denoise_ms: float

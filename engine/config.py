@@ -190,14 +190,19 @@ class PatchCodecConfig:
     Attributes:
         patch: pixels of a latent position, along one axis.
         latent_channels: channels of a latent.
+        finish_width, finish_layers: of the convolutions after the decoder; 0 layers for none.
     """
 
     kind: ClassVar[str] = "patch"
     patch: int = 8
     latent_channels: int = 24
+    finish_width: int = 0
+    finish_layers: int = 0
 
     def __post_init__(self) -> None:
         _positive(self, "patch", "latent_channels")
+        ok = self.finish_layers >= 0 and (self.finish_layers == 0) == (self.finish_width == 0)
+        _need(ok, "codec.finish_layers and finish_width", (self.finish_layers, self.finish_width), "both 0 or neither")
 
     @property
     def space(self) -> int:
@@ -235,20 +240,33 @@ class ImageTowerConfig:
 
 @dataclass(frozen=True)
 class CameraConfig:
-    """The camera of the embedded world: how an action turns the picture.
+    """The camera of the embedded world: what an action does to it in one video frame. Lengths in cells of the map.
 
     Attributes:
         fov_x: horizontal field of view, degrees.
-        yaw_per_unit: degrees the camera turns right per unit of the mouse's yaw in one video frame.
+        yaw_per_unit: degrees it turns right per unit of the mouse's yaw.
         pitch_per_unit: degrees it looks up per unit of pitch.
+        pitch_limit: degrees it can look up or down.
+        forward_step, back_step, side_step: walked by the keys.
+        eye_height: of the eye above the ground; the ceiling is as far above the eye.
+        views: surfaces that the previous frame is shown on, see engine.camera.
     """
 
-    fov_x: float = 80.0
-    yaw_per_unit: float = 23.0
-    pitch_per_unit: float = 23.0
+    fov_x: float = 84.0
+    yaw_per_unit: float = 22.5
+    pitch_per_unit: float = 12.0
+    pitch_limit: float = 18.0
+    forward_step: float = 0.07
+    back_step: float = 0.05
+    side_step: float = 0.05
+    eye_height: float = 0.5
+    views: tuple[Literal["far", "ground"], ...] = ("far", "ground")
 
     def __post_init__(self) -> None:
         _need(0 < self.fov_x < 180, "camera.fov_x is out of range", self.fov_x, "0..180 degrees")
+        _need(0 < self.pitch_limit < 90, "camera.pitch_limit is out of range", self.pitch_limit, "0..90 degrees")
+        _need(len(self.views) > 0, "camera.views is empty", self.views, "far, ground or both")
+        _positive(self, "yaw_per_unit", "pitch_per_unit", "forward_step", "back_step", "side_step", "eye_height")
 
 
 @dataclass(frozen=True)
@@ -323,8 +341,16 @@ class ModelConfig:
         if self.prediction == "change":
             ok = net.in_channels >= 2 * net.out_channels
             _need(ok, "transformer.in_channels with prediction change", net.in_channels, f"{2 * net.out_channels} up")
+        if self.condition == "first_frame":
+            needed = 2 * net.out_channels + self.time_ratio
+            ok = net.in_channels == needed
+            _need(ok, "transformer.in_channels with condition first_frame", net.in_channels,
+                  f"noise, mask and latents: {needed}")  # fmt: skip
         if self.condition == "previous_frame":
             _need(self.camera is not None, "camera with condition previous_frame", None, "a camera")
+            made = net.out_channels * (1 + len(self.camera.views))
+            _need(net.in_channels == made, "transformer.in_channels with condition previous_frame", net.in_channels,
+                  f"noise and one latent per view: {made}")  # fmt: skip
             _need(self.block_latents == 1, "block_latents with condition previous_frame", self.block_latents, "1")
         has = self.image_tower is not None
         both = has == (net.visual_context is not None)

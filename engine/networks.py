@@ -1,0 +1,41 @@
+"""The immutable half of a world: its config and the networks with their weights."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from engine.codec import Codec, build_codec
+from engine.config import ModelConfig
+from engine.image_tower import ImageTower
+from engine.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Shared by every rollout of a world; never written to after loading."""
+
+    config: ModelConfig
+    transformer: Transformer
+    codec: Codec
+    image_tower: ImageTower | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.patch_embedding.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.transformer.patch_embedding.weight.dtype
+
+    def modules(self) -> dict[str, nn.Module]:
+        """The networks by name: transformer, codec and, if the model has one, image_tower."""
+        named = {"transformer": self.transformer, "codec": self.codec, "image_tower": self.image_tower}
+        return {name: module for name, module in named.items() if module is not None}
+
+
+def build_networks(config: ModelConfig, device: torch.device | str = "meta") -> Networks:
+    """The networks that a config describes, with weights still to be loaded (on "meta" they take no memory)."""
+    with torch.device(device):
+        tower = None if config.image_tower is None else ImageTower(config.image_tower)
+        return Networks(config, Transformer(config.transformer, config.time_ratio), build_codec(config.codec), tower)
