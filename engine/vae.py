@@ -50,11 +50,6 @@ class WanVAE(nn.Module):
         """A fresh stream that turns latents into video frames."""
         return DecoderStream(self)
 
-    def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and std of the latents, each (C, 1, 1), on the device and of the dtype of `like`."""
-        mean, std = (torch.tensor(v, device=like.device, dtype=like.dtype) for v in (self.config.mean, self.config.std))
-        return mean[:, None, None], std[:, None, None]
-
     @property
     def memory_latents(self) -> int:
         """Latents after which the encoder has forgotten: latent i sees no video frame of latent i - this or before.
@@ -150,6 +145,11 @@ class _Stream:
     def __init__(self, vae: WanVAE, slots: int) -> None:
         self._vae = vae
         self._memory = StreamMemory(slots)
+        weight = vae.conv1.weight
+        self._mean, self._std = (
+            torch.tensor(values, device=weight.device, dtype=weight.dtype)[:, None, None]
+            for values in (vae.config.mean, vae.config.std)
+        )
 
     def snapshot(self) -> StreamSnapshot:
         """A deep copy of everything the stream remembers."""
@@ -199,8 +199,7 @@ class EncoderStream(_Stream):
         vae = self._vae
         mean, _log_variance = vae.conv1(vae.encoder(frames, self._memory), self._memory).chunk(2, dim=2)
         self._memory.started = True
-        centre, spread = vae.statistics(mean)
-        return (mean - centre) / spread
+        return (mean - self._mean) / self._std
 
 
 class DecoderStream(_Stream):
@@ -220,8 +219,7 @@ class DecoderStream(_Stream):
     def decode_at_once(self, latents: Tensor) -> Tensor:
         """The same in one pass through the network; costs memory in proportion to the latents."""
         vae = self._vae
-        centre, spread = vae.statistics(latents)
-        frames = vae.decoder(vae.conv2(latents * spread + centre, self._memory), self._memory)
+        frames = vae.decoder(vae.conv2(latents * self._std + self._mean, self._memory), self._memory)
         self._memory.started = True
         return frames.clamp(-1, 1)
 

@@ -1,0 +1,231 @@
+"""Weight files into networks: found, checked against the network from their headers, then read tensor by tensor.
+
+Nothing large is read before every name and shape is known to fit. A file is trusted with numbers only: safetensors, or
+a .pth read with `weights_only`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from engine.errors import CheckpointError
+from engine.weight_kinds import guess_content, guess_kind
+
+Progress = Callable[[str, float], None]
+"""Called with what is being loaded and the share of it that is done, 0..1."""
+
+_VAE = "Wan2.1_VAE.pth"
+_TOWER = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
+_TRANSFORMERS = {
+    "universal": "base_distilled_model/base_distill.safetensors",
+    "gta_drive": "gta_distilled_model/gta_keyboard2dim.safetensors",
+    "templerun": "templerun_distilled_model/templerun_7dim_onlykey.safetensors",
+}
+_DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+TRANSFORMER_PREFIX = "model."
+TOWER_PREFIX = "visual."
+
+
+@dataclass(frozen=True)
+class PublishedFiles:
+    """The files one model needs out of the published folder."""
+
+    transformer: Path
+    vae: Path
+    image_tower: Path
+
+
+def published_names(mode: str) -> tuple[str, str, str]:
+    """Transformer, VAE and image tower of a mode, relative to the published folder (Skywork/Matrix-Game-2.0)."""
+    return _TRANSFORMERS[mode], _VAE, _TOWER
+
+
+def find_published(folder: Path, mode: str) -> PublishedFiles:
+    """Finds a mode's files in a folder laid out as published.
+
+    folder: the downloaded Skywork/Matrix-Game-2.0. mode: "universal", "gta_drive" or "templerun". Raises
+    CheckpointError naming every file that is missing, where it should be, and where a file of that name was found
+    instead.
+    """
+    names = published_names(mode)
+    if not folder.is_dir():
+        got = f"{folder}, which is {'a file' if folder.exists() else 'not there'}"
+        remedy = f"give the folder that holds {names[0]}"
+        raise CheckpointError("weights is no folder", got=got, expected="Skywork/Matrix-Game-2.0", remedy=remedy)
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        told = ", ".join(name + _seen_elsewhere(folder, name) for name in missing)
+        remedy = "download them from huggingface.co/Skywork/Matrix-Game-2.0, keeping its folders"
+        raise CheckpointError(f"{len(missing)} of {len(names)} weight files for {mode} missing in {folder}: {told}",
+                              remedy=remedy)  # fmt: skip
+    return PublishedFiles(*(folder / name for name in names))
+
+
+def _seen_elsewhere(folder: Path, name: str) -> str:
+    """Where a misplaced file is, one folder up, here or one folder down."""
+    leaf = Path(name).name
+    found = [path for pattern in (leaf, f"*/{leaf}") for path in (*folder.glob(pattern), *folder.parent.glob(pattern))]
+    return f" (there is {found[0]})" if found else ""
+
+
+def load_weights(
+    module: nn.Module,
+    path: Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    prefix: str = "",
+    only_prefixed: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Fills a network, best built on the meta device, from a file; every weight must be there, and no other.
+
+    path: .safetensors, or anything else as a .pth of a flat table of tensors. device, dtype: what the weights become.
+    prefix: what the file's names have in front of the network's own; a file without it does not fit. only_prefixed:
+    leave out what lacks the prefix (the text half of CLIP), instead of refusing it. One tensor is read at a time, so
+    host memory holds one copy of the network on the CPU and about one tensor otherwise. The network is left without
+    gradients. Raises CheckpointError if the file is missing, damaged, or holds something else: then nothing was
+    changed, and the message names the first weight that is missing, extra or misshapen.
+    """
+    wanted = {prefix + name: tuple(weight.shape) for name, weight in module.state_dict().items()}
+    with _opened(path) as file:
+        _check_names(path, type(module).__name__, wanted, file.shapes, prefix if only_prefixed else "")
+        _check_dtypes(path, wanted, file.dtypes)
+        total, done, state = sum(map(_size, wanted.values())), 0, {}
+        for name, shape in wanted.items():
+            state[name[len(prefix) :]] = _placed(file.read(name), device, dtype)
+            done += _size(shape)
+            if progress:
+                progress(path.name, done / max(total, 1))
+    module.load_state_dict(state, strict=True, assign=True)
+    module.requires_grad_(False)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()
+
+
+def _placed(weight: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    """A copy that does not depend on the mapped file: somebody may replace that while the program runs."""
+    if torch.device(device).type == "cpu":
+        return weight.to(dtype=dtype, copy=True)
+    return weight.to(device).to(dtype)  # converted there: quicker, and no converted copy on the host
+
+
+def file_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name and shape of all a weights file holds, from its header. Raises CheckpointError as `load_weights` does."""
+    with _opened(path) as file:
+        return dict(file.shapes)
+
+
+@dataclass(frozen=True)
+class _WeightsFile:
+    shapes: Mapping[str, tuple[int, ...]]
+    dtypes: Mapping[str, str]
+    read: Callable[[str], Tensor]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_WeightsFile]:
+    if not path.is_file():
+        raise CheckpointError("weights file is missing", got=path, expected="a .safetensors or .pth file")
+    with (_opened_safetensors if path.suffix == ".safetensors" else _opened_pth)(path) as file:
+        yield file
+
+
+@contextmanager
+def _opened_safetensors(path: Path) -> Iterator[_WeightsFile]:
+    # Reads the header only: get_slice tells the shape, get_tensor maps the bytes.
+    try:
+        file = safe_open(path, "pt")
+        names = list(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise _unreadable(path, error) from error
+    with file:
+        headers = {name: file.get_slice(name) for name in names}
+        shapes = {name: tuple(header.get_shape()) for name, header in headers.items()}
+        yield _WeightsFile(shapes, {name: h.get_dtype() for name, h in headers.items()}, file.get_tensor)
+
+
+@contextmanager
+def _opened_pth(path: Path) -> Iterator[_WeightsFile]:
+    # Old files are no zip archives and can't be mapped: they are read whole.
+    try:
+        table = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise _unreadable(path, error) from error
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not isinstance(table, Mapping) or not all(isinstance(value, Tensor) for value in table.values()):
+        inner = ", ".join(map(str, list(table)[:4])) if isinstance(table, Mapping) else type(table).__name__
+        raise CheckpointError(f"{path} is no flat table of weights", got=inner, expected="names and tensors",
+                              remedy="it looks like a training checkpoint")  # fmt: skip
+    shapes = {name: tuple(weight.shape) for name, weight in table.items()}
+    yield _WeightsFile(shapes, {name: _DTYPES.get(w.dtype, str(w.dtype)) for name, w in table.items()}, table.get)
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    with path.open("rb") as file:
+        guess = guess_content(file.read(256))
+    remedy = f"it looks like {guess}" if guess else "it may be an interrupted download: fetch it again"
+    reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    return CheckpointError(f"{path} can not be read as weights", got=reason, remedy=remedy)
+
+
+def _check_names(path: Path, what: str, wanted: Mapping, held: Mapping, ignore_without: str) -> None:
+    """Raises CheckpointError unless the file holds what is wanted, in the right shapes, and nothing else."""
+    missing = [name for name in wanted if name not in held]
+    extra = [name for name in held if name not in wanted and name.startswith(ignore_without)]
+    misshapen = [name for name in wanted if name in held and held[name] != wanted[name]]
+    if not (missing or extra or misshapen):
+        return
+    faults = []
+    if missing:
+        faults.append(f"{len(missing)} missing (first {missing[0]} {wanted[missing[0]]})")
+    if extra:
+        faults.append(f"{len(extra)} extra (first {extra[0]} {held[extra[0]]})")
+    if misshapen:
+        name = misshapen[0]
+        faults.append(f"{len(misshapen)} misshapen (first {name} {held[name]} instead of {wanted[name]})")
+    guess = guess_kind(held)
+    raise CheckpointError(f"{path} does not fit {what}", got=", ".join(faults), expected=f"{len(wanted)} weights",
+                          remedy=f"it looks like {guess}" if guess else None)  # fmt: skip
+
+
+def _check_dtypes(path: Path, wanted: Mapping, dtypes: Mapping[str, str]) -> None:
+    odd = [name for name in wanted if dtypes[name] not in _DTYPES.values()]
+    if odd:
+        got = f"{len(odd)} weights of another kind (first {odd[0]}: {dtypes[odd[0]]})"
+        raise CheckpointError(f"{path} holds no plain weights", got=got, expected="float32, float16 or bfloat16")
+
+
+def sha256_of(path: Path, progress: Progress | None = None) -> str:
+    """SHA-256 of a file's bytes, in hex. Raises CheckpointError if it can not be read."""
+    digest, done = hashlib.sha256(), 0
+    try:
+        total = max(path.stat().st_size, 1)
+        with path.open("rb") as file:
+            while piece := file.read(1 << 22):
+                digest.update(piece)
+                done += len(piece)
+                if progress:
+                    progress(path.name, done / total)
+    except OSError as error:
+        raise CheckpointError("weights file can not be read", got=f"{path}: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def sha256_of_all(paths: Sequence[Path], progress: Progress | None = None) -> str:
+    """One SHA-256 for a model: of its only file, or of the digests of its files one after the other, in this order."""
+    digests = [sha256_of(path, progress) for path in paths]
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
