@@ -18,7 +18,14 @@ ACCENT = (255, 178, 62)
 INK = (14, 17, 24)
 PAPER = (240, 243, 248)
 
-_ROWS = {"W": (0, 1), "A": (1, 0), "S": (1, 1), "D": (1, 2), "Z": (2, 0), "C": (2, 2)}  # key -> row, column, as on a keyboard
+_ROWS = {
+    "W": (0, 1),
+    "A": (1, 0),
+    "S": (1, 1),
+    "D": (1, 2),
+    "Z": (2, 0),
+    "C": (2, 2),
+}  # key -> row, column, as on a keyboard
 _DOT_STEPS = 8  # places of the look dot from the middle to the rim: bounds the number of patches kept
 
 
@@ -80,15 +87,26 @@ def _step(value: float, limit: float) -> int:
     return max(-_DOT_STEPS, min(_DOT_STEPS, steps))
 
 
+@lru_cache(maxsize=64)
+def rounded_panel(
+    width: int, height: int, radius: float, colour: tuple[int, int, int] = INK, opacity: float = 0.72
+) -> np.ndarray:
+    """A plain panel with round corners, (height, width, 4) uint8 RGBA, in the icons' manner. Sizes in pixels."""
+    x, y = _grid(width, height)
+    layers = _Layers(width, height)
+    layers.add(colour, opacity, -_rounded_box(x, y, width / 2 - 0.5, height / 2 - 0.5, min(radius, height / 2 - 0.5)))
+    return layers.rgba()
+
+
 # -- patches -----------------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=256)
 def _key_cap(key: str, size: int, lit: bool) -> np.ndarray:
-    x, y = _grid(size)
+    x, y = _grid(size, size)
     half = size / 2
     edge = _rounded_box(x, y, half - 0.5, half - 0.5, max(1.5, 0.24 * size))
-    layers = _Layers(size)
+    layers = _Layers(size, size)
     layers.add(ACCENT if lit else INK, 0.94 if lit else 0.52, -edge)
     if not lit:
         layers.add(PAPER, 0.34, max(0.5, 0.022 * size) - np.abs(edge + 0.5))
@@ -101,10 +119,10 @@ def _key_cap(key: str, size: int, lit: bool) -> np.ndarray:
 @lru_cache(maxsize=1024)
 def _look_disc(size: int, across: int, down: int) -> np.ndarray:
     """A disc with a dot that leans the way the view turns, and a trail from the middle to it."""
-    x, y = _grid(size)
+    x, y = _grid(size, size)
     radius = size / 2 - 0.5
     edge = np.hypot(x, y) - radius
-    layers = _Layers(size)
+    layers = _Layers(size, size)
     layers.add(INK, 0.5, -edge)
     layers.add(PAPER, 0.34, max(0.5, 0.012 * size) - np.abs(edge + 0.5))
     dot = max(1.6, 0.115 * size)
@@ -122,9 +140,9 @@ def _look_disc(size: int, across: int, down: int) -> np.ndarray:
 class _Layers:
     """Paints layer over layer and keeps straight alpha."""
 
-    def __init__(self, size: int) -> None:
-        self._rgb = np.zeros((size, size, 3))  # premultiplied
-        self._alpha = np.zeros((size, size, 1))
+    def __init__(self, width: int, height: int) -> None:
+        self._rgb = np.zeros((height, width, 3))  # premultiplied
+        self._alpha = np.zeros((height, width, 1))
 
     def add(self, colour: tuple[int, int, int], opacity: float, inside: np.ndarray) -> None:
         """inside: pixels from the outline, > 0 inside; half a pixel on either side is blended."""
@@ -142,10 +160,9 @@ class _Layers:
 # -- shapes ------------------------------------------------------------------------------------------------------------
 
 
-def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+def _grid(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     """x and y of the pixels' middles, from the patch's middle."""
-    line = np.arange(size) + 0.5 - size / 2
-    return line[None, :], line[:, None]
+    return (np.arange(width) + 0.5 - width / 2)[None, :], (np.arange(height) + 0.5 - height / 2)[:, None]
 
 
 def _rounded_box(x: np.ndarray, y: np.ndarray, half_x: float, half_y: float, radius: float) -> np.ndarray:

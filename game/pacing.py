@@ -18,6 +18,7 @@ _ON_TIME = 0.001  # s: what arrives within this of its due moment is on time
 _HAIR = 1e-6  # frames: absorbs rounding where a frame is asked for at exactly its due moment
 _FULL_SPEED = 0.97  # at and above this the play clock counts as undisturbed
 _SLOWEST = 0.02
+_HANDOVER = 0.005  # s: on a machine at its limit the next block need not wait for the window to draw
 
 
 @dataclass(frozen=True)
@@ -303,10 +304,10 @@ class Pacer:
     # -- the inference thread's side --------------------------------------------------------------------------------
 
     def restart(self, fps: float | None = None) -> None:
-        """Forgets all frames for a new rollout. A pause stays. fps: the model's rate, None for the same as before."""
+        """Forgets all frames and figures for a new rollout. A pause stays. fps: the model's rate, None for the same."""
         with self._lock:
             old, self._clock = self._clock, PlayClock(fps or self._clock.fps)
-            self._clock.speed, self._clock.late_frames = old.speed, old.late_frames
+            self._clock.speed, self._stats = old.speed, PlayStats()
             if old.paused:
                 self._clock.pause(0.0)
 
@@ -314,7 +315,7 @@ class Pacer:
         """The moment the next block should start; -inf: at once; None: not before a frame is shown or play goes on.
 
         As late as it may, so that it sees the freshest controls, and never more than one block ahead: the first frame
-        of the block before must be on the window.
+        of the block before must be due, give or take the moment between two threads.
         """
         with self._lock:
             clock = self._clock
@@ -322,9 +323,10 @@ class Pacer:
                 return None
             if clock.end == 0:
                 return -math.inf
-            if clock.shown < clock.end - self._block_frames:
+            if clock.shown < clock.end - 2 * self._block_frames:  # the window hangs: don't work ahead of it
                 return None
-            return clock.due(clock.end) - self._times.head_start()
+            earliest = clock.due(clock.end - self._block_frames) - _HANDOVER
+            return max(earliest, clock.due(clock.end) - self._times.head_start())
 
     def deliver(self, frames: int, now: float, step: float) -> None:
         """Adds a finished block. frames: how many; step: seconds from taking its controls to having its frames."""
@@ -374,7 +376,9 @@ class Pacer:
                 return ""
             needs, has = self._times.usual_cycle() * 1000.0, 1000.0 * self._block_frames / clock.fps
             what = "frame" if self._block_frames == 1 else f"block of {self._block_frames} frames"
-            return f"Playing at {clock.speed:.0%} speed: a {what} takes {needs:.0f} ms here, {has:.0f} ms would be in time"
+            return (
+                f"Playing at {clock.speed:.0%} speed: a {what} takes {needs:.0f} ms here, {has:.0f} ms would be in time"
+            )
 
     def live_stats(self) -> LiveStats:
         """The whole session's figures for the report."""
