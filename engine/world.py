@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from engine.actions import ActionSpace, action_space
+from engine.checkpoint import TOWER_PREFIX, TRANSFORMER_PREFIX, find_published, load_weights, sha256_of_all
 from engine.config import ModelConfig
 from engine.errors import ConfigError, InputError
 from engine.flops import block_flops
-from engine.networks import Networks
+from engine.networks import Networks, build_networks
 from engine.pictures import fit_picture
 from engine.rollout import Rollout
 
@@ -87,12 +90,56 @@ def load_world(
 
     Args:
         config: which model.
-        weights: its folder, as published, or a file of the embedded model.
+        weights: the published folder, or the embedded model's with transformer.safetensors and codec.safetensors.
         device, dtype: where the networks go and in which precision.
-        progress: told what is being done and the share 0..1 that is done.
+        progress: told what is being done and the share 0..1 of it all that is done.
 
     Raises:
         CheckpointError: a file is missing or unreadable, or holds other names or shapes than the config says.
-        ConfigError: the config contradicts itself.
+        ConfigError: the config's actions are not those of its mode.
     """
-    raise NotImplementedError
+    check_actions(config)
+    networks = build_networks(config, "meta")
+    parts = _weight_files(networks, weights)
+    report = _Report(progress, [path for path, _, _ in parts])
+    for path, module, options in parts:
+        load_weights(module, path, device=device, dtype=dtype, progress=report.of("loading"), **options)
+    digest = sha256_of_all([path for path, _, _ in parts], report.of("checking"))
+    return WorldModel(networks, digest)
+
+
+def _weight_files(networks: Networks, folder: Path) -> list[tuple[Path, nn.Module, dict[str, Any]]]:
+    """Which file holds which network, and how its names differ from the network's own."""
+    if networks.image_tower is None:
+        own = {"transformer": networks.transformer, "codec": networks.codec}
+        return [(folder / f"{name}.safetensors", module, {}) for name, module in own.items()]
+    files = find_published(folder, networks.config.mode)
+    return [
+        (files.transformer, networks.transformer, {"prefix": TRANSFORMER_PREFIX}),
+        (files.vae, networks.codec, {}),
+        (files.image_tower, networks.image_tower, {"prefix": TOWER_PREFIX, "only_prefixed": True}),
+    ]
+
+
+class _Report:
+    """Shares of single files -> the share of everything: every file is read once and hashed once."""
+
+    def __init__(self, progress: Callable[[str, float], None] | None, paths: list[Path]) -> None:
+        self._progress = progress
+        self._sizes = {path.name: path.stat().st_size if path.is_file() else 0 for path in paths}
+        self._total = max(1, 2 * sum(self._sizes.values()))
+        self._before = 0.0
+        self._file = ""
+
+    def of(self, doing: str) -> Callable[[str, float], None] | None:
+        """What to tell the progress of one stage to."""
+        if self._progress is None:
+            return None
+
+        def tell(name: str, share: float) -> None:
+            if name != self._file and self._file:
+                self._before += self._sizes[self._file]
+            self._file = name
+            self._progress(f"{doing} {name}", min(1.0, (self._before + share * self._sizes[name]) / self._total))
+
+        return tell

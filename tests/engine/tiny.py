@@ -1,0 +1,133 @@
+"""Models small enough to run in a test, on random weights: one built like the big one, one like the embedded one."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.actions import Actions, action_space
+from engine.config import (
+    AttentionActionsConfig,
+    CameraConfig,
+    ImageTowerConfig,
+    ModelConfig,
+    ModulationActionsConfig,
+    PatchCodecConfig,
+    TransformerConfig,
+    VisualContextConfig,
+    WanCodecConfig,
+)
+from engine.networks import Networks, build_networks
+from engine.rollout import Rollout
+from engine.world import WorldModel
+
+
+def big_config(**changes) -> ModelConfig:
+    """Like Matrix-Game 2.0: four video frames a latent frame, three latent frames a block, a context pass."""
+    config = ModelConfig(
+        name="big-like",
+        width=64,
+        height=32,
+        transformer=TransformerConfig(
+            in_channels=12,
+            out_channels=4,
+            width=48,
+            layers=2,
+            heads=2,
+            ffn=64,
+            time_dim=16,
+            visual_context=VisualContextConfig(tokens=5, channels=24),
+            actions=AttentionActionsConfig(
+                layers=(0,), keyboard_embed=6, keyboard_width=32, mouse_width=32, heads=2, rope_dims=(4, 6, 6)
+            ),
+        ),
+        codec=WanCodecConfig(width=4, residual_blocks=1, latent_channels=4, mean=(0.1,) * 4, std=(2.0,) * 4),
+        image_tower=ImageTowerConfig(image_size=28, patch=14, width=24, layers=2, heads=2, mlp_ratio=2, out_dim=8),
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def small_config(**changes) -> ModelConfig:
+    """Like the embedded model: one video frame a latent frame, one latent frame a block, no context pass."""
+    config = ModelConfig(
+        name="small",
+        width=32,
+        height=32,
+        fps=20.0,
+        time_ratio=1,
+        block_latents=1,
+        window=4,
+        denoising_steps=(1000, 500),
+        context_noise=None,
+        prediction="change",
+        condition="previous_frame",
+        camera=CameraConfig(),
+        transformer=TransformerConfig(
+            in_channels=12,
+            out_channels=4,
+            width=48,
+            layers=2,
+            heads=2,
+            ffn=32,
+            time_dim=16,
+            visual_context=None,
+            actions=ModulationActionsConfig(),
+        ),
+        codec=PatchCodecConfig(patch=8, latent_channels=4),
+        image_tower=None,
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def randomise(module: nn.Module, seed: int = 0, gain: float = 1.0) -> None:
+    """Gives every parameter a seeded random value of the size that keeps activations near 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            fan_in = parameter[0].numel() if parameter.dim() > 1 and "modulation" not in name else parameter.shape[-1]
+            value = torch.randn(parameter.shape, generator=generator) * gain / fan_in**0.5
+            one = (parameter.dim() == 1 and not name.endswith("bias")) or name.endswith("gamma")
+            parameter.copy_(1 + 0.1 * value if one else value)
+
+
+def networks(config: ModelConfig, seed: int = 0) -> Networks:
+    """Networks of random weights that nothing trains."""
+    made = build_networks(config, "cpu")
+    for module in made.modules().values():
+        randomise(module, seed)
+        module.requires_grad_(False)
+    return made
+
+
+def world(config: ModelConfig, seed: int = 0) -> WorldModel:
+    """A world of random weights."""
+    return WorldModel(networks(config, seed), "0" * 64)
+
+
+def picture(config: ModelConfig, seed: int = 0) -> np.ndarray:
+    """A random first frame of the model's own size."""
+    return np.random.default_rng(seed).integers(0, 256, (config.height, config.width, 3), dtype=np.uint8)
+
+
+def random_actions(config: ModelConfig, frames: int, seed: int = 0) -> Actions:
+    """Random keys and mouse motions, one per video frame."""
+    space, draws = action_space(config.mode), np.random.default_rng(seed)
+    return Actions.stack([_random_action(space, draws) for _ in range(frames)])
+
+
+def _random_action(space, draws):
+    keys = tuple(key for key in space.keys if draws.random() < 0.3)
+    limit = space.mouse_limit
+    return space.action(keys, tuple(draws.uniform(-limit, limit, 2)) if space.has_mouse else None)
+
+
+def play(rollout: Rollout, config: ModelConfig, blocks: int, seed: int = 0, settle: bool = False) -> np.ndarray:
+    """All frames of `blocks` further blocks; the actions of block i depend on i and `seed` only."""
+    frames = []
+    for _ in range(blocks):
+        actions = random_actions(config, rollout.next_frames, seed * 100_003 + rollout.blocks_done)
+        frames.append(rollout.step(actions).frames)
+        if settle:
+            rollout.settle()
+    return np.concatenate(frames)
