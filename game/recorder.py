@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -54,18 +53,17 @@ class Recorder:
         current: bool = False,
         wait: bool = False,
         settings: RecordSettings | None = None,
-        on_problem: Callable[[str], None] | None = None,
     ) -> None:
         """Opens every file.
 
         folder: exists, and this session may write all of it. header: first line of the action log. name: of the
         videos. first_frame: (H, W, 3) uint8 RGB as the model sees it. current: keep NAME_current.mp4 too. wait: let
-        add() wait for a busy encoder (a render) rather than give the video up (live play). on_problem: told, once,
-        the line that says why something is no longer written. Raises RecordingError if a file cannot be opened.
+        add() wait for a busy encoder (a render) rather than give the session up (live play). Raises RecordingError if
+        a file cannot be opened.
         """
         self.folder, self.header, self.name = folder, header, name
         self._settings = settings or RecordSettings()
-        self._wait, self._on_problem = wait, on_problem
+        self._wait, self._raised = wait, False
         self._stats, self._hash = RunStats(), hashlib.sha256()
         self._problem: Exception | None = None
         self._log = self._open_log(first_frame)
@@ -104,24 +102,28 @@ class Recorder:
     def add(self, block: Block) -> None:
         """Takes a finished block over: its actions are on disk when this returns, its pictures soon after.
 
-        Never raises for a disk that is full or an encoder that died: see `problem`.
+        Raises RecordingError as soon as any of its files can no longer be written (disk full, encoder gone or too
+        slow); close() then still finishes what there is.
         """
         frames = np.ascontiguousarray(block.frames)
+        self._write_log(block)
         self._hash.update(frames.data)
         self._stats.add(block)
-        self._write_log(block)
         for video in self._videos:
             video.put(block, wait=self._wait)
         if self._current is not None:
             self._current.show(frames)
-        self._tell()
+        self._raise_problem()
 
     def write_current(self, frames: np.ndarray) -> None:
         """Puts `frames` (F, H, W, 3) uint8 into NAME_current.mp4 before returning. Raises RecordingError."""
         write_clip(self.path("_current.mp4"), frames, self.header.fps, self._settings.crf)
 
     def close(self, stats: Reportable | None = None) -> dict:
-        """Finishes all files and writes report.json. stats: live numbers to add. Returns the report."""
+        """Finishes all files and writes report.json. stats: live numbers to add. Returns the report.
+
+        Raises RecordingError, once all that can be written is, for a problem that add() has not raised.
+        """
         for video in self._videos:
             video.close()
         if self._current is not None:
@@ -135,7 +137,7 @@ class Recorder:
             write_json(self.folder / REPORT, report)
         except OSError as error:
             self._fail(error)
-        self._tell()
+        self._raise_problem()
         return report
 
     def report(self) -> dict:
@@ -195,10 +197,10 @@ class Recorder:
         if self._problem is None:
             self._problem = folder_error(self.folder, error) if isinstance(error, OSError) else error
 
-    def _tell(self) -> None:
-        if self._on_problem is not None and (line := self.problem) is not None:
-            tell, self._on_problem = self._on_problem, None
-            tell(line)
+    def _raise_problem(self) -> None:
+        if not self._raised and (line := self.problem) is not None:
+            self._raised = True
+            raise RecordingError(line)
 
 
 class _CurrentThread:

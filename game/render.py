@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.actions import Actions, ActionSpace
-from game.console import Progress, say
+from game.console import GentleStop, Progress, say
 from game.errors import InputError, RecordingError, RunError, ScriptError
 from game.models import find_weights, header_of, open_world
 from game.pictures import read_picture
@@ -18,7 +18,7 @@ from game.recorder import Recorder
 from game.recordings import Recording
 from game.scenes import Scene, find_scene, shipped_scenes
 from game.script import Script
-from game.session import ACTIONS, SessionHeader, holds_session, new_folder, picture_sha256
+from game.session import ACTIONS, Job, SessionHeader, holds_session, new_folder, picture_sha256
 from game.settings import Settings, load_settings, options
 
 if TYPE_CHECKING:
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     from engine.world import WorldModel
 
 OpenWorld = Callable[[Settings], "WorldModel"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a headless run was asked for on the command line; None where it wasn't said. name: of the videos."""
-
-    name: str = "demo"
-    out: Path | None = None
-    seed: int | None = None
-    scene: str | None = None
 
 
 def render(source: Script | Recording, words: list[str], job: Job, open_model: OpenWorld | None = None) -> int:
@@ -63,10 +53,13 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
         folder, header, name=job.name, first_frame=rollout.first_frame, wait=True,
         current=settings.record.current, settings=settings.record,
     )  # fmt: skip
-    finished = run(rollout, world.action_space, actions, recorder, progress)
+    try:
+        finished = run(rollout, world.action_space, actions, recorder, progress)
+    except Exception:
+        with contextlib.suppress(RecordingError):  # the first failure is the one to tell
+            recorder.close()
+        raise
     report = recorder.close()
-    if recorder.problem is not None:
-        raise RecordingError(recorder.problem)
     print(summary(report, folder, job.name), flush=True)
     if not finished:
         print("stopped by Ctrl-C; what was rendered is kept", flush=True)
@@ -81,22 +74,16 @@ def run(rollout: Rollout, space: ActionSpace, actions: Actions, recorder: Record
     Returns False if Ctrl-C ended it early. Raises RecordingError as soon as the recording fails.
     """
     idle = space.action()
-    try:
-        while recorder.frames < len(actions):
+    with GentleStop() as stop:
+        while recorder.frames < len(actions) and not stop.asked:
             taken = actions[recorder.frames : recorder.frames + rollout.next_frames]
             missing = rollout.next_frames - len(taken)
             if missing:
                 taken = Actions.join([taken, Actions.stack([idle] * missing)])
             recorder.add(rollout.step(taken))
-            if recorder.problem is not None:
-                recorder.close()
-                raise RecordingError(f"{recorder.problem}; {recorder.frames} frames are in {recorder.folder}")
             progress(f"frame {recorder.frames} of {len(actions)}", recorder.frames / len(actions))
-        return True
-    except KeyboardInterrupt:
-        return False
-    finally:
-        progress.clear()
+    progress.clear()
+    return not stop.asked
 
 
 def defaults_of(source: Script | Recording) -> list[str]:

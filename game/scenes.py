@@ -36,7 +36,7 @@ def shipped_scenes() -> list[Scene]:
 
 
 def find_scene(wanted: str) -> Scene:
-    """The scene called `wanted`: a shipped one's name, or the path of a picture, which is opened to see whether it is one.
+    """The scene called `wanted`: a shipped one's name, or a picture's path (the picture is opened as a check).
 
     Raises InputError for a name no scene has, PictureError for a file that is no picture.
     """

@@ -22,6 +22,16 @@ REPORT = "report.json"
 
 
 @dataclass(frozen=True)
+class Job:
+    """What a run was asked for on the command line; None where it wasn't said. name: of the videos."""
+
+    name: str = "demo"
+    out: Path | None = None
+    seed: int | None = None
+    scene: str | None = None
+
+
+@dataclass(frozen=True)
 class SessionHeader:
     """What a replay must know besides the actions: the first line of actions.jsonl.
 

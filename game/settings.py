@@ -63,6 +63,9 @@ class LiveSettings:
     sensitivity: float = 60.0
     margin_ms: float = 12.0
     scale: Literal["smooth", "sharp"] = "smooth"
+    icons: bool = True
+    numbers: bool = False
+    full_screen: bool = False
 
     def __post_init__(self) -> None:
         _between("play.sensitivity", self.sensitivity, 1.0, 10000.0)

@@ -156,7 +156,7 @@ class EncoderThread:
         except queue.Full:
             self._problem = RecordingError(
                 f"the encoder cannot keep up; {self._encoder.path} ends here",
-                remedy="the action log goes on: replay it with --headless --script to get the whole video",
+                remedy="close other programs, or choose a smaller record.icon_height",
             )
 
     def close(self) -> None:

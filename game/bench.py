@@ -1,0 +1,185 @@
+"""`--bench`: how fast the chosen model is on this machine, beside how fast its products alone could be."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.actions import Actions, benchmark_actions
+from game.console import GentleStop, Progress, say
+from game.errors import RunError
+from game.models import find_weights, open_world
+from game.paths import SCENES
+from game.render import OpenWorld
+from game.session import RunStats, folder_error, write_json
+from game.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from engine.world import WorldModel
+
+_WARM_BLOCKS = 8
+_GEMM_SECONDS = 1.0
+
+
+def bench(words: list[str], blocks: int | None, out: Path | None, open_model: OpenWorld | None = None) -> int:
+    """Times `blocks` blocks (by default about ten seconds' worth), prints a table and writes bench.json.
+
+    words: overrides. out: bench.json's folder, the working directory by default. Returns the exit code. Raises
+    InputError, RunError.
+    """
+    settings = load_settings(words)
+    find_weights(settings)
+    progress = Progress()
+    began = time.perf_counter()
+    world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
+    results = measure(world, settings, blocks, progress, began)
+    print(table(results))
+    path = (out or Path(".")) / "bench.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, results)
+    except OSError as error:
+        raise folder_error(path.parent, error) from error
+    print(path)
+    return 0
+
+
+def measure(world: WorldModel, settings: Settings, blocks: int | None, progress: Progress, began: float) -> dict:
+    """bench.json's fields. began: the perf_counter() at which loading began.
+
+    first_block_ms is the very first step, cold; warmup_ms all from the beginning of loading to the first timed block. A
+    block's time is that of its step and of its context pass.
+    """
+    import torch
+
+    config = world.config
+    actions = _Actions(config.mode)
+    rollout = world.start(bench_picture(config.height, config.width), 0)
+    first_ms = 0.0
+    for i in range(_WARM_BLOCKS if blocks is None else min(_WARM_BLOCKS, 1 + blocks)):
+        start = time.perf_counter()
+        rollout.step(actions.take(rollout.next_frames))
+        first_ms = first_ms or (time.perf_counter() - start) * 1000
+        rollout.settle()
+        progress("warming up", i / _WARM_BLOCKS)
+    warmup_ms = (time.perf_counter() - began) * 1000
+    before = gemm_gflops(str(world.device), world.dtype)
+    stats, start = RunStats(), time.perf_counter()
+    with GentleStop() as stop:
+        while not stop.asked and (
+            stats.blocks < blocks if blocks else time.perf_counter() - start < 10.0 or stats.blocks < 3
+        ):
+            stats.add(rollout.step(actions.take(rollout.next_frames)))
+            rollout.settle()
+            progress("timing", stats.blocks / blocks if blocks else (time.perf_counter() - start) / 10.0)
+    progress.clear()
+    if not stats.blocks:
+        raise RunError("stopped before a block was timed")
+    gemm = max(before, gemm_gflops(str(world.device), world.dtype))
+    speed, flops = stats.to_report(config.fps), world.flops_per_block()
+    floor_ms = flops / (gemm * 1e6)
+    return {
+        "model": config.name,
+        "device": str(world.device),
+        "dtype": str(world.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "block_ms": speed["block_ms"],
+        "stage_ms": speed["stage_ms"],
+        "generated_fps": speed["generated_fps"],
+        "realtime_factor": speed["realtime_factor"],
+        "flops_per_block": flops,
+        "gemm_gflops": round(gemm, 1),
+        "floor_ms": round(floor_ms, 3),
+        "floor_ratio": round(speed["block_ms"]["p50"] / floor_ms, 3) if floor_ms else None,
+        "peak_rss_mb": peak_rss_mb(),
+        "first_block_ms": round(first_ms, 3),
+        "warmup_ms": round(warmup_ms, 3),
+        "blocks": stats.blocks,
+        "quality": settings.quality.name,
+        "torch": str(torch.__version__),
+    }
+
+
+class _Actions:
+    """The original's benchmark mix without end."""
+
+    def __init__(self, mode: str) -> None:
+        self._mix, self._at = benchmark_actions(mode, 42, 1201), 0
+
+    def take(self, frames: int) -> Actions:
+        self._at = self._at + frames if self._at + 2 * frames <= len(self._mix) else 0
+        return self._mix[self._at : self._at + frames]
+
+
+def gemm_gflops(device: str, dtype) -> float:
+    """Billions of operations a second of a large matrix product, the best of about a second's worth.
+
+    device: "cpu" or "cuda[:N]". dtype: a torch.dtype. Threads: as torch is set to.
+    """
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    size = 8192 if on_gpu else 2048
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    product = torch.empty(size, size, device=device, dtype=dtype)
+
+    def once() -> float:
+        start = time.perf_counter()
+        torch.mm(left, right, out=product)
+        if on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    once()
+    deadline, best = time.perf_counter() + _GEMM_SECONDS, once()
+    while time.perf_counter() < deadline:
+        best = min(best, once())
+    return 2 * size**3 / best / 1e9
+
+
+def peak_rss_mb() -> float | None:
+    """Largest resident memory of this process so far, MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def bench_picture(height: int, width: int) -> np.ndarray:
+    """A first frame to time with: the first shipped scene, or a gradient where there is none."""
+    scenes = sorted(SCENES.glob("*.png"))
+    if scenes:
+        from game.pictures import read_picture
+
+        return read_picture(scenes[0])
+    column, row = np.linspace(0, 255, width), np.linspace(0, 255, height)
+    grey = (column[None, :] + row[:, None]) / 2
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+
+
+def table(results: dict) -> str:
+    """bench.json for people."""
+    block, stage = results["block_ms"], results["stage_ms"]
+    rows = [
+        ("model", f"{results['model']} on {results['device']}, {results['dtype']}, {results['threads']} threads"),
+        ("block", f"{block['p50']:.1f} ms (p95 {block['p95']:.1f}), median of {results['blocks']}"),
+        ("  denoise", f"{stage['denoise']:.1f} ms"),
+        ("  context pass", f"{stage['context']:.1f} ms"),
+        ("  decode", f"{stage['decode']:.1f} ms"),
+        ("speed", f"{results['generated_fps']:.1f} frames/s = {results['realtime_factor']:.2f} x real time"),
+        ("operations", f"{results['flops_per_block'] / 1e9:.2f} GFLOP a block"),
+        ("matrix product", f"{results['gemm_gflops']:.0f} GFLOP/s in the same run"),
+        (
+            "floor",
+            f"{results['floor_ms']:.1f} ms a block at that rate; the block takes {results['floor_ratio']} x that",
+        ),
+        ("memory", f"{results['peak_rss_mb']} MB at most"),
+        ("first block", f"{results['first_block_ms']:.0f} ms; {results['warmup_ms']:.0f} ms from start to warm"),
+    ]
+    return "\n".join(f"{name:<15} {value}" for name, value in rows)

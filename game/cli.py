@@ -1,0 +1,254 @@
+"""The command line: flags and bare-word overrides -> one of play, render, terminal, bench, doctor.
+
+Imports nothing heavy: the window must be there before torch is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from game import VERSION
+from game.errors import EngineError, InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from game.session import Job
+EXIT_DONE, EXIT_FAILED, EXIT_INPUT = 0, 1, 2
+
+_ABOUT = "Walk through a neural world: every picture you see is made by a network, from the one before and your keys."
+_EXAMPLES = """\
+examples
+  python -m game                                   play, in a window: WASD to walk, mouse or arrows to look
+  python -m game --record --scene garden           play from a scene of your choice, and keep the session
+  python -m game --headless --script bench.yaml    render a script to recordings/<time>-demo/demo.mp4
+  python -m game --headless --script recordings/X  replay a recording: the same frames, bit for bit
+  python -m game --headless --script -             play in a terminal, one line of keys per block
+  python -m game --bench                           how fast is it here?
+  python -m game --doctor                          what can this machine run?
+
+settings, as bare words
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but mistakes are raised instead of printed with a page of usage."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise InputError(message, remedy="python -m game --help lists the flags")
+
+
+def _whole(low: int, high: int):
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"got {text!r}; expected a whole number, {low} to {high}")
+        return value
+
+    return convert
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"got {text!r}; expected a number of seconds, more than 0")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The flags. Overrides are collected as they stand: game/settings.py understands them."""
+    parser = _Parser(
+        prog="python -m game", description=_ABOUT, epilog=_EXAMPLES + _settings_help(), allow_abbrev=False,
+        add_help=False,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=110),
+        usage="python -m game [flags] [setting=value ...]",
+    )  # fmt: skip
+    what = parser.add_argument_group("what to do (default: play in a window)")
+    what.add_argument("--headless", action="store_true", help="no window: render --script to a video, and end")
+    what.add_argument("--script", metavar="FILE", help="a .yaml script, a recording, or - for keys from standard input")
+    what.add_argument("--bench", action="store_true", help="measure speed; a table, and bench.json")
+    what.add_argument("--doctor", action="store_true", help="what this machine can run and how fast")
+    how = parser.add_argument_group("how")
+    how.add_argument("--scene", metavar="NAME", help="where to begin: a shipped scene's name, or a picture of your own")
+    how.add_argument("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="of all randomness; default 0")
+    how.add_argument("--record", action="store_true", help="keep the session you play")
+    how.add_argument("--out", metavar="DIR", help="folder to write to; default recordings/<UTC time>-<name>/")
+    how.add_argument("--name", metavar="NAME", help="of the videos; default demo, or session when played")
+    how.add_argument("--seconds", type=_seconds, metavar="N", help="close the window by itself after so long")
+    how.add_argument("--blocks", type=_whole(1, 1_000_000), metavar="N", help="how many blocks --bench times")
+    how.add_argument("--profile", action="store_true", help="also write a Chrome trace and the time of every block")
+    how.add_argument("--debug", action="store_true", help="show the traceback when something fails")
+    how.add_argument("--version", action="version", version=VERSION, help="print the version")
+    how.add_argument("-h", "--help", action="help", help="print this")
+    parser.add_argument("overrides", nargs="*", help=argparse.SUPPRESS)
+    return parser
+
+
+def _settings_help() -> str:
+    from game.paths import CONFIGS, SCENES
+
+    def names(folder: Path, pattern: str) -> str:
+        return " | ".join(sorted(path.stem for path in folder.glob(pattern)))
+
+    lines = [f"  {group}={names(CONFIGS / group, '*.yaml')}" for group in ("model", "quality")]
+    lines.append("  weights=DIR device=auto|cpu|cuda dtype=auto|float32|float16|bfloat16 threads=N")
+    lines.append("  play.sensitivity=PIXELS play.scale=smooth|sharp record.current=true ... (all of them: configs/)")
+    scenes = names(SCENES, "*.png")
+    return "\n".join([*lines, "", f"scenes\n  {scenes}"] if scenes else lines)
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command line understood."""
+
+    flags: argparse.Namespace
+    words: list[str]
+
+    @property
+    def out(self) -> Path | None:
+        return None if self.flags.out is None else Path(self.flags.out).expanduser()
+
+
+def parse(argv: Sequence[str]) -> _Command:
+    """Reads a command line. Raises InputError for flags that don't exist, have wrong values or don't go together."""
+    parser = build_parser()
+    flags, rest = parser.parse_known_intermixed_args(argv)
+    if rest:
+        known = [name for action in parser._actions for name in action.option_strings]
+        name = rest[0].partition("=")[0]
+        near = did_you_mean(name, known)
+        raise InputError("there is no such flag", got=name, remedy=near or "python -m game --help lists the flags")
+    _check_together(flags)
+    for word in flags.overrides:
+        name = word.partition("=")[0]
+        if name in _FLAG_NAMES and "=" in word:
+            raise InputError(
+                f"{name} is a flag, not a setting", got=word, remedy=f"did you mean --{name} {word.partition('=')[2]}?"
+            )
+    return _Command(flags, list(flags.overrides))
+
+
+_FLAG_NAMES = ("scene", "seed", "out", "name", "seconds", "blocks", "script")
+
+
+def _check_together(flags: argparse.Namespace) -> None:
+    ways = [name for name in ("headless", "bench", "doctor") if getattr(flags, name)]
+    if len(ways) > 1:
+        raise InputError(f"--{ways[0]} and --{ways[1]} exclude each other", expected="one of them")
+    live = not ways
+    needs = [
+        (flags.script is not None and not flags.headless, "--script renders without a window", "add --headless"),
+        (
+            flags.headless and flags.script is None,
+            "--headless needs something to render",
+            "add --script FILE, or --script -",
+        ),
+        (flags.blocks is not None and not flags.bench, "--blocks belongs to --bench", "add --bench"),
+        (
+            flags.seconds is not None and not live,
+            "--seconds belongs to the window",
+            f"leave it away with --{''.join(ways)}",
+        ),
+        (flags.record and not live, "--record belongs to the window", "leave it away: --headless always records"),
+        (
+            live and not flags.record and (flags.out or flags.name),
+            "--out and --name are for a recording",
+            "add --record",
+        ),
+        (flags.out == "", "--out is empty", "give a folder"),
+    ]
+    for wrong, what, remedy in needs:
+        if wrong:
+            raise InputError(what, remedy=remedy)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit code: 0 done, 1 failed while running, 2 the input was wrong."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    from game.models import calm_threads
+
+    calm_threads()
+    try:
+        command = parse(argv)
+        return _run(command)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+        return EXIT_DONE
+    except BrokenPipeError:
+        # Whoever read our output has had enough; keep the interpreter from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except Exception as error:
+        return _tell(error, debug="--debug" in argv)
+
+
+def _tell(error: Exception, debug: bool) -> int:
+    """Prints the one line (with --debug, the traceback) and chooses the exit code."""
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    if isinstance(error, EngineError):
+        line = str(error)
+    else:
+        words = " ".join(str(error).split())
+        line = f"{type(error).__name__}: {words}" + ("" if debug else "; --debug shows where")
+    print(f"game: {line}", file=sys.stderr, flush=True)
+    return EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED
+
+
+def _run(command: _Command) -> int:
+    flags = command.flags
+    if flags.doctor:
+        from game.doctor import doctor
+
+        return doctor(command.words)
+    if flags.bench:
+        from game.bench import bench
+
+        return _profiled(command, lambda opened: bench(command.words, flags.blocks, command.out, opened))
+    if flags.headless:
+        return _headless(command)
+    from game.live import play_live
+
+    return play_live(command.words, _job(command, "session"), seconds=flags.seconds, record=flags.record,
+                     profile=flags.profile, debug=flags.debug)  # fmt: skip
+
+
+def _job(command: _Command, name: str) -> Job:
+    from game.session import Job, checked_name
+
+    flags = command.flags
+    return Job(checked_name(name if flags.name is None else flags.name), command.out, flags.seed, flags.scene)
+
+
+def _headless(command: _Command) -> int:
+    job = _job(command, "demo")
+    if command.flags.script == "-":
+        from game.terminal import stream
+
+        return _profiled(command, lambda opened: stream(command.words, job, opened))
+    from game.render import render
+    from game.script import load
+
+    source = load(Path(command.flags.script).expanduser())
+    return _profiled(command, lambda opened: render(source, command.words, job, opened))
+
+
+def _profiled(command: _Command, run) -> int:
+    """Runs `run(open_model)`; with --profile the world is wrapped and the trace written afterwards."""
+    if not command.flags.profile:
+        return run(None)
+    from game.trace import run_profiled
+
+    return run_profiled(run, command.out or Path("."))

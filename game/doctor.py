@@ -1,0 +1,188 @@
+"""`--doctor`: what this machine can run, and how fast, in plain words. Loads no weights but the embedded model's."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+
+from game import VERSION
+from game.errors import EngineError, InputError
+from game.models import choose_device, choose_dtype, find_weights, is_large
+from game.paths import weights_folder
+from game.settings import Settings, load_settings, options
+
+_USUAL_RATIO = 2.0  # block time over the time of its products alone, as measured for our models; see --bench
+_MODELS = ("tiny", "universal", "gta_drive", "templerun")
+
+
+def doctor(words: Sequence[str]) -> int:
+    """Prints the diagnosis. words: overrides (device=, dtype=, threads=, weights= count). Returns the exit code.
+
+    Raises InputError for overrides that cannot be used.
+    """
+    settings = load_settings(words)
+    for line in (*_program(), *_machine(), *_gpu()):
+        print(line, flush=True)
+    import torch
+
+    from game.bench import gemm_gflops
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = choose_device(settings)
+    dtype = choose_dtype(settings, device)
+    speed = gemm_gflops(device, getattr(torch, dtype))
+    threads = "" if device != "cpu" else f", {torch.get_num_threads()} threads"
+    print(f"Arithmetic    {speed:.0f} GFLOP/s in large products ({device}, {dtype}{threads})")
+    chosen = settings.model.name
+    for name in [*_MODELS, *([chosen] if chosen not in _MODELS else [])]:
+        if name in options("model"):
+            print(_model(_settings_of(name, words), device, speed), flush=True)
+    print(_embedded(settings))
+    return 0
+
+
+def _settings_of(name: str, words: Sequence[str]) -> Settings:
+    kept = [word for word in words if word.partition("=")[0] not in ("model",) and not word.startswith("model.")]
+    return load_settings([*kept, f"model={name}"])
+
+
+def _program() -> list[str]:
+    from game.video import ffmpeg_binary
+
+    try:
+        video = f"ffmpeg at {ffmpeg_binary()}"
+    except EngineError as error:
+        video = f"none can be written: {error}"
+    system = platform.system()
+    shown = system != "Linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    window = (
+        "a display is there"
+        if shown
+        else "no display here: render with --headless --script FILE, or play with --script -"
+    )
+    return [
+        f"Program       {VERSION}, Python {platform.python_version()}",
+        f"Window        {window}",
+        f"Videos        {video}",
+    ]
+
+
+def _machine() -> list[str]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = ""
+    try:
+        page = os.sysconf("SC_PAGE_SIZE")
+        total, free = os.sysconf("SC_PHYS_PAGES") * page / 2**30, os.sysconf("SC_AVPHYS_PAGES") * page / 2**30
+        memory = f", {total:.1f} GB of memory ({free:.1f} GB unused)"
+    except (AttributeError, ValueError, OSError):
+        pass  # Windows and some others do not say
+    return [f"Machine       {platform.system()} {platform.machine()}, {cores} CPU cores{memory}"]
+
+
+def _gpu() -> list[str]:
+    import torch
+
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    lines = [f"Torch         {torch.__version__}, built with {build}"]
+    installed = _nvidia_smi()
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            free, total = (value / 2**30 for value in torch.cuda.mem_get_info(i))
+            lines.append(f"GPU           {torch.cuda.get_device_name(i)}, {free:.1f} of {total:.1f} GB free")
+        lines += [f"              driver: {line}" for line in installed]
+    elif installed:
+        lines.append(f"GPU           {'; '.join(installed)}: but torch cannot use it")
+        why = (
+            "this torch is built without CUDA" if not torch.version.cuda else "its driver may be too old for this torch"
+        )
+        lines.append(f"              {why}: install torch from https://pytorch.org/get-started/locally for your CUDA")
+    else:
+        lines.append("GPU           none found")
+    return lines
+
+
+def _nvidia_smi() -> list[str]:
+    """Name and driver of each NVIDIA GPU, as its own tool says; empty without tool or GPU."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+
+
+def _model(settings: Settings, device: str, gflops: float) -> str:
+    """One model's line: needs what, and would run how fast."""
+    from engine.flops import block_flops
+
+    config = settings.model
+    frames = config.block_latents * config.time_ratio
+    seconds = block_flops(config).total / (gflops * 1e9) * _USUAL_RATIO
+    fps = frames / seconds
+    pace = f"about {_duration(seconds)} a block, {_pace(fps, config.fps)}"
+    return f"Model         {config.name}: {_weights(settings)}; {pace}"
+
+
+def _weights(settings: Settings) -> str:
+    try:
+        where = find_weights(settings)
+    except InputError:
+        return "needs its published weights (weights=DIR)" if is_large(settings) else "no weights here"
+    return (
+        "its weights come with the program" if where == weights_folder(settings.model.name) else f"weights in {where}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds * 1000:.0f} ms"
+        if seconds < 1
+        else f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+    )
+
+
+def _pace(fps: float, wanted: float) -> str:
+    times = fps / wanted
+    if times >= 1.2:
+        return f"{times:.1f} x real time: plays smoothly"
+    if times >= 0.8:
+        return f"{times:.1f} x real time: just about playable; try quality=fast"
+    if times >= 0.1:
+        return f"{times:.2f} x real time: slow motion; good for rendering"
+    return f"1/{1 / times:.0f} of real time: for short renders only"
+
+
+def _embedded(settings: Settings) -> str:
+    """Runs the embedded model for a moment: an estimate is no measurement."""
+    from engine.actions import Actions
+    from game.bench import bench_picture
+    from game.models import open_world
+
+    chosen = _settings_of("tiny", [f"threads={settings.threads}", "device=cpu"])
+    try:
+        start = time.perf_counter()
+        world = open_world(chosen)
+        loaded = time.perf_counter() - start
+        rollout = world.start(bench_picture(chosen.model.height, chosen.model.width), 0)
+    except EngineError as error:
+        return f"Verdict       the embedded model does not load: {error}"
+    idle = world.action_space.action()
+    frames, start = 0, time.perf_counter()
+    for i in range(30):
+        if i == 5:
+            frames, start = 0, time.perf_counter()  # warm from here on
+        frames += len(rollout.step(Actions.stack([idle] * rollout.next_frames)).frames)
+        rollout.settle()
+    fps = frames / (time.perf_counter() - start)
+    words = f"loads in {loaded:.1f} s, {fps:.0f} frames/s on the CPU, {_pace(fps, chosen.model.fps)}"
+    return f"Verdict       the embedded model, tried just now: {words}"

@@ -1,0 +1,145 @@
+"""`--profile`: a Chrome trace with named ranges, and the time of every block, for any way of running a world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.actions import Actions
+from engine.block import Block
+from game.console import Progress, say
+from game.models import open_world
+from game.session import RunStats, folder_error, write_json
+from game.settings import Settings
+
+if TYPE_CHECKING:
+    from engine.rollout import Rollout
+    from engine.world import WorldModel
+
+_STAGES = ("denoise", "context", "decode", "total")
+_TRACED_BLOCKS = 32  # a trace of more is too large for the viewers
+
+
+class ProfiledWorld:
+    """A WorldModel whose rollouts are profiled; in everything else it is the world it wraps.
+
+    The profiler starts on the thread that makes the first block, since it sees only the operations of that thread.
+    """
+
+    def __init__(self, world: WorldModel) -> None:
+        self._world = world
+        self._profiler: Any = None
+        self._stats = RunStats()
+        self._blocks: list[dict] = []
+        self._stopped = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
+
+    def start(self, first_frame: np.ndarray, seed: int) -> ProfiledRollout:
+        """As WorldModel.start."""
+        return ProfiledRollout(self._world.start(first_frame, seed), self)
+
+    def step(self, rollout: Rollout, actions: Actions) -> Block:
+        """One step of `rollout`, traced and timed; the engine names the ranges within it."""
+        from torch.profiler import record_function
+
+        if self._profiler is None:
+            self._profiler = _start_profiler()
+        with record_function(f"block {rollout.blocks_done}"):
+            block = rollout.step(actions)
+        self._note(block)
+        return block
+
+    def _note(self, block: Block) -> None:
+        timings = block.timings
+        self._stats.add(block)
+        times = {f"{stage}_ms": round(getattr(timings, f"{stage}_ms"), 3) for stage in _STAGES}
+        self._blocks.append({"block": block.index, "frames": len(block.frames)} | times)
+        if len(self._blocks) == _TRACED_BLOCKS:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._profiler is not None and not self._stopped:
+            self._profiler.stop()
+            self._stopped = True
+
+    def write(self, folder: Path) -> list[str]:
+        """Writes trace.json and profile.json into `folder`. Returns the lines to show. Raises OSError."""
+        if self._profiler is None:
+            return ["nothing was profiled: no block was made"]
+        self._stop()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._profiler.export_chrome_trace(str(folder / "trace.json"))
+        report = self._stats.to_report(self._world.config.fps)
+        write_json(folder / "profile.json", report | {"blocks": self._blocks})
+        speed = f"{report['generated_fps']:.1f} frames/s, {report['realtime_factor']:.2f} x real time (while profiled)"
+        return [*block_table(self._blocks), speed, f"{folder / 'trace.json'}: open it in ui.perfetto.dev"]
+
+
+class ProfiledRollout:
+    """A Rollout that tells its ProfiledWorld about every block."""
+
+    def __init__(self, rollout: Rollout, world: ProfiledWorld) -> None:
+        self._rollout, self._world = rollout, world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rollout, name)
+
+    def step(self, actions: Actions) -> Block:
+        """As Rollout.step."""
+        return self._world.step(self._rollout, actions)
+
+
+def _start_profiler() -> Any:
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    activities = [ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(ProfilerActivity.CUDA)
+    profiler = profile(activities=activities)
+    profiler.start()
+    return profiler
+
+
+def block_table(blocks: list[dict], most: int = 40) -> list[str]:
+    """Lines of a table with the times of each block; the middle is left out if there are more than `most`."""
+    lines = ["block  frames  denoise  context   decode    total  ms"]
+    shown = blocks if len(blocks) <= most else blocks[: most // 2] + blocks[-most // 2 :]
+    for i, b in enumerate(shown):
+        if i == most // 2 and len(blocks) > most:
+            lines.append("...")
+        times = "".join(f"{b[f'{stage}_ms']:9.1f}" for stage in _STAGES)
+        lines.append(f"{b['block']:5d}  {b['frames']:6d}{times}")
+    return lines
+
+
+def run_profiled(run: Callable[[Callable[[Settings], ProfiledWorld]], int], folder: Path) -> int:
+    """Calls `run` with a way to open worlds that are profiled, then writes the trace into `folder`.
+
+    Returns run's exit code. Raises what run raises, once the trace of what was done is written.
+    """
+    worlds: list[ProfiledWorld] = []
+
+    def open_profiled(settings: Settings) -> ProfiledWorld:
+        worlds.append(ProfiledWorld(open_world(settings, Progress(), say)))
+        return worlds[-1]
+
+    try:
+        return run(open_profiled)
+    finally:
+        for world in worlds:
+            for line in write_trace(world, folder):
+                print(line, flush=True)
+
+
+def write_trace(world: ProfiledWorld, folder: Path) -> list[str]:
+    """ProfiledWorld.write, with a folder that cannot be written turned into RecordingError."""
+    try:
+        return world.write(folder)
+    except OSError as error:
+        raise folder_error(folder, error) from error
