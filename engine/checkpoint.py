@@ -7,10 +7,10 @@ a .pth read with `weights_only`.
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ _TRANSFORMERS = {
     "templerun": "templerun_distilled_model/templerun_7dim_onlykey.safetensors",
 }
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+_LONGEST_HEADER = 100_000_000  # bytes; what the safetensors format allows
 TRANSFORMER_PREFIX = "model."
 TOWER_PREFIX = "visual."
 
@@ -98,15 +99,15 @@ def load_weights(
     changed, and the message names the first weight that is missing, extra or misshapen.
     """
     wanted = {prefix + name: tuple(weight.shape) for name, weight in module.state_dict().items()}
-    with _opened(path) as file:
-        _check_names(path, type(module).__name__, wanted, file.shapes, prefix if only_prefixed else "")
-        _check_dtypes(path, wanted, file.dtypes)
-        total, done, state = sum(map(_size, wanted.values())), 0, {}
-        for name, shape in wanted.items():
-            state[name[len(prefix) :]] = _placed(file.read(name), device, dtype)
-            done += _size(shape)
-            if progress:
-                progress(path.name, done / max(total, 1))
+    file = _open(path)
+    _check_names(path, type(module).__name__, wanted, file.shapes, prefix if only_prefixed else "")
+    _check_dtypes(path, wanted, file.dtypes)
+    total, done, state = sum(map(_size, wanted.values())), 0, {}
+    for name, weight in file.tensors(wanted):
+        state[name[len(prefix) :]] = _placed(weight, device, dtype)
+        done += weight.numel()
+        if progress:
+            progress(path.name, done / max(total, 1))
     module.load_state_dict(state, strict=True, assign=True)
     module.requires_grad_(False)
 
@@ -124,62 +125,78 @@ def _placed(weight: Tensor, device: torch.device | str, dtype: torch.dtype) -> T
 
 def file_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Name and shape of all a weights file holds, from its header. Raises CheckpointError as `load_weights` does."""
-    with _opened(path) as file:
-        return dict(file.shapes)
+    return dict(_open(path).shapes)
 
 
 @dataclass(frozen=True)
 class _WeightsFile:
+    """What a file holds, and a way to read it name by name; its tensors may be views of the mapped file."""
+
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, str]
-    read: Callable[[str], Tensor]
+    tensors: Callable[[Iterable[str]], Iterator[tuple[str, Tensor]]]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[_WeightsFile]:
+def _open(path: Path) -> _WeightsFile:
     if not path.is_file():
         raise CheckpointError("weights file is missing", got=path, expected="a .safetensors or .pth file")
-    with (_opened_safetensors if path.suffix == ".safetensors" else _opened_pth)(path) as file:
-        yield file
+    return (_open_safetensors if path.suffix == ".safetensors" else _open_pth)(path)
 
 
-@contextmanager
-def _opened_safetensors(path: Path) -> Iterator[_WeightsFile]:
-    # Reads the header only: get_slice tells the shape, get_tensor maps the bytes.
+def _open_safetensors(path: Path) -> _WeightsFile:
+    # The header is read by hand, because safe_open maps the whole file first: that fails where memory is short.
     try:
-        file = safe_open(path, "pt")
-        names = list(file.keys())
-    except (SafetensorError, OSError) as error:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= _LONGEST_HEADER:
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(file.read(length))
+        header.pop("__metadata__", None)
+        shapes = {name: tuple(entry["shape"]) for name, entry in header.items()}
+        dtypes = {name: entry["dtype"] for name, entry in header.items()}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
+        if end != path.stat().st_size:
+            raise ValueError(f"{path.stat().st_size} bytes where its header says {end}")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
         raise _unreadable(path, error) from error
-    with file:
-        headers = {name: file.get_slice(name) for name in names}
-        shapes = {name: tuple(header.get_shape()) for name, header in headers.items()}
-        yield _WeightsFile(shapes, {name: h.get_dtype() for name, h in headers.items()}, file.get_tensor)
+
+    def tensors(names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+        try:
+            with safe_open(path, "pt") as file:
+                yield from ((name, file.get_tensor(name)) for name in names)
+        except (SafetensorError, OSError) as error:
+            raise _unreadable(path, error) from error
+        except RuntimeError as error:  # mapping it takes address space that this machine does not give
+            reason = _first_line(error)
+            raise CheckpointError(f"{path} does not fit into memory", got=reason, remedy="close programs") from error
+
+    return _WeightsFile(shapes, dtypes, tensors)
 
 
-@contextmanager
-def _opened_pth(path: Path) -> Iterator[_WeightsFile]:
+def _open_pth(path: Path) -> _WeightsFile:
     # Old files are no zip archives and can't be mapped: they are read whole.
     try:
         table = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise _unreadable(path, error) from error
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         raise _unreadable(path, error) from error
     if not isinstance(table, Mapping) or not all(isinstance(value, Tensor) for value in table.values()):
         inner = ", ".join(map(str, list(table)[:4])) if isinstance(table, Mapping) else type(table).__name__
-        raise CheckpointError(f"{path} is no flat table of weights", got=inner, expected="names and tensors",
-                              remedy="it looks like a training checkpoint")  # fmt: skip
+        remedy = "it looks like a training checkpoint"
+        raise CheckpointError(f"{path} is no flat table of weights", got=inner, expected="tensors", remedy=remedy)
     shapes = {name: tuple(weight.shape) for name, weight in table.items()}
-    yield _WeightsFile(shapes, {name: _DTYPES.get(w.dtype, str(w.dtype)) for name, w in table.items()}, table.get)
+    dtypes = {name: _DTYPES.get(weight.dtype, str(weight.dtype)) for name, weight in table.items()}
+    return _WeightsFile(shapes, dtypes, lambda names: ((name, table[name]) for name in names))
 
 
 def _unreadable(path: Path, error: Exception) -> CheckpointError:
     with path.open("rb") as file:
         guess = guess_content(file.read(256))
     remedy = f"it looks like {guess}" if guess else "it may be an interrupted download: fetch it again"
-    reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-    return CheckpointError(f"{path} can not be read as weights", got=reason, remedy=remedy)
+    return CheckpointError(f"{path} can not be read as weights", got=_first_line(error), remedy=remedy)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:120]
 
 
 def _check_names(path: Path, what: str, wanted: Mapping, held: Mapping, ignore_without: str) -> None:
