@@ -1,8 +1,9 @@
 """The embedded model's condition: the picture before, as the camera would see it after the action.
 
-Turning a camera maps its picture onto the new one exactly, whatever the depths; walking does so only for what lies on
-the ground or ceiling. The previous frame is therefore shown to the network in several *views*, each right if every point
-lay on one known surface, and the network is left to choose, mend, and paint what comes into view.
+Turning a camera maps its picture onto the new one exactly, whatever the depths; walking does not. The previous frame is
+therefore shown to the network in several *views*: the first only turned (right where something is in the way, or far),
+each of the others right where a wall stands at one known distance, with the ground before and the ceiling above it.
+The network is left to choose between them place by place, to mend, and to paint what comes into view.
 
 Geometry: the picture plane stays upright and looking up or down shifts the horizon, as engine.training.simulator does.
 Lengths are in cells of the map, the eye stands `eye_height` above the ground and as much below the ceiling.
@@ -30,7 +31,7 @@ class Camera:
     """Moves a batch of pictures as an action moves the camera.
 
     Args:
-        config: lens, motion per video frame, and which views to make.
+        config: lens, motion per video frame, and the walls to make views of.
         width, height: of the picture, pixels.
         device: of the pictures.
     """
@@ -67,7 +68,7 @@ class Camera:
         return ahead * scale, side * scale
 
     def views(self, frames: Tensor, keyboard: Tensor, mouse: Tensor, pitch: Tensor) -> tuple[Tensor, Tensor]:
-        """Every configured view of `frames` after one video frame of the given actions.
+        """Every view of `frames` after one video frame of the given actions.
 
         Args:
             frames: (B, 3, H, W).
@@ -91,8 +92,8 @@ class Camera:
         down = self._row - now
         ground = self.config.eye_height * self.focal / down.abs().clamp(min=_HORIZON)
         grids = []
-        for view in self.config.views:
-            depth = torch.full_like(ground, _FAR) if view == "far" else ground
+        for wall in (None, *self.config.walls):
+            depth = torch.full_like(ground, _FAR) if wall is None else ground.clamp(max=wall)
             forward, right = depth + ahead, depth * self._across + side
             depth_before = (forward * turn.cos() - right * turn.sin()).clamp(min=_NEAREST)
             right_before = forward * turn.sin() + right * turn.cos()

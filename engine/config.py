@@ -249,7 +249,7 @@ class CameraConfig:
         pitch_limit: degrees it can look up or down.
         forward_step, back_step, side_step: walked by the keys.
         eye_height: of the eye above the ground; the ceiling is as far above the eye.
-        views: surfaces that the previous frame is shown on, see engine.camera.
+        walls: distances of the walls that the previous frame is shown on, one view each; see engine.camera.
     """
 
     fov_x: float = 84.0
@@ -260,13 +260,18 @@ class CameraConfig:
     back_step: float = 0.05
     side_step: float = 0.05
     eye_height: float = 0.5
-    views: tuple[Literal["far", "ground"], ...] = ("far", "ground")
+    walls: tuple[float, ...] = (0.5, 1.0, 2.0, 4.5)
 
     def __post_init__(self) -> None:
         _need(0 < self.fov_x < 180, "camera.fov_x is out of range", self.fov_x, "0..180 degrees")
         _need(0 < self.pitch_limit < 90, "camera.pitch_limit is out of range", self.pitch_limit, "0..90 degrees")
-        _need(len(self.views) > 0, "camera.views is empty", self.views, "far, ground or both")
+        _need(all(wall > 0 for wall in self.walls), "camera.walls is out of range", self.walls, "more than 0")
         _positive(self, "yaw_per_unit", "pitch_per_unit", "forward_step", "back_step", "side_step", "eye_height")
+
+    @property
+    def views(self) -> int:
+        """Views of the previous frame: the camera only turned, then one per wall."""
+        return 1 + len(self.walls)
 
 
 @dataclass(frozen=True)
@@ -285,7 +290,7 @@ class ModelConfig:
         denoising_steps: falling, of 1000; they index the shifted noise table.
         timestep_shift: of the flow-matching noise table.
         context_noise: timestep of the context pass, None for no such pass.
-        prediction: the network's output is the velocity, or the change of the condition's leading channels.
+        prediction: the network's output is the velocity, or a blend of the condition's views and a change.
         condition: what the network sees beside the noisy latent.
         camera: needed by the condition "previous_frame".
     """
@@ -302,7 +307,7 @@ class ModelConfig:
     denoising_steps: tuple[int, ...] = (1000, 666, 333)
     timestep_shift: float = 5.0
     context_noise: int | None = 0
-    prediction: Literal["velocity", "change"] = "velocity"
+    prediction: Literal["velocity", "blend"] = "velocity"
     condition: Literal["first_frame", "previous_frame"] = "first_frame"
     camera: CameraConfig | None = None
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
@@ -335,23 +340,22 @@ class ModelConfig:
         for name, patch in (("height", net.patch[1]), ("width", net.patch[2])):
             size, unit = getattr(self, name), patch * codec.space
             _need(size % unit == 0, f"{name} does not divide into tokens", size, f"a multiple of {unit}")
-        got = net.out_channels
-        _need(got == codec.latent_channels, "transformer.out_channels", got, f"the codec's {codec.latent_channels}")
+        views = self.camera.views if self.camera is not None else 0
+        made = codec.latent_channels + (views if self.prediction == "blend" else 0)
+        expected = f"a latent{' and the views' if self.prediction == 'blend' else ''}: {made}"
+        _need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
         _need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
-        if self.prediction == "change":
-            ok = net.in_channels >= 2 * net.out_channels
-            _need(ok, "transformer.in_channels with prediction change", net.in_channels, f"{2 * net.out_channels} up")
-        if self.condition == "first_frame":
-            needed = 2 * net.out_channels + self.time_ratio
-            ok = net.in_channels == needed
-            _need(ok, "transformer.in_channels with condition first_frame", net.in_channels,
-                  f"noise, mask and latents: {needed}")  # fmt: skip
         if self.condition == "previous_frame":
             _need(self.camera is not None, "camera with condition previous_frame", None, "a camera")
-            made = net.out_channels * (1 + len(self.camera.views))
+            _need(self.block_latents == 1, "block_latents with condition previous_frame", self.block_latents, "1")
+            made = codec.latent_channels * (1 + views)
             _need(net.in_channels == made, "transformer.in_channels with condition previous_frame", net.in_channels,
                   f"noise and one latent per view: {made}")  # fmt: skip
-            _need(self.block_latents == 1, "block_latents with condition previous_frame", self.block_latents, "1")
+        else:
+            _need(self.prediction == "velocity", "prediction with condition first_frame", self.prediction, "velocity")
+            made = 2 * codec.latent_channels + self.time_ratio
+            _need(net.in_channels == made, "transformer.in_channels with condition first_frame", net.in_channels,
+                  f"noise, mask and latents: {made}")  # fmt: skip
         has = self.image_tower is not None
         both = has == (net.visual_context is not None)
         _need(both, "image_tower and transformer.visual_context", has, "both or none")

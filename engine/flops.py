@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine.action_windows import ActionHistory
 from engine.actions import Actions, action_space
+from engine.condition import new_condition
 from engine.config import ModelConfig
 from engine.networks import Networks, build_networks
 
@@ -44,12 +45,11 @@ def block_flops(config: ModelConfig) -> BlockFlops:
     """The operations of one block of `config`'s model; needs no weights and next to no memory."""
     networks = build_networks(config, "meta")
     prepare, one_pass = _transformer_flops(networks)
-    encode, decode = _codec_flops(networks)
     return BlockFlops(
         denoise=prepare + len(config.denoising_steps) * one_pass,
         context=0 if config.context_noise is None else one_pass,
-        decode=decode,
-        condition=encode if config.condition == "previous_frame" else 0,
+        decode=_decode_flops(networks),
+        condition=_condition_flops(networks),
     )
 
 
@@ -61,29 +61,34 @@ def _transformer_flops(networks: Networks) -> tuple[int, int]:
     context = None if visual is None else torch.empty(1, visual.tokens, visual.channels, device="meta")
     passes = len(config.denoising_steps) + (config.context_noise is not None)
     rollout = net.prepare_rollout(torch.zeros(passes, device="meta"), config.latent_size, context)
-    history, space = ActionHistory(config.transformer.actions, config.time_ratio), action_space(config.mode)
+    history = ActionHistory(config.transformer.actions, config.time_ratio)
     noisy = torch.empty(1, config.block_latents, config.transformer.in_channels, *config.latent_size, device="meta")
     full = False
     while not full:
         full = caches.ring.filled == caches.ring.capacity  # then this block is the first to push frames out
-        idle = Actions.stack([space.idle()] * config.frames_of_block(1 if caches.position else 0))
-        windows = history.extend(idle).to(networks.device, networks.dtype)
+        windows = history.extend(_idle(config, 1 if caches.position else 0)).to(networks.device, networks.dtype)
         prepare, block = _count(lambda w=windows: net.prepare_block(rollout, w, config.block_latents, caches))
         one_pass, _ = _count(lambda b=block: net(noisy, b, 0, caches))
     return prepare, one_pass
 
 
-def _codec_flops(networks: Networks) -> tuple[int, int]:
-    """Of encoding and of decoding one block, past the first frame."""
+def _decode_flops(networks: Networks) -> int:
+    config, decoder = networks.config, networks.codec.decoder_stream()
+    latents = torch.empty(1, config.block_latents, config.codec.latent_channels, *config.latent_size, device="meta")
+    decoder.decode(latents)  # the very first latents are cheaper than all others
+    return _count(lambda: decoder.decode(latents))[0]
+
+
+def _condition_flops(networks: Networks) -> int:
     config = networks.config
-    shape = (1, config.block_latents, config.transformer.out_channels, *config.latent_size)
-    frames = torch.empty(1, config.frames_of_block(1), 3, config.height, config.width, device="meta")
-    encoder, decoder = networks.codec.encoder_stream(), networks.codec.decoder_stream()
-    encoder.encode(frames[:, : config.frames_of_block(0)])
-    decoder.decode(torch.empty(shape, device="meta"))
-    encode, _ = _count(lambda: encoder.encode(frames))
-    decode, _ = _count(lambda: decoder.decode(torch.empty(shape, device="meta")))
-    return encode, decode
+    if config.condition == "first_frame":
+        return 0
+    condition = new_condition(networks, torch.empty(1, 1, 3, config.height, config.width, device="meta"))
+    return _count(lambda: condition.for_block(0, config.block_latents, _idle(config, 0)))[0]
+
+
+def _idle(config: ModelConfig, block: int) -> Actions:
+    return Actions.stack([action_space(config.mode).idle()] * config.frames_of_block(block))
 
 
 def _count(work: Callable[[], Any]) -> tuple[int, Any]:

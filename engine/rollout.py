@@ -179,7 +179,7 @@ class Rollout:
 
     def _draw_noise(self) -> Iterator[Tensor]:
         config = self._config
-        shape = (1, config.block_latents, config.transformer.out_channels, *config.latent_size)
+        shape = (1, config.block_latents, config.codec.latent_channels, *config.latent_size)
         noise = torch.randn((len(config.denoising_steps), *shape), generator=self._noise)
         return iter(noise.to(self._networks.device, non_blocking=True))
 

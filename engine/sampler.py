@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from engine.caches import Caches
-from engine.noise import NoiseSchedule, add_noise, clean_from_change, clean_from_velocity
+from engine.noise import NoiseSchedule, add_noise, clean_from_blend, clean_from_velocity
 from engine.transformer import BlockInputs, Transformer
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A transformer, the noise levels it denoises at and what its output means ("velocity" or "change")."""
+    """A transformer, the noise levels it denoises at and what its output means ("velocity" or "blend")."""
 
     transformer: Transformer
     schedule: NoiseSchedule
@@ -27,8 +27,8 @@ class Sampler:
             step: which pass of the block; the one after the last denoising step is the context pass.
         """
         output = self.transformer(torch.cat((noisy, condition), dim=2), block, step, caches)
-        if self.prediction == "change":
-            return clean_from_change(condition, output)
+        if self.prediction == "blend":
+            return clean_from_blend(condition, output, noisy.shape[2])
         steps = self.schedule.steps
         level = steps[step] if step < len(steps) else self.schedule.context
         return clean_from_velocity(noisy, output, level.sigma)
