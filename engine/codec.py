@@ -5,6 +5,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from engine.config import PatchCodecConfig, WanCodecConfig
+from engine.patch_codec import PatchCodec
 from engine.vae import WanVAE
 
 
@@ -43,6 +44,4 @@ def build_codec(config: WanCodecConfig | PatchCodecConfig) -> nn.Module:
     """The codec that a config names, with weights still to be loaded."""
     if isinstance(config, WanCodecConfig):
         return WanVAE(config)
-    from engine.patch_codec import PatchCodec
-
     return PatchCodec(config)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.actions import Actions
+from engine.camera import PreviousFrameCondition
 from engine.codec import Codec
 from engine.networks import Networks
 
@@ -75,6 +76,4 @@ def new_condition(networks: Networks, picture: Tensor) -> Condition:
     config = networks.config
     if config.condition == "first_frame":
         return FirstFrameCondition(networks.codec, picture, config.time_ratio)
-    from engine.camera import PreviousFrameCondition
-
     return PreviousFrameCondition(networks.codec, config.camera, picture)
