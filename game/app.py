@@ -6,6 +6,7 @@ frame or a changed word, and draws only when something looks different.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -21,6 +22,7 @@ if sys.platform.startswith("linux"):
 
 import pygame
 
+from engine.errors import InputError
 from game.controls import Controls
 from game.hud import Hud, key_help, number_rows
 from game.pacing import Pacer
@@ -31,9 +33,6 @@ _HELP_SECONDS, _FADE_SECONDS, _REMARK_SECONDS = 9.0, 1.5, 2.5
 _LONGEST_SLEEP = 0.05  # s: bounds how late a signal (Ctrl-C) or a missed wake-up is noticed
 _NUMBERS_EVERY = 0.25  # s
 _PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
-_NO_DISPLAY = (
-    "no window can be opened here ({}); expected a display; render without one: python -m game --headless --script FILE"
-)
 
 
 @dataclass(frozen=True)
@@ -66,15 +65,15 @@ def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecor
 
     open_world: loads the model and tells its progress; called in the inference thread, and again when a person
     restarts after it failed. make_recorder: makes a recorder for each new rollout (rollout, world, scene name), None to
-    record nothing. Returns the exit code: 0; 1 or 2 when it ended on a failure (its words go to standard error); 2
-    when there is no display.
+    record nothing. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
+    Raises InputError when there is no display to open a window on.
     """
     try:
         app = App(settings, open_world, make_recorder)
     except pygame.error as error:
-        print(_NO_DISPLAY.format(error), file=sys.stderr)
         pygame.quit()
-        return 2
+        remedy = "without one, render a script: python -m game --headless --script FILE"
+        raise InputError("no window can be opened here", got=error, expected="a display", remedy=remedy) from error
     return app.run()
 
 
@@ -131,10 +130,10 @@ class App:
             ended = self._worker.stop(_PATIENCE)
             pygame.quit()
         if not ended:
-            print("the block in flight did not end; its recording stops at the block before", file=sys.stderr)
+            print("game: the block in flight did not end, the program ends without it", file=sys.stderr)
         if status.state is not State.FAILED:
             return 0
-        print(status.details if self._settings.debug else status.words, file=sys.stderr)
+        print(status.details if self._settings.debug else f"game: {status.words}", file=sys.stderr)
         return status.exit_code
 
     # -- one turn of the loop ----------------------------------------------------------------------------------------
@@ -156,10 +155,9 @@ class App:
 
     def _wake(self) -> None:
         """Called from the inference thread: look again."""
-        try:
+        # An error means the queue is full (then the loop is awake), or the window has just been closed.
+        with contextlib.suppress(pygame.error):
             pygame.event.post(pygame.event.Event(self._wake_event))
-        except pygame.error:
-            pass  # the queue is full (then the loop is awake), or the window has just been closed
 
     def _note_state(self, now: float) -> None:
         status = self._worker.status

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -202,6 +203,6 @@ def _letter_distance(key: str, x: np.ndarray, y: np.ndarray, half_x: float, half
     distance = np.full((y.shape[0], x.shape[1]), np.inf)
     for stroke in _STROKES[key]:
         points = [(px * half_x * 0.92, py * half_y) for px, py in stroke]
-        for start, end in zip(points, points[1:], strict=False):
+        for start, end in pairwise(points):
             distance = np.minimum(distance, _segment(x, y, start, end))
     return distance

@@ -157,27 +157,23 @@ class BlockTimes:
         self.steps: deque[float] = deque(maxlen=64)
         self._cycles: deque[float] = deque(maxlen=16)  # step and context pass: what bounds the rate
         self._caution = 0.0
-        self._warm = False
+        self._blocks = 0
 
     def add(self, step: float, period: float, spare: float) -> None:
         """Counts a finished block. step: its seconds; period: seconds it plays; spare: as PlayClock.deliver returns."""
         if spare < -_ON_TIME:
-            self._caution = min(self._caution - spare, period / 2)
+            self._caution = min(self._caution - 1.25 * spare, period / 2)
         else:
-            self._caution *= 0.98
+            self._caution *= 0.995
+        if self._blocks == 1:
+            self.steps.clear()  # the first block allocates and warms up: it says nothing about the ones to come
         self.steps.append(step)
+        self._blocks += 1
 
     def add_cycle(self, seconds: float) -> None:
         """Counts the time from a block's start to when the next could start (frames made and context committed)."""
-        if not self._warm:  # the first block allocates and warms up: it says nothing about the ones to come
-            self._warm = True
-            return
-        self._cycles.append(seconds)
-
-    def forget_warm_up(self) -> None:
-        """Drops the first block's time once there is a second one."""
-        if len(self.steps) == 2:
-            self.steps.popleft()
+        if self._blocks > 1:
+            self._cycles.append(seconds)
 
     def head_start(self) -> float:
         """Seconds before the frames run out at which the next block must start (infinite before the first block)."""
@@ -333,7 +329,6 @@ class Pacer:
         with self._lock:
             self._spare = self._clock.deliver(frames, now)
             self._times.add(step, frames / self._clock.fps, self._spare)
-            self._times.forget_warm_up()
             self._block_frames = frames
 
     def settled(self, cycle: float, now: float) -> None:

@@ -1,4 +1,4 @@
-"""What the window looks like: the world's picture at its aspect, icons over it, and the words that belong to a state."""
+"""What the window looks like: the world's picture at its aspect, icons over it, and the words of a state."""
 
 from __future__ import annotations
 

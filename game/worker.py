@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
     from engine.world import WorldModel
 
 _MOST_WORDS = 400
+_IDLE = FrameControl((), None)
 Progress = Callable[[str, float], None]
 
 
@@ -92,7 +93,7 @@ class Picture:
 
     pixels: np.ndarray
     number: int | None = None
-    control: FrameControl = FrameControl((), None)
+    control: FrameControl = _IDLE
     backdrop: bool = False
 
 

@@ -1,0 +1,180 @@
+"""A world without a network: the engine's interface, with block times, failures and pictures that a test chooses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+
+from engine.actions import Actions, action_space
+from engine.block import Block, Timings
+
+
+@dataclass
+class FakeScene:
+    """A scene that needs no file."""
+
+    name: str = "hall"
+    error: Exception | None = None
+
+    def picture(self) -> np.ndarray:
+        """A picture larger than any model's."""
+        if self.error is not None:
+            raise self.error
+        return landscape(240, 320, 0.0, 0.0, hue=sum(map(ord, self.name)))
+
+
+@dataclass
+class FakeWorld:
+    """What a test may set, and what the rollouts noted.
+
+    first, later: video frames of the first and of every other block. step_seconds, settle_seconds: how long a call
+    takes. fail_at: numbers of the steps (counted over all rollouts) that raise `error`. log: every call by name, in
+    order. taken: every video frame's keys and mouse, in order.
+    """
+
+    mode: str = "universal"
+    fps: float = 20.0
+    width: int = 144
+    height: int = 80
+    first: int = 1
+    later: int = 1
+    step_seconds: float = 0.0
+    settle_seconds: float = 0.0
+    fail_at: frozenset[int] = frozenset()
+    fail_start: bool = False
+    error: Exception = field(default_factory=lambda: RuntimeError("the fake engine was told to fail"))
+    sleep: Callable[[float], None] = time.sleep
+    name: str = "fake"
+
+    def __post_init__(self) -> None:
+        self.config = SimpleNamespace(
+            name=self.name, mode=self.mode, width=self.width, height=self.height, fps=self.fps
+        )
+        self.device, self.dtype, self.weights_sha256 = "cpu", "float32", "0" * 64
+        self.action_space = action_space(self.mode)
+        self.log: list[str] = []
+        self.taken: list[tuple[tuple[str, ...], tuple[float, float] | None]] = []
+        self.rollouts: list[FakeRollout] = []
+        self.steps = 0
+
+    def start(self, first_frame: np.ndarray, seed: int) -> FakeRollout:
+        """A new rollout; its first frame is the world's own picture."""
+        self.log.append("start")
+        if self.fail_start:
+            raise self.error
+        rollout = FakeRollout(self, landscape(self.height, self.width, 0.0, 0.0, hue=int(first_frame[0, 0, 0])), seed)
+        self.rollouts.append(rollout)
+        return rollout
+
+    def flops_per_block(self) -> int:
+        """Made up."""
+        return 1_000_000
+
+
+class FakeRollout:
+    """Turns the camera as told, and writes frame number and keys into the upper left pixels (see `read_frame`)."""
+
+    def __init__(self, world: FakeWorld, first_frame: np.ndarray, seed: int) -> None:
+        self.world, self.first_frame, self.seed = world, first_frame, seed
+        self.frames_done = self.blocks_done = 0
+        self._yaw = self._pitch = self._way = 0.0
+        self._unsettled = False
+
+    @property
+    def next_frames(self) -> int:
+        """Video frames of the next step."""
+        return self.world.later if self.blocks_done else self.world.first
+
+    def step(self, actions: Actions) -> Block:
+        """One block."""
+        world = self.world
+        assert len(actions) == self.next_frames
+        self.settle()
+        world.log.append("step")
+        world.steps += 1
+        world.sleep(world.step_seconds)
+        if world.steps - 1 in world.fail_at:
+            raise world.error
+        frames = np.stack([self._frame(actions, i) for i in range(len(actions))])
+        timings = Timings(world.step_seconds * 1000, 0.0, 0.0, world.step_seconds * 1000)
+        block = Block(self.blocks_done, self.frames_done, frames, actions, timings)
+        self.frames_done += len(actions)
+        self.blocks_done += 1
+        self._unsettled = True
+        return block
+
+    def settle(self) -> float:
+        """The context pass."""
+        if not self._unsettled:
+            return 0.0
+        self._unsettled = False
+        self.world.log.append("settle")
+        self.world.sleep(self.world.settle_seconds)
+        return self.world.settle_seconds * 1000
+
+    def _frame(self, actions: Actions, i: int) -> np.ndarray:
+        world, keys = self.world, actions.keys[i]
+        mouse = None if actions.mouse is None else tuple(float(v) for v in actions.mouse[i])
+        world.taken.append((keys, mouse))
+        pitch, yaw = mouse or (0.0, 0.0)
+        self._pitch, self._yaw = self._pitch + pitch, self._yaw + yaw
+        self._way += ("W" in keys) - ("S" in keys)
+        frame = landscape(world.height, world.width, self._yaw, self._pitch, way=self._way)
+        frame[0, 0] = np.frombuffer((self.frames_done + i).to_bytes(3, "big"), np.uint8)
+        frame[0, 1] = sum(1 << world.action_space.keys.index(key) for key in keys)
+        return frame
+
+
+def read_frame(frame: np.ndarray, keys: tuple[str, ...] = ("W", "S", "A", "D")) -> tuple[int, tuple[str, ...]]:
+    """Number and keys that a FakeRollout wrote into a frame."""
+    return int.from_bytes(frame[0, 0].tobytes(), "big"), tuple(k for i, k in enumerate(keys) if frame[0, 1, 0] >> i & 1)
+
+
+def landscape(height: int, width: int, yaw: float, pitch: float, *, way: float = 0.0, hue: int = 0) -> np.ndarray:
+    """Hills under a sky, (height, width, 3) uint8; cheap to draw and pleasant enough for screenshots."""
+    x = np.linspace(-1.0, 1.0, width)[None, :] + 4.0 * yaw
+    y = np.linspace(-1.0, 1.0, height)[:, None] - 4.0 * pitch
+    sky = np.clip(0.5 - 0.5 * y, 0, 1)[..., None] * np.array([70, 130, 210]) + np.array([90, 80, 60])
+    picture = np.broadcast_to(sky, (height, width, 3)).copy()
+    for depth, colour in ((1.0, (96, 120, 130)), (1.7, (70, 112, 84)), (2.6, (58, 88, 52))):
+        ridge = 0.25 * depth - 0.35 + 0.16 * np.sin(3.1 * depth * x + depth + hue) + 0.01 * way * depth
+        picture = np.where((y > ridge)[..., None], np.array(colour), picture)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+class FakeRecorder:
+    """Notes what it was given, and by which thread."""
+
+    def __init__(self, fail_after: int | None = None, error: Exception | None = None) -> None:
+        self.blocks: list[Block] = []
+        self.threads: set[str] = set()
+        self.stats = None
+        self._fail_after, self._error = fail_after, error
+
+    def add(self, block: Block) -> None:
+        """Keeps the block."""
+        import threading
+
+        self.threads.add(threading.current_thread().name)
+        if self._fail_after is not None and len(self.blocks) >= self._fail_after:
+            raise self._error or OSError("No space left on device")
+        self.blocks.append(block)
+
+    def close(self, stats) -> dict:
+        """Keeps the numbers."""
+        self.stats = stats
+        return {}
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+    """Whether `condition` comes true; the time limit only ends tests that have failed anyway."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.002)
+    return condition()
