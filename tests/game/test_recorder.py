@@ -1,0 +1,195 @@
+"""A session's folder is complete, honest, and survives whatever ends the program."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from game.errors import RecordingError
+from game.pictures import read_picture
+from game.recorder import Recorder
+from game.recordings import read_recording
+from game.session import new_folder
+from game.settings import RecordSettings
+from tests.game.offline import block, header, read_video
+
+FIRST = np.full((32, 64, 3), 90, np.uint8)
+ROOT = Path(__file__).parents[2]
+
+
+def recorder(folder, **options):
+    return Recorder(folder, header(), name="demo", first_frame=FIRST, **options)
+
+
+def test_a_session_holds_every_file_of_the_contract(tmp_path):
+    made = recorder(tmp_path, current=True)
+    for i in range(5):
+        made.add(block(i, frames=3))
+    report = made.close()
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        *("demo.mp4", "demo_icon.mp4", "demo_current.mp4", "actions.jsonl", "first_frame.png", "report.json"),
+    }
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    assert {
+        *("model", "mode", "seed", "width", "height", "fps", "frames", "blocks", "frames_sha256", "weights_sha256"),
+        *("generated_fps", "realtime_factor", "block_ms", "stage_ms", "device", "dtype", "torch"),
+    } <= set(report)
+    assert set(report["block_ms"]) == {"p50", "p95"}
+    assert report["stage_ms"] == {"denoise": 1.0, "context": 0.0, "decode": 2.0}
+    assert report["generated_fps"] == pytest.approx(1000.0)
+
+
+def test_the_hash_is_over_the_clean_frames_in_order(tmp_path):
+    made, blocks = recorder(tmp_path), [block(i, frames=2) for i in range(3)]
+    for each in blocks:
+        made.add(each)
+    pixels = b"".join(each.frames.tobytes() for each in blocks)
+    assert made.close()["frames_sha256"] == hashlib.sha256(pixels).hexdigest()
+
+
+def test_the_video_shows_the_frames_and_its_twin_the_icons_too(tmp_path):
+    made = recorder(tmp_path, settings=RecordSettings(icon_height=64, crf=1))
+    for i in range(6):
+        made.add(block(i, grey=40 * i))
+    made.close()
+    clean, icons = read_video(tmp_path / "demo.mp4"), read_video(tmp_path / "demo_icon.mp4")
+    assert clean.shape == (6, 32, 64, 3)
+    assert icons.shape == (6, 64, 128, 3)
+    np.testing.assert_allclose(clean.mean(axis=(1, 2, 3)), [0, 40, 80, 120, 160, 200], atol=3)
+    assert np.ptp(icons[3].astype(int)) > 60
+
+
+def test_the_log_reads_back_as_the_actions_that_were_given(tmp_path):
+    made = recorder(tmp_path)
+    given = [block(0, 3, keys=("W", "A")), block(1, 3, keys=())]
+    for each in given:
+        made.add(each)
+    made.close()
+    recording = read_recording(tmp_path / "actions.jsonl")
+    assert recording.header == header()
+    assert recording.actions[:3] == given[0].actions
+    assert recording.actions[3:] == given[1].actions
+    line = json.loads((tmp_path / "actions.jsonl").read_text().splitlines()[5])
+    assert line == {"frame": 4, "block": 1, "keyboard": [0.0] * 4, "mouse": [0.0, 0.1], "keys": []}
+    np.testing.assert_array_equal(read_picture(recording.first_frame), FIRST)
+
+
+def test_every_block_is_in_the_log_as_soon_as_it_is_added(tmp_path):
+    made = recorder(tmp_path)
+    for i in range(3):
+        made.add(block(i, frames=2))
+        assert len((tmp_path / "actions.jsonl").read_text().splitlines()) == 1 + 2 * (i + 1)
+    made.close()
+
+
+def test_adding_does_not_wait_for_the_encoder(tmp_path):
+    made = recorder(tmp_path)
+    for pid in made.encoder_pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        start = time.perf_counter()
+        for i in range(200):
+            made.add(block(i))
+        assert time.perf_counter() - start < 1.0
+    finally:
+        for pid in made.encoder_pids:
+            os.kill(pid, signal.SIGCONT)
+    made.close()
+    assert len(read_video(tmp_path / "demo.mp4")) == 200
+
+
+def test_an_encoder_that_dies_is_told_in_one_line_and_the_rest_is_kept(tmp_path):
+    made = recorder(tmp_path)
+    made.add(block(0))
+    time.sleep(0.3)
+    os.kill(made.encoder_pids[0], signal.SIGKILL)
+    with pytest.raises(RecordingError, match=r"ffmpeg stopped while writing .*demo\.mp4") as caught:
+        for i in range(1, 2000):
+            made.add(block(i))
+            time.sleep(0.002)
+    assert "\n" not in str(caught.value)
+    report = made.close()
+    assert report["frames"] == len(read_recording(tmp_path / "actions.jsonl").actions)
+    assert len(read_video(tmp_path / "demo_icon.mp4")) == report["frames"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told_in_one_line(tmp_path):
+    made = recorder(tmp_path)
+    made._log.close()
+    made._log = open("/dev/full", "w")  # noqa: SIM115
+    with pytest.raises(RecordingError, match="No space left on device"):
+        made.add(block(0))
+    assert made.close()["frames"] == 1
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordingError, match="cannot write to"):
+        new_folder(tmp_path / "file" / "x", "demo")
+
+
+def test_sessions_never_share_a_folder(tmp_path):
+    made = {new_folder(None, "demo", root=tmp_path) for _ in range(3)}
+    assert len(made) == 3
+    out = new_folder(tmp_path / "out", "demo")
+    (out / "actions.jsonl").write_text("{}")
+    assert new_folder(tmp_path / "out", "demo") == tmp_path / "out-2"
+
+
+def test_a_program_killed_in_the_middle_leaves_videos_that_play_up_to_the_last_block(tmp_path):
+    code = f"""
+        import sys, time
+        sys.path.insert(0, {str(ROOT)!r})
+        from pathlib import Path
+        from tests.game.test_recorder import recorder, block
+        made = recorder(Path(sys.argv[1]))
+        print(*made.encoder_pids, flush=True)
+        for i in range(100000):
+            made.add(block(i, frames=3))
+            print(i, flush=True)
+            time.sleep(0.03)
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    pids = [int(word) for word in child.stdout.readline().split()]
+    for _ in range(20):
+        child.stdout.readline()
+    for pid in (child.pid, *pids):  # the encoders too, as when the machine goes down
+        os.kill(pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    logged = len(read_recording(tmp_path / "actions.jsonl").actions)
+    assert logged >= 60
+    for name in ("demo.mp4", "demo_icon.mp4"):
+        assert len(read_video(tmp_path / name)) >= logged - 6, name
+
+
+def test_blocks_of_a_kill_are_not_lost_when_the_encoders_live_on(tmp_path):
+    code = f"""
+        import os, sys, time
+        sys.path.insert(0, {str(ROOT)!r})
+        from pathlib import Path
+        from tests.game.test_recorder import recorder, block
+        made = recorder(Path(sys.argv[1]))
+        for i in range(30):
+            made.add(block(i))
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.kill(os.getpid(), 9)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], check=False)
+    deadline = time.monotonic() + 10
+    while len(read_video(tmp_path / "demo.mp4")) < 30 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(read_video(tmp_path / "demo.mp4")) == 30
