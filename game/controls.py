@@ -257,5 +257,6 @@ class Controls:
         total = wanted if left * wanted < 0 else wanted + left
         turned = max(-limit, min(limit, total))
         most = limit * self._fps * _EXCESS_SECONDS
-        self._excess[axis] = max(-most, min(most, total - turned))
+        left = max(-most, min(most, total - turned))
+        self._excess[axis] = left if abs(left) > 1e-9 else 0.0  # no turning on by rounding errors
         return turned

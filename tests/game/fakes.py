@@ -66,7 +66,9 @@ class FakeWorld:
         self.log.append("start")
         if self.fail_start:
             raise self.error
-        rollout = FakeRollout(self, landscape(self.height, self.width, 0.0, 0.0, hue=int(first_frame[0, 0, 0])), seed)
+        rollout = FakeRollout(
+            self, landscape(self.height, self.width, 0.0, 0.0, hue=int(first_frame.sum()) % 1000), seed
+        )
         self.rollouts.append(rollout)
         return rollout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -148,7 +149,7 @@ class Machine:
 
     def gaps(self, since: float = 0.0) -> list[float]:
         times = [moment for moment, _ in self.shown if moment >= since]
-        return [b - a for a, b in zip(times, times[1:], strict=False)]
+        return [b - a for a, b in pairwise(times)]
 
     def numbers(self) -> list[int]:
         return [number for _, number in self.shown]
@@ -185,7 +186,7 @@ def test_a_long_block_starts_its_time_and_the_margin_before_the_frames_run_out()
     machine = Machine(fps=16.0, first=9, later=12, step=lambda i: 0.3, settle=0.05)
     machine.run(10.0)
     assert machine.pacer.live_stats().late_frames == 0
-    gaps = [b - a for a, b in zip(machine.starts[2:], machine.starts[3:], strict=False)]
+    gaps = [b - a for a, b in pairwise(machine.starts[2:])]
     assert gaps == pytest.approx([0.75] * len(gaps), abs=0.002)
     assert machine.pacer.report(machine.now).spare_ms == pytest.approx(12.0, abs=2.0)
 

@@ -1,0 +1,326 @@
+"""The window's loop against a fake world: SDL's dummy display, synthetic events, nothing of the engine in the window."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests want no window on anybody's screen
+
+import numpy as np
+import pygame
+import pytest
+
+import game.app as app
+from engine.errors import CheckpointError, InputError
+from game.app import App, PlaySettings, play
+from game.worker import State
+from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def settings(**kwargs) -> PlaySettings:
+    return PlaySettings(
+        scenes=(FakeScene("hall"), FakeScene("court")), **({"size": (640, 400), "seconds": 5.0} | kwargs)
+    )
+
+
+class Player:
+    """Somebody at the keys: does what a script says whenever the loop comes round, and leaves when it has ended."""
+
+    def __init__(
+        self, monkeypatch, script: Callable[[Player], object], world: FakeWorld | None = None, **kwargs
+    ) -> None:
+        self.world = world or FakeWorld(fps=100.0)
+        self.recorder = kwargs.pop("recorder", None)
+        self.open_world = kwargs.pop("open_world", lambda progress: self.world)
+        self.app: App | None = None
+        self.threads: set[str] = set()
+        self._script, self._settings, self._monkeypatch = script, settings(**kwargs), monkeypatch
+
+    def press(self, key: int) -> None:
+        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
+
+    def release(self, key: int) -> None:
+        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
+
+    def tap(self, key: int) -> None:
+        self.press(key)
+        self.release(key)
+
+    @property
+    def shown(self) -> int:
+        """Number of the frame on the window, -1 before the first."""
+        picture = self.app._counted
+        return -1 if picture is None else picture.number
+
+    @property
+    def state(self) -> State:
+        return self.app._worker.status.state
+
+    def play(self) -> int:
+        steps = None
+        original = App._turn
+
+        def turn(running: App) -> None:
+            nonlocal steps
+            self.app = running
+            steps = steps or iter(self._script(self))
+            original(running)
+            self.threads.add(threading.current_thread().name)
+            try:
+                waits_for = next(steps) if turn.ready() else turn.ready
+                turn.ready = waits_for or (lambda: True)
+            except StopIteration:
+                running._open = False
+
+        turn.ready = lambda: True
+        self._monkeypatch.setattr(App, "_turn", turn)
+        make_recorder = None if self.recorder is None else (lambda *args: self.recorder)
+        return play(self._settings, self.open_world, make_recorder)
+
+
+@pytest.fixture
+def player(monkeypatch):
+    """Makes players."""
+    return lambda script, world=None, **kwargs: Player(monkeypatch, script, world, **kwargs)
+
+
+def test_it_plays_and_closes_by_itself_after_the_seconds_asked_for():
+    world = FakeWorld(fps=50.0)
+    assert play(settings(seconds=0.3), lambda progress: world) == 0
+    assert world.steps >= 5
+
+
+def test_a_key_pressed_in_the_window_reaches_the_model_and_its_latency_is_measured(player):
+    def script(p):
+        yield lambda: p.shown >= 2
+        p.press(pygame.K_w)
+        yield lambda: (("W",), (0.0, 0.0)) in p.world.taken
+        p.release(pygame.K_w)
+        before = p.world.steps
+        yield lambda: p.shown > before + 1
+        assert p.world.taken[-1][0] == ()
+        assert p.app._pacer.live_stats().latency_ms is not None
+
+    assert player(script).play() == 0
+
+
+def test_pause_holds_the_picture_and_goes_on(player):
+    def script(p):
+        yield lambda: p.shown >= 2
+        p.tap(pygame.K_p)
+        yield lambda: p.app._pacer.paused
+        held = p.shown
+        for _ in range(5):
+            yield
+        assert p.shown == held
+        p.tap(pygame.K_p)
+        yield lambda: p.shown >= held + 2
+
+    assert player(script).play() == 0
+
+
+def test_r_starts_the_world_anew_and_n_the_next_scene(player):
+    def script(p):
+        yield lambda: p.shown >= 2
+        p.tap(pygame.K_r)
+        yield lambda: len(p.world.rollouts) == 2 and p.shown >= 2
+        p.tap(pygame.K_n)
+        yield lambda: p.app._worker.status.scene == "court" and p.shown >= 1
+
+    assert player(script).play() == 0
+
+
+def test_the_mouse_turns_the_view_only_while_it_is_captured_and_escape_gives_it_back(player):
+    def motion():
+        pygame.event.post(pygame.event.Event(pygame.MOUSEMOTION, rel=(30, 0), pos=(0, 0), buttons=(0, 0, 0)))
+
+    def script(p):
+        yield lambda: p.shown >= 1
+        motion()
+        before = p.world.steps
+        yield lambda: p.world.steps > before + 3
+        assert all(mouse == (0.0, 0.0) for _, mouse in p.world.taken)
+        pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(9, 9)))
+        yield lambda: p.app._window.captured
+        motion()
+        yield lambda: any(mouse[1] == pytest.approx(0.05) for _, mouse in p.world.taken)
+        p.press(pygame.K_w)
+        yield lambda: p.world.taken[-1][0] == ("W",)
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: not p.app._window.captured
+        yield lambda: p.world.taken[-1][0] == ()
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: False  # the window closes of itself
+
+    assert player(script).play() == 0
+
+
+def test_losing_the_focus_releases_keys_and_mouse(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(9, 9)))
+        p.press(pygame.K_w)
+        yield lambda: p.world.taken[-1][0] == ("W",) and p.app._window.captured
+        pygame.event.post(pygame.event.Event(pygame.WINDOWFOCUSLOST))
+        yield lambda: p.world.taken[-1][0] == () and not p.app._window.captured
+
+    assert player(script).play() == 0
+
+
+def test_every_key_is_answered_while_a_block_takes_seconds(player):
+    gate = threading.Event()
+    world = FakeWorld(fps=16.0, first=9, later=12, step_seconds=1.0, sleep=lambda seconds: gate.wait(20.0))
+
+    def script(p):
+        yield lambda: world.steps == 1
+        for key, answered in ((pygame.K_p, lambda: p.app._pacer.paused), (pygame.K_F3, lambda: p.app._show_numbers)):
+            p.tap(key)
+            yield answered
+        assert world.rollouts[0].blocks_done == 0, "all the while the first block was not finished"
+        gate.set()
+
+    assert player(script, world).play() == 0
+
+
+def test_nothing_of_the_engine_runs_in_the_windows_thread(player):
+    where: set[str] = set()
+    world = FakeWorld(fps=100.0, sleep=lambda seconds: where.add(threading.current_thread().name))
+
+    def open_world(progress):
+        where.add(threading.current_thread().name)
+        return world
+
+    def script(p):
+        yield lambda: p.shown >= 5
+
+    made = player(script, world, open_world=open_world)
+    assert made.play() == 0
+    assert where == {"inference"} and "inference" not in made.threads
+
+
+def test_a_failing_engine_is_told_in_words_and_r_restarts_it(player):
+    def script(p):
+        yield lambda: p.state is State.FAILED
+        assert "told to fail" in p.app._worker.status.words
+        yield lambda: p.app._drawn.status.state is State.FAILED
+        p.tap(pygame.K_r)
+        yield lambda: p.state is State.PLAYING and p.shown >= 3
+
+    assert player(script, FakeWorld(fps=100.0, fail_at=frozenset({3}))).play() == 0
+
+
+def test_leaving_on_a_failure_says_why_and_exits_with_its_code(player, capsys):
+    def script(p):
+        yield lambda: p.state is State.FAILED
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: False
+
+    def open_world(progress):
+        raise CheckpointError("no weights", got="nothing")
+
+    assert player(script, open_world=open_world).play() == 2
+    assert capsys.readouterr().err == "game: no weights; got nothing\n"
+    assert player(script, FakeWorld(fail_at=frozenset({0}))).play() == 1
+
+
+def test_closing_the_window_keeps_what_was_recorded(player):
+    def script(p):
+        yield lambda: p.shown >= 3
+        pygame.event.post(pygame.event.Event(pygame.QUIT))
+        yield lambda: False
+
+    recorder = FakeRecorder()
+    assert player(script, recorder=recorder).play() == 0
+    assert recorder.stats is not None and len(recorder.blocks) >= 4 and recorder.threads == {"inference"}
+
+
+def test_control_c_ends_well(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        raise KeyboardInterrupt
+
+    recorder = FakeRecorder()
+    assert player(script, recorder=recorder).play() == 0
+    assert recorder.stats is not None
+
+
+@pytest.mark.parametrize("size", [(640, 400), (1280, 720), (320, 200), (200, 600)])
+@pytest.mark.parametrize("mode", ["universal", "templerun"])
+def test_every_state_can_be_drawn_at_any_size(player, size, mode):
+    drawn: set[tuple] = set()
+
+    def script(p):
+        p.press(pygame.K_F3)
+        yield lambda: p.shown >= 3
+        drawn.add(surface_of(p))
+        p.tap(pygame.K_p)
+        yield lambda: p.app._drawn.paused
+        drawn.add(surface_of(p))
+        p.tap(pygame.K_p)
+        yield lambda: p.state is State.FAILED and p.app._drawn.status.state is State.FAILED
+        drawn.add(surface_of(p))
+
+    def surface_of(p) -> tuple:
+        pixels = pygame.surfarray.array3d(p.app._window.surface)
+        assert pixels.shape[:2] == size and pixels.std() > 5
+        return (pixels.tobytes(),)
+
+    world = FakeWorld(mode=mode, fps=100.0, fail_at=frozenset({30}), error=RuntimeError("no memory left " * 30))
+    assert player(script, world, size=size).play() == 1
+    assert len(drawn) == 3
+
+
+def test_the_picture_keeps_its_aspect_and_its_colours(player, monkeypatch):
+    monkeypatch.setattr(app, "_HELP_SECONDS", 0.0)
+
+    def script(p):
+        yield lambda: p.shown >= 1
+        pixels = pygame.surfarray.array3d(p.app._window.surface).swapaxes(0, 1)
+        picture = p.app._drawn.picture.pixels
+        top = (600 - round(400 * 80 / 144)) // 2
+        assert (pixels[: top - 1] == pixels[0, 0]).all() and (pixels[-top + 1 :] == pixels[0, 0]).all()
+        inside = pixels[top : top + round(400 * 80 / 144)]
+        assert np.abs(inside[80:120, 150:250].mean((0, 1)) - picture[29:43, 54:90].mean((0, 1))).max() < 8
+
+    assert player(script, size=(400, 600), icons=False).play() == 0
+
+
+def test_full_screen_and_back_keeps_playing(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        p.tap(pygame.K_F11)
+        yield lambda: p.app._window._full_screen
+        before = p.shown
+        yield lambda: p.shown > before + 2
+        p.tap(pygame.K_F11)
+        yield lambda: not p.app._window._full_screen
+        assert p.app._window.surface.get_size() == (640, 400)
+
+    assert player(script).play() == 0
+
+
+def test_without_a_display_one_line_points_to_headless(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise pygame.error("No available video device")
+
+    monkeypatch.setattr(pygame.display, "set_mode", refuse)
+    with pytest.raises(InputError, match="No available video device.*--headless"):
+        play(settings(), lambda progress: FakeWorld())
+
+
+def test_the_window_is_imported_without_torch_or_cv2():
+    code = "import sys, game.app; print([m for m in ('torch', 'cv2', 'hydra', 'imageio_ffmpeg') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_key_help_names_the_keys_of_each_mode():
+    for mode in ("universal", "gta_drive", "templerun"):
+        assert any("pause" in line for line in app.key_help(mode))
