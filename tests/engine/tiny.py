@@ -124,7 +124,7 @@ def _random_action(space, draws):
 
 def play(rollout: Rollout, config: ModelConfig, blocks: int, seed: int = 0, settle: bool = False) -> np.ndarray:
     """All frames of `blocks` further blocks; the actions of block i depend on i and `seed` only."""
-    frames = []
+    frames = [np.zeros((0, config.height, config.width, 3), np.uint8)]
     for _ in range(blocks):
         actions = random_actions(config, rollout.next_frames, seed * 100_003 + rollout.blocks_done)
         frames.append(rollout.step(actions).frames)

@@ -1,0 +1,188 @@
+"""A rollout is decided by its weights, first frame, seed and actions, and by nothing else; and it never ends."""
+
+import dataclasses
+import gc
+
+import numpy as np
+import pytest
+import torch
+
+import engine.rollout
+from engine.config import ModelConfig, PatchCodecConfig
+from engine.errors import ActionError, InputError, PictureError
+from engine.rollout import Rollout
+from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, world
+
+CONFIGS = [pytest.param(big_config(window=4), id="big-like"), pytest.param(small_config(), id="embedded-like")]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_same_seed_and_actions_give_the_same_frames(config):
+    made = world(config)
+    first, second = (play(made.start(picture(config), 5), config, 3) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, play(made.start(picture(config), 6), config, 3))
+    assert not np.array_equal(first, play(made.start(picture(config, seed=1), 5), config, 3))
+    assert not np.array_equal(first, play(made.start(picture(config), 5), config, 3, seed=1))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_settling_and_looking_away_change_nothing(config):
+    made = world(config)
+    plain = play(made.start(picture(config), 5), config, 4)
+    rollout = made.start(picture(config), 5)
+    other = made.start(picture(config), 9)
+    frames = []
+    for _ in range(4):
+        frames.append(play(rollout, config, 1, settle=True))
+        assert rollout.settle() == 0.0
+        rollout.snapshot()
+        play(other, config, 1)
+    assert np.array_equal(np.concatenate(frames), plain)
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+@pytest.mark.parametrize("blocks", [0, 3])
+def test_a_restored_rollout_never_left(config, blocks):
+    made = world(config)
+    rollout = made.start(picture(config), 5)
+    play(rollout, config, blocks)
+    snapshot = rollout.snapshot()
+    onwards = play(rollout, config, 3)
+    rollout.restore(snapshot)
+    play(rollout, config, 1, seed=7)
+    rollout.restore(snapshot)
+    assert rollout.blocks_done == blocks
+    assert np.array_equal(play(rollout, config, 3), onwards)
+    fresh = made.start(picture(config), 5)
+    fresh.restore(snapshot)
+    assert np.array_equal(play(fresh, config, 3), onwards)
+
+
+@pytest.mark.parametrize("config", [big_config(window=4), small_config(sink=1)], ids=["big-like", "sink"])
+def test_rebasing_can_not_be_seen(config, monkeypatch):
+    made = world(config)
+    monkeypatch.setattr(engine.rollout, "REBASE_WINDOWS", 10**6)
+    never = play(made.start(picture(config), 5), config, 8)
+    monkeypatch.setattr(engine.rollout, "REBASE_WINDOWS", 2)
+    rollout = made.start(picture(config), 5)
+    often = play(rollout, config, 8)
+    # Turned keys round differently: a value that lay between two grey levels may fall to either side.
+    assert np.abs(often.astype(int) - never).max() <= 1
+    assert rollout._caches.position <= 2 * config.window
+
+
+def test_a_block_says_what_it_is():
+    config = big_config()
+    rollout = world(config).start(picture(config), 5)
+    assert rollout.next_frames == 9
+    actions = random_actions(config, 9)
+    first = rollout.step(actions)
+    second = rollout.step(random_actions(config, rollout.next_frames))
+    assert (first.index, first.first_frame, first.frames.shape) == (0, 0, (9, 32, 64, 3))
+    assert (second.index, second.first_frame, second.frames.shape) == (1, 9, (12, 32, 64, 3))
+    assert first.frames.dtype == np.uint8
+    assert first.actions is actions
+    assert (rollout.blocks_done, rollout.frames_done, rollout.next_frames) == (2, 21, 12)
+    assert first.timings.context_ms == 0 < second.timings.context_ms
+    parts = second.timings.denoise_ms + second.timings.context_ms + second.timings.decode_ms
+    assert second.timings.total_ms == pytest.approx(parts)
+
+
+def test_the_context_pass_runs_once_and_after_the_frames():
+    config = big_config()
+    rollout = world(config).start(picture(config), 5)
+    assert rollout.settle() == 0.0
+    rollout.step(random_actions(config, 9))
+    assert rollout.settle() > 0.0
+    assert rollout.settle() == 0.0
+
+
+def test_a_model_without_context_pass_has_nothing_to_settle():
+    config = small_config()
+    rollout = world(config).start(picture(config), 5)
+    rollout.step(random_actions(config, 1))
+    assert rollout.settle() == 0.0
+
+
+def test_wrong_actions_leave_the_rollout_as_it_was():
+    config = big_config()
+    made = world(config)
+    plain = play(made.start(picture(config), 5), config, 2)
+    rollout = made.start(picture(config), 5)
+    with pytest.raises(ActionError, match="got 8; expected 9"):
+        rollout.step(random_actions(config, 8))
+    with pytest.raises(ActionError, match="keyboard vector"):
+        rollout.step(random_actions(big_config(mode="templerun"), 9))
+    assert np.array_equal(play(rollout, config, 2), plain)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_a_seed_out_of_range_is_told(seed):
+    config = small_config()
+    with pytest.raises(InputError, match="seed is out of range"):
+        world(config).start(picture(config), seed)
+
+
+def test_a_first_frame_of_any_size_is_fitted_and_anything_else_refused():
+    config = small_config()
+    made = world(config)
+    assert made.start(picture(big_config()), 0).first_frame.shape == (32, 32, 3)
+    with pytest.raises(PictureError):
+        made.start(np.zeros((32, 32), np.uint8), 0)
+
+
+def held_tensors(rollout: Rollout) -> int:
+    """Bytes of all tensors a rollout can reach, its networks' left out."""
+    shared = {id(weight) for module in rollout._networks.modules().values() for weight in module.state_dict().values()}
+    seen, bytes_held, queue = set(), 0, [vars(rollout)]
+    while queue:
+        for item in gc.get_referents(queue.pop()):
+            if id(item) in seen or id(item) in shared or isinstance(item, type | torch.nn.Module):
+                continue
+            seen.add(id(item))
+            if isinstance(item, torch.Tensor):
+                bytes_held += item.untyped_storage().nbytes()
+            elif isinstance(item, np.ndarray):
+                bytes_held += item.nbytes
+            elif hasattr(item, "__dict__") or isinstance(item, dict | list | tuple):
+                queue.append(item)
+    return bytes_held
+
+
+def long_config() -> ModelConfig:
+    """Action module, context pass and blocks of 3 in a window of 4, on a codec that costs next to nothing."""
+    net = dataclasses.replace(big_config().transformer, in_channels=9)
+    return big_config(
+        width=32, time_ratio=1, window=4, denoising_steps=(1000,), codec=PatchCodecConfig(8, 4), transformer=net
+    )
+
+
+LONG = [
+    pytest.param(long_config(), id="big-like"),
+    pytest.param(small_config(denoising_steps=(1000,)), id="embedded-like"),
+]
+
+
+@pytest.mark.parametrize("config", LONG)
+def test_1200_latent_frames_run_without_growth(config):
+    rollout = world(config).start(picture(config), 5)
+    actions = random_actions(config, rollout.next_frames)
+    blocks, held, position = 1200 // config.block_latents, [], 0
+    for block in range(blocks):
+        frames = rollout.step(actions).frames
+        position = max(position, rollout._caches.position)
+        if block in (blocks // 10, blocks - 1):
+            held.append(held_tensors(rollout))
+    assert held[0] == held[1] > 0
+    assert position <= engine.rollout.REBASE_WINDOWS * config.window
+    assert frames.std() > 0
+
+
+def test_a_float16_copy_plays_nearly_the_same():
+    config = small_config()
+    exact, half = networks(config), networks(config)
+    for module in half.modules().values():
+        module.half()
+    ours, theirs = (play(Rollout(n, picture(config), 5), config, 2).astype(float) for n in (half, exact))
+    assert np.abs(ours - theirs).mean() < 4
