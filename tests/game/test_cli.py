@@ -1,0 +1,145 @@
+"""The command line: exit codes, one line on standard error, and nothing heavy before the window."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import game.render
+from game.cli import main
+from tests.game.offline import picture_file, real_world
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with a picture, a script, and things that are wrong."""
+    monkeypatch.chdir(tmp_path)
+    picture_file(tmp_path)
+    (tmp_path / "good.yaml").write_text("first_frame: start.png\nactions: [{keys: [W], frames: 3}]\n")
+    (tmp_path / "lost.yaml").write_text("scene: nowhere\nactions: [{keys: [W], frames: 3}]\n")
+    (tmp_path / "nopic.yaml").write_text("first_frame: good.yaml\nactions: [{keys: [W], frames: 3}]\n")
+    (tmp_path / "nomodel.yaml").write_text("model: huge\nactions: [{keys: [W], frames: 3}]\n")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "transformer.safetensors").write_bytes(b"nonsense")
+    (tmp_path / "weights" / "codec.safetensors").write_bytes(b"nonsense")
+    return tmp_path
+
+
+WITH = ["weights=weights"]
+RENDER = ["--headless", "--script", "good.yaml", "--out", "out", *WITH]
+WRONG = {
+    "unknown flag": (["--recrod"], "did you mean --record?"),
+    "unknown word": (["universal"], "did you mean model=universal?"),
+    "flag as word": (["seed=3"], "did you mean --seed 3?"),
+    "unknown model": (["model=tniy"], "did you mean model=tiny?"),
+    "unknown setting": (["play.sensitivty=3"], "did you mean play.sensitivity=3?"),
+    "seed no number": (["--seed", "x"], "a whole number"),
+    "seed negative": (["--seed", "-1"], "a whole number"),
+    "seed missing": (["--seed"], "expected one argument"),
+    "seconds zero": (["--seconds", "0"], "more than 0"),
+    "seconds not finite": (["--seconds", "nan"], "more than 0"),
+    "blocks alone": (["--blocks", "3"], "add --bench"),
+    "blocks zero": (["--bench", "--blocks", "0"], "1 to"),
+    "headless alone": (["--headless"], "add --script"),
+    "script alone": (["--script", "good.yaml"], "add --headless"),
+    "two ways": (["--bench", "--doctor"], "exclude each other"),
+    "out alone": (["--out", "x"], "add --record"),
+    "name with a slash": ([*RENDER, "--name", "a/b"], "--name cannot be a file's name"),
+    "name with dots": ([*RENDER, "--name", ".."], "--name cannot be a file's name"),
+    "no such script": (["--headless", "--script", "god.yaml"], "did you mean good.yaml?"),
+    "script in script": (["--headless", "--script", "nomodel.yaml"], "unknown model; got huge"),
+    "unknown scene in script": (["--headless", "--script", "lost.yaml", *WITH], "there is no scene 'nowhere'"),
+    "no picture in script": (["--headless", "--script", "nopic.yaml", *WITH], "good.yaml is no picture"),
+    "unknown scene": ([*RENDER, "--scene", "nowhere"], "there is no scene 'nowhere'"),
+    "missing picture": ([*RENDER, "--scene", "none.png"], "cannot read the picture none.png"),
+    "scene no picture": ([*RENDER, "--scene", "good.yaml"], "is no picture"),
+    "live scene": (["--scene", "none.png", *WITH], "cannot read the picture none.png"),
+    "weights missing": (["weights=nothing"], "the weights are not there"),
+    "weights damaged": (RENDER, "can not be read as weights"),
+    "big model without weights": (["model=universal"], "Skywork/Matrix-Game-2.0"),
+    "big model, empty folder": (
+        ["--headless", "--script", "good.yaml", "model=universal", "weights=out2"],
+        "the weights are not there",
+    ),
+    "no gpu": ([*RENDER, "device=cuda"], "there is no GPU to use"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_input_exits_2_with_one_line_that_says_what_to_do(here, name, capsys):
+    argv, says = WRONG[name]
+    assert main(argv) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(here, capsys):
+    assert main(["--debug", "model=tniy"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_what_fails_while_running_exits_1_with_one_line(here, monkeypatch, capsys):
+    def fails(*_):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(game.render, "open_world", fails)
+    assert main(RENDER) == 1
+    err = capsys.readouterr().err
+    assert err == "game: RuntimeError: two lines; --debug shows where\n"
+
+
+def test_an_unwritable_folder_exits_1_with_one_line(here, monkeypatch, capsys):
+    monkeypatch.setattr(game.render, "open_world", real_world_for)
+    (here / "file").write_text("")
+    assert main([*RENDER[:4], "file/out", *WITH]) == 1
+    err = capsys.readouterr().err
+    assert "cannot write to" in err
+    assert err.count("\n") == 1
+
+
+def real_world_for(settings, *_):
+    return real_world()
+
+
+def test_a_render_from_the_command_line_writes_the_contracts_files(here, monkeypatch, capsys):
+    monkeypatch.setattr(game.render, "open_world", real_world_for)
+    assert main([*RENDER, "--name", "walk", "--seed", "5", "record.current=true"]) == 0
+    assert {path.name for path in (here / "out").iterdir()} == {
+        *("walk.mp4", "walk_icon.mp4", "walk_current.mp4", "actions.jsonl", "first_frame.png", "report.json")
+    }
+    assert json.loads((here / "out" / "report.json").read_text())["seed"] == 5
+    assert capsys.readouterr().err == ""
+
+
+def test_help_shows_examples_models_and_settings(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert ended.value.code == 0
+    for word in ("python -m game --record", "universal", "quality=", "weights=DIR", "--doctor"):
+        assert word in out
+
+
+def test_nothing_heavy_is_imported_before_the_window():
+    code = """
+import sys
+import game.cli, game.live, game.settings, game.app
+game.settings.load_settings(["model=tiny"])
+heavy = {"torch", "cv2", "scipy", "matplotlib", "imageio_ffmpeg"} & set(sys.modules)
+sys.exit(f"imported: {heavy}" if heavy else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_python_m_game_ends_with_the_exit_code(tmp_path):
+    argv = [sys.executable, "-m", "game", "model=tniy"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,80 @@
+"""Playing in a terminal: a line of keys per block; what isn't understood is asked for again."""
+
+import io
+import json
+
+import pytest
+
+from engine.actions import action_space
+from game.errors import InputError
+from game.recordings import read_recording
+from game.render import render
+from game.script import load
+from game.session import Job
+from game.terminal import read_line, stream
+from tests.game.offline import picture_file, read_video, real_world
+
+UNIVERSAL = action_space("universal")
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "mouse", "blocks"),
+    [
+        ("W L\n", ("W",), (0.0, 0.1), 1),
+        ("wj\n", ("W",), (0.0, -0.1), 1),
+        ("W D I x24\n", ("W", "D"), (0.1, 0.0), 24),
+        ("Q\n", (), (0.0, 0.0), 1),
+        ("\n", (), (0.0, 0.0), 1),
+    ],
+)
+def test_a_line_is_keys_and_camera_for_a_number_of_blocks(text, keys, mouse, blocks):
+    line = read_line(text, UNIVERSAL)
+    assert (line.action.keys, line.action.mouse, line.blocks) == (keys, mouse, blocks)
+
+
+def test_n_stops():
+    assert read_line("n\n", UNIVERSAL) is None
+
+
+@pytest.mark.parametrize("text", ["X", "W S", "J L", "W x0", "W x99999", "1", "W\x00"])
+def test_a_line_that_makes_no_sense_names_what_would(text):
+    with pytest.raises(InputError, match="expected"):
+        read_line(text, UNIVERSAL)
+
+
+def test_modes_without_a_mouse_have_no_camera_keys():
+    assert read_line("Z", action_space("templerun")).action.keys == ("Z",)
+    with pytest.raises(InputError, match="expected W S A D Z C, Q"):
+        read_line("L", action_space("templerun"))
+
+
+@pytest.fixture
+def played(tmp_path):
+    def play(text):
+        words, job = [f"weights={tmp_path}"], Job(out=tmp_path / "s", scene=str(picture_file(tmp_path)))
+        return stream(words, job, real_world, io.StringIO(text))
+
+    return play
+
+
+def test_each_line_makes_a_block_and_the_newest_is_in_the_current_video(tmp_path, played, capsys):
+    assert played("W L\nbogus\nQ\nn\nW\n") == 0
+    out = capsys.readouterr().out
+    assert "block 0  frames 0-8: nothing -> W + look right" in out
+    assert "block 1  frames 9-20: nothing -> nothing" in out
+    assert "no such key; got B" in out
+    assert len(read_video(tmp_path / "s" / "demo.mp4")) == 21
+    assert len(read_video(tmp_path / "s" / "demo_current.mp4")) == 12
+    assert json.loads((tmp_path / "s" / "report.json").read_text())["frames"] == 21
+
+
+def test_the_end_of_input_stops_too_and_the_session_replays(tmp_path, played, capsys):
+    assert played("W x2\nA") == 0
+    assert read_recording(tmp_path / "s" / "actions.jsonl").actions.keys[21:] == (("A",),) * 12
+    assert render(load(tmp_path / "s"), [f"weights={tmp_path}"], Job(out=tmp_path / "again"), real_world) == 0
+    assert "identical" in capsys.readouterr().out
+
+
+def test_no_line_at_all_leaves_an_empty_session(tmp_path, played):
+    assert played("") == 0
+    assert json.loads((tmp_path / "s" / "report.json").read_text())["frames"] == 0
