@@ -16,7 +16,7 @@ from game.paths import weights_folder
 from game.settings import Settings, load_settings, options
 
 _USUAL_RATIO = 2.0  # block time over the time of its products alone, as measured for our models; see --bench
-_MODELS = ("tiny", "universal", "gta_drive", "templerun")
+_ALIKE = ("universal", "gta_drive", "templerun")
 
 
 def doctor(words: Sequence[str]) -> int:
@@ -39,9 +39,11 @@ def doctor(words: Sequence[str]) -> int:
     threads = "" if device != "cpu" else f", {torch.get_num_threads()} threads"
     print(f"Arithmetic    {speed:.0f} GFLOP/s in large products ({device}, {dtype}{threads})")
     chosen = settings.model.name
-    for name in [*_MODELS, *([chosen] if chosen not in _MODELS else [])]:
+    for name in ("tiny", chosen if chosen != "tiny" else "universal"):
         if name in options("model"):
-            print(_model(_settings_of(name, words), device, speed), flush=True)
+            print(_model(_settings_of(name, words), speed), flush=True)
+    others = [name for name in _ALIKE if name not in (chosen, "universal" if chosen == "tiny" else chosen)]
+    print(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
     print(_embedded(settings))
     return 0
 
@@ -119,7 +121,7 @@ def _nvidia_smi() -> list[str]:
     return [line.strip() for line in done.stdout.splitlines() if line.strip()]
 
 
-def _model(settings: Settings, device: str, gflops: float) -> str:
+def _model(settings: Settings, gflops: float) -> str:
     """One model's line: needs what, and would run how fast."""
     from engine.flops import block_flops
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 import game.doctor
+from engine.flops import BlockFlops
 from game.bench import bench
 from game.doctor import doctor
 from game.render import render
@@ -31,6 +32,7 @@ def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
 def test_the_doctor_says_in_words_what_runs(monkeypatch, capsys):
     monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
     monkeypatch.setattr(game.doctor, "_embedded", lambda settings: "Verdict       fine")
+    monkeypatch.setattr("engine.flops.block_flops", lambda config: BlockFlops(10**12, 0, 0, 0))
     assert doctor([]) == 0
     out = capsys.readouterr().out
     for word in ("CPU cores", "Torch", "GPU", "universal: needs its published weights", "real time", "Verdict"):
