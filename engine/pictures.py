@@ -37,7 +37,8 @@ def check_picture(picture: np.ndarray) -> None:
     if not isinstance(picture, np.ndarray):
         raise PictureError("the first frame is no picture", got=type(picture).__name__, expected=expected)
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        remedy = {2: "convert the grey picture to RGB", 3: "convert it to RGB without alpha"}.get(picture.ndim)
+        channels = {2: 1, 3: picture.shape[-1]}.get(picture.ndim)
+        remedy = {1: "convert the grey picture to RGB", 4: "convert it to RGB without alpha"}.get(channels)
         raise PictureError("the first frame has the wrong shape", got=picture.shape, expected=expected, remedy=remedy)
     if picture.dtype != np.uint8:
         raise PictureError("the first frame has the wrong type", got=picture.dtype, expected=expected)

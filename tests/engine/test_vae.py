@@ -175,3 +175,26 @@ def test_the_full_decoder_has_the_published_number_of_weights():
     with torch.device("meta"):
         full = WanVAE(WanCodecConfig())
     assert round(sum(w.numel() for w in full.decoder.parameters()) / 1e6, 1) == 73.3
+
+
+@pytest.mark.slow
+def test_both_directions_compile_whole_and_only_at_the_beginning(generator):
+    from torch._dynamo.testing import CompileCounter
+
+    with torch.device("meta"):
+        network = WanVAE(WanCodecConfig(width=4, residual_blocks=1))
+    fill_with_seed(network, seed=3)
+    x = latents(generator, 5)
+    expected = network.decoder_stream().decode(x)
+    compiled = {}
+    for half in (network.decoder, network.encoder):
+        compiled[half] = CompileCounter()
+        half.forward = torch.compile(half.forward, backend=compiled[half], fullgraph=True, dynamic=False)
+    with torch.no_grad():
+        assert torch.equal(network.decoder_stream().decode(x), expected)
+        encoder = network.encoder_stream()
+        for frames in (1, 4, 4, 4):
+            encoder.encode(video(generator, frames))
+    # The first frame, the first after it (layers that doubled no frame remember nothing yet), and all later ones.
+    assert compiled[network.decoder].frame_count == 3
+    assert compiled[network.encoder].frame_count == 2
