@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
 os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, not enlarged ones
+os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "neural-world")  # for the desktop's lists; else the interpreter's name
 if sys.platform.startswith("linux"):
     # SDL would push each frame through OpenGL: 8 ms a frame where that is software, against 0.1 ms by shared memory.
     os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
@@ -25,6 +26,7 @@ import pygame
 from engine.errors import InputError
 from game.controls import Controls
 from game.hud import Hud, key_help, number_rows
+from game.overlay import key_cap
 from game.pacing import Pacer
 from game.view import TITLE, Scenery, View
 from game.worker import MakeRecorder, OpenWorld, Picture, SceneLike, State, Worker
@@ -287,6 +289,8 @@ class _Window:
         pygame.display.init()
         self._size = size or self._fitting_size()
         pygame.display.set_caption(TITLE)
+        icon = key_cap("W", 64, True)
+        pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
         self._full_screen = False
         pygame.display.set_mode(self._size, pygame.RESIZABLE)
         pygame.key.stop_text_input()  # an input method would keep keys to itself
@@ -306,7 +310,8 @@ class _Window:
             self._size = self.surface.get_size()
             pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
         else:
-            pygame.display.set_mode(self._size, pygame.RESIZABLE)
+            for _ in range(2):  # the first call leaves full screen and keeps the screen's size
+                pygame.display.set_mode(self._size, pygame.RESIZABLE)
 
     def capture(self) -> None:
         """Takes the mouse: hidden and held, so that only its motion counts."""

@@ -42,11 +42,11 @@ def number_rows(pace: PaceReport, status: Status) -> list[tuple[str, str, bool]]
     def spread(values: dict[str, float] | None) -> str:
         return f"{values['p50']:.0f} / {values['p95']:.0f} ms" if values else "-"
 
-    slow = bool(pace.slow_words)
+    slow, spare = bool(pace.slow_words), "to spare" if pace.spare_ms >= 0 else "late"
     return [
         ("frames a second", f"{pace.shown_fps:.1f} of {pace.fps:g}", pace.shown_fps < 0.9 * pace.fps),
         ("block p50 / p95", spread(pace.block_ms), pace.block_ms["p95"] > pace.deadline_ms),
-        ("deadline", f"{pace.deadline_ms:.0f} ms, {pace.spare_ms:.0f} ms to spare", pace.spare_ms < 0),
+        ("deadline", f"{pace.deadline_ms:.0f} ms, {abs(pace.spare_ms):.0f} ms {spare}", pace.spare_ms < 0),
         ("latency p50 / p95", spread(pace.latency_ms), False),
         ("lookahead p50 / p95", spread(pace.lookahead_ms), False),
         ("late frames", str(pace.late_frames), False),
@@ -112,7 +112,10 @@ class Hud:
         unit = text_unit(surface)
         size, gap = round(0.85 * unit), round(1.4 * unit)
         texts = [self._text(item, size, PAPER) for item in items]
-        rows, limit = [[]], surface.get_width() - 4 * unit
+        room = surface.get_width() - 4 * unit
+        whole = sum(text.get_width() + gap for text in texts)
+        limit = min(room, whole / -(-whole // room) + 4 * unit)  # rows of about one length
+        rows: list[list[pygame.Surface]] = [[]]
         for text in texts:
             if rows[-1] and sum(t.get_width() + gap for t in rows[-1]) + text.get_width() > limit:
                 rows.append([])
@@ -158,11 +161,11 @@ class Hud:
             surface.blit(name, (left + pad, y + pad + number * line))
             surface.blit(value, (left + pad + column, y + pad + number * line))
 
-    def dot(self, surface: pygame.Surface) -> None:
-        """The red dot of a running recording, upper right."""
+    def dot(self, surface: pygame.Surface, y: int) -> None:
+        """The red dot of a running recording, at the right, its top at y."""
         unit = text_unit(surface)
         self.patch(
-            surface, rounded_panel(unit, unit, unit / 2, (232, 62, 62), 0.95), surface.get_width() - 2 * unit, unit
+            surface, rounded_panel(unit, unit, unit / 2, (232, 62, 62), 0.95), surface.get_width() - 2 * unit, y
         )
 
     def patch(self, surface: pygame.Surface, rgba: np.ndarray, x: int, y: int) -> None:
@@ -211,4 +214,4 @@ class Hud:
 def text_unit(surface: pygame.Surface) -> int:
     """The height of ordinary text on this window, in pixels."""
     width, height = surface.get_size()
-    return max(11, min(48, height // 33, width // 50))
+    return max(11, min(48, height // 31, width // 48))

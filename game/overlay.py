@@ -54,7 +54,7 @@ def control_icons(
     icons = []
     for key in space.keys:
         row, column = _ROWS[key]
-        icons.append(Icon(margin + column * (cap + gap), top + row * (cap + gap), _key_cap(key, cap, key in keys)))
+        icons.append(Icon(margin + column * (cap + gap), top + row * (cap + gap), key_cap(key, cap, key in keys)))
     if space.has_mouse:
         size = 2 * cap + gap
         pitch, yaw = mouse or (0.0, 0.0)
@@ -103,7 +103,8 @@ def rounded_panel(
 
 
 @lru_cache(maxsize=256)
-def _key_cap(key: str, size: int, lit: bool) -> np.ndarray:
+def key_cap(key: str, size: int, lit: bool) -> np.ndarray:
+    """One key as (size, size, 4) uint8 RGBA. lit: pressed."""
     x, y = _grid(size, size)
     half = size / 2
     edge = _rounded_box(x, y, half - 0.5, half - 0.5, max(1.5, 0.24 * size))

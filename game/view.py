@@ -65,23 +65,24 @@ class View:
             self._dim(surface, 150)
             self._hud.card(surface, "The world stopped", status.words, "R to restart, Esc to quit", bad=True)
             return
-        elif scenery.paused:
+        if scenery.paused:
             self._dim(surface, 110)
-            self._hud.card(surface, "Paused", "", "P to go on, Esc to quit")
         self._draw_words(surface, scenery)
+        if scenery.paused:
+            self._hud.card(surface, "Paused", "", "P to go on, Esc to quit")
 
     def _draw_words(self, surface: pygame.Surface, scenery: Scenery) -> None:
         y = text_unit(surface) // 2
         if scenery.help_strength > 0 and scenery.help:
             y = self._hud.help(surface, scenery.help, scenery.help_strength)
+        if scenery.status.recording:
+            self._hud.dot(surface, y)
         if scenery.slow_words:
             y = self._hud.remark(surface, scenery.slow_words, y, bad=True)
         if scenery.remark:
             y = self._hud.remark(surface, scenery.remark, y)
         if scenery.numbers is not None:
             self._hud.numbers(surface, scenery.numbers, y)
-        if scenery.status.recording:
-            self._hud.dot(surface)
 
     def _draw_picture(self, surface: pygame.Surface, picture: Picture, *, cover: bool) -> pygame.Rect:
         """Scales the picture into the window, all of it or (cover) filling it. Returns where it lies."""

@@ -284,14 +284,16 @@ class Worker:
         rollout, began = self._rollout, self._clock()
         row = self._controls.sample(rollout.next_frames, began)
         space = self._world.action_space
-        block = rollout.step(Actions.stack([space.action(frame.keys, frame.mouse) for frame in row]))
+        actions = [space.action(frame.keys, frame.mouse) for frame in row]
+        block = rollout.step(Actions.stack(actions))
         finished = self._clock()
         with self._changed:
             if epoch != self._epoch:
                 return  # a reset came meanwhile: nobody will see this block, and it is in no recording
             self._pacer.deliver(len(block.frames), finished, finished - began)
-            numbered = zip(block.frames, row, strict=True)
-            self._finished += [Picture(p, block.first_frame + i, frame) for i, (p, frame) in enumerate(numbered)]
+            for i, (pixels, action, frame) in enumerate(zip(block.frames, actions, row, strict=True)):
+                told = FrameControl(action.keys, action.mouse, frame.since)  # what the model got, not what was held
+                self._finished.append(Picture(pixels, block.first_frame + i, told))
         self._wake()
         self._record(block)
         rollout.settle()

@@ -1,4 +1,4 @@
-"""The window's loop against a fake world: SDL's dummy display, synthetic events, nothing of the engine in the window."""
+"""The window's loop against a fake world: SDL's dummy display, synthetic events, no engine in the window."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_without_a_display_one_line_points_to_headless(monkeypatch):
         raise pygame.error("No available video device")
 
     monkeypatch.setattr(pygame.display, "set_mode", refuse)
-    with pytest.raises(InputError, match="No available video device.*--headless"):
+    with pytest.raises(InputError, match=r"No available video device.*--headless"):
         play(settings(), lambda progress: FakeWorld())
 
 

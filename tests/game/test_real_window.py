@@ -64,7 +64,7 @@ def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
         game = subprocess.Popen([sys.executable, "-c", _PROGRAM], cwd=ROOT, env=display, stdout=out, stderr=out)
     try:
         assert wait_until(lambda: said.read_text().count("\n") > 5, 30.0), said.read_text()
-        window = xdotool("search", "--name", "Neural world").split()[0]
+        window = xdotool("search", "--class", "neural-world").split()[0]
         xdotool("windowfocus", "--sync", window)
         xdotool("keydown", "w")
         assert wait_until(lambda: '[["W"], [0.0, 0.0]]' in said.read_text())
