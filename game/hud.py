@@ -164,9 +164,7 @@ class Hud:
     def dot(self, surface: pygame.Surface, y: int) -> None:
         """The red dot of a running recording, at the right, its top at y."""
         unit = text_unit(surface)
-        self.patch(
-            surface, rounded_panel(unit, unit, unit / 2, (232, 62, 62), 0.95), surface.get_width() - 2 * unit, y
-        )
+        self.patch(surface, rounded_panel(unit, unit, unit / 2, (232, 62, 62), 0.95), surface.get_width() - 2 * unit, y)
 
     def patch(self, surface: pygame.Surface, rgba: np.ndarray, x: int, y: int) -> None:
         """Lays an RGBA patch, (h, w, 4) uint8, over a surface with its upper left corner at (x, y)."""
@@ -175,7 +173,7 @@ class Hud:
             if len(self._patches) > 400:
                 self._patches.clear()
             height, width = rgba.shape[:2]
-            known = (rgba, pygame.image.frombuffer(rgba.tobytes(), (width, height), "RGBA"))
+            known = (rgba, pygame.image.frombuffer(rgba.tobytes(), (width, height), "RGBA").convert_alpha())
             self._patches[id(rgba)] = known  # holding the array keeps its id from being given to another
         surface.blit(known[1], (x, y))
 
