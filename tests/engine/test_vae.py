@@ -179,8 +179,10 @@ def test_the_full_decoder_has_the_published_number_of_weights():
 
 @pytest.mark.slow
 def test_both_directions_compile_whole_and_only_at_the_beginning(generator):
+    import einops
     from torch._dynamo.testing import CompileCounter
 
+    torch.compiler.allow_in_graph(einops.rearrange)  # traced through instead, its parser makes this five times slower
     with torch.device("meta"):
         network = WanVAE(WanCodecConfig(width=4, residual_blocks=1))
     fill_with_seed(network, seed=3)
