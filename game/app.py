@@ -225,14 +225,14 @@ class App:
             if self._window.captured and not self._pacer.paused:
                 self._controls.motion(*event.rel, now)
         elif event.type == pygame.KEYDOWN:
-            name = pygame.key.name(event.key)
+            name = key_name(event)
             command = self._commands.get(name)
             if command is not None:
                 command(now)
             else:
                 self._controls.press(name, now)
         elif event.type == pygame.KEYUP:
-            self._controls.release(pygame.key.name(event.key), now)
+            self._controls.release(key_name(event), now)
         elif event.type == pygame.MOUSEBUTTONDOWN:
             if event.button == 1 and self._mouse_is_useful():
                 self._window.capture()
@@ -280,6 +280,15 @@ class App:
     def _toggle_numbers(self, now: float) -> None:
         self._show_numbers = not self._show_numbers
         self._numbers = (-math.inf, ())
+
+
+def key_name(event: pygame.event.Event) -> str:
+    """Name of the key of a KEYDOWN or KEYUP event: what is printed on it, or the Latin letter of its place."""
+    name = pygame.key.name(event.key)
+    place = getattr(event, "scancode", 0) - pygame.KSCAN_A
+    if not name.isascii() and 0 <= place < 26:  # on a Cyrillic keyboard, W is where it always was
+        return chr(ord("a") + place)
+    return name
 
 
 class _Window:

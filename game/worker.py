@@ -41,7 +41,9 @@ class SceneLike(Protocol):
 
 
 class RecorderLike(Protocol):
-    """What a session is written with, see game/recorder.py."""
+    """What a session is written with, see game/recorder.py. problem: why part of it is no longer written, or None."""
+
+    problem: str | None
 
     def add(self, block: Block) -> None: ...
     def close(self, stats: LiveStats) -> Any: ...
@@ -350,8 +352,11 @@ class Worker:
     def _record(self, block: Block) -> None:
         if self._recorder is None:
             return
+        had = self._recorder.problem
         try:
             self._recorder.add(block)
+            if self._recorder.problem is not None and had is None:
+                self._notice(f"Recording: {self._recorder.problem}")
         except (EngineError, OSError) as error:  # a full disk must not end the game
             self._close_recording()
             self._tell(recording=False)

@@ -155,6 +155,7 @@ class FakeRecorder:
         self.blocks: list[Block] = []
         self.threads: set[str] = set()
         self.stats = None
+        self.problem: str | None = None
         self._fail_after, self._error = fail_after, error
 
     def add(self, block: Block) -> None:

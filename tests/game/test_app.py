@@ -321,6 +321,15 @@ def test_the_window_is_imported_without_torch_or_cv2():
     assert done.stdout.strip() == "[]"
 
 
+def test_a_keyboard_of_another_alphabet_has_the_letters_where_they_always_were():
+    pygame.display.init()
+    cyrillic = pygame.event.Event(pygame.KEYDOWN, key=0x446, scancode=pygame.KSCAN_W)
+    assert app.key_name(cyrillic) == "w"
+    assert app.key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_z, scancode=pygame.KSCAN_W)) == "z"
+    assert app.key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_UP)) == "up"
+    pygame.quit()
+
+
 def test_key_help_names_the_keys_of_each_mode():
     for mode in ("universal", "gta_drive", "templerun"):
         assert any("pause" in line for line in app.key_help(mode))

@@ -270,6 +270,23 @@ def test_a_full_disk_ends_the_recording_and_not_the_game(stages):
     assert stage.state() is State.PLAYING
 
 
+def test_a_video_that_gives_up_is_told_once(stages):
+    recorder = FakeRecorder()
+    stage = stages(fast(), make_recorder=lambda *args: recorder)
+    assert stage.look_until(lambda: len(recorder.blocks) >= 2)
+    add = recorder.add
+
+    def failing_add(block) -> None:
+        add(block)
+        recorder.problem = "the encoder ended"
+
+    recorder.add = failing_add
+    count = len(recorder.blocks)
+    assert stage.look_until(lambda: len(recorder.blocks) >= count + 5)
+    assert stage.worker.status.notices == 1 and "encoder" in stage.worker.status.notice
+    assert stage.worker.status.recording
+
+
 def test_stopping_while_loading_ends_the_loading(stages):
     world = fast()
 
