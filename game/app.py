@@ -286,7 +286,7 @@ def key_name(event: pygame.event.Event) -> str:
     """Name of the key of a KEYDOWN or KEYUP event: what is printed on it, or the Latin letter of its place."""
     name = pygame.key.name(event.key)
     place = getattr(event, "scancode", 0) - pygame.KSCAN_A
-    if not name.isascii() and 0 <= place < 26:  # on a Cyrillic keyboard, W is where it always was
+    if not (name and name.isascii()) and 0 <= place < 26:  # on a Cyrillic keyboard, W is where it always was
         return chr(ord("a") + place)
     return name
 
