@@ -32,6 +32,7 @@ from game.view import TITLE, Scenery, View
 from game.worker import MakeRecorder, OpenWorld, Picture, SceneLike, State, Worker
 
 _HELP_SECONDS, _FADE_SECONDS, _REMARK_SECONDS = 9.0, 1.5, 2.5
+_SLOW_START = 0.5  # s a new world may take before the window says what it waits for
 _LONGEST_SLEEP = 0.05  # s: bounds how late a signal (Ctrl-C) or a missed wake-up is noticed
 _NUMBERS_EVERY = 0.25  # s
 _PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
@@ -106,6 +107,7 @@ class App:
         self._notices = 0
         self._played_since: float | None = None
         self._ended_since: float | None = None  # loading ended, well or badly
+        self._loading_since = math.inf
         self._drawn: Scenery | None = None
         self._counted: Picture | None = None
         self._commands: dict[str, Callable[[float], None]] = {
@@ -168,8 +170,12 @@ class App:
             self._say(status.notice, now + 5.0)
         if status.state is State.PLAYING and self._played_since is None:
             self._played_since = now
-        if status.state is not State.LOADING and self._ended_since is None:
-            self._ended_since = now
+        if status.state is State.LOADING:
+            self._loading_since = min(self._loading_since, now)
+        else:
+            self._loading_since = math.inf
+            if self._ended_since is None:
+                self._ended_since = now
         if self._settings.seconds is not None and self._ended_since is not None:
             self._open = self._open and now - self._ended_since < self._settings.seconds
 
@@ -195,6 +201,8 @@ class App:
             strength = round(max(0.0, min(1.0, left / _FADE_SECONDS)) * 12) / 12
             items = tuple(key_help(status.space.mode)) if strength else ()
         words, until = self._remark
+        if now >= until:
+            words = status.words if now - self._loading_since > _SLOW_START else ""
         return Scenery(
             picture=picture,
             status=status,
@@ -203,9 +211,9 @@ class App:
             icons=self._icons,
             help=items,
             help_strength=strength,
-            remark=words if now < until else "",
+            remark=words,
             slow_words=self._pacer.slow_words() if playing and not paused else "",
-            numbers=self._number_rows(now) if self._show_numbers and playing else None,
+            numbers=self._number_rows(now) if self._show_numbers and status.space is not None else None,
         )
 
     def _number_rows(self, now: float) -> tuple:

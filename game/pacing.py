@@ -191,10 +191,10 @@ class BlockTimes:
         return max(_SLOWEST, min(1.0, period / needed))
 
     def usual_cycle(self) -> float:
-        """Seconds from one block's start to the next possible one, as three of four blocks need no more than."""
+        """Seconds from one block's start to the next possible one, as five of six blocks need no more than."""
         if not self._cycles:
             return 0.0
-        return sorted(self._cycles)[int(0.75 * (len(self._cycles) - 1))]
+        return sorted(self._cycles)[int(0.85 * (len(self._cycles) - 1))]
 
 
 class PlayStats:

@@ -61,6 +61,7 @@ class View:
         if status.state is State.LOADING and (picture is None or picture.backdrop):
             self._dim(surface, 150)
             self._hud.loading(surface, TITLE, status.words, status.progress)
+            return
         elif status.state is State.FAILED:
             self._dim(surface, 150)
             self._hud.card(surface, "The world stopped", status.words, "R to restart, Esc to quit", bad=True)

@@ -321,7 +321,8 @@ class Worker:
 
     def _notice(self, words: str) -> None:
         with self._changed:
-            self._tell(notice=words, notices=self._status.notices + 1)
+            self._status = replace(self._status, notice=words, notices=self._status.notices + 1)
+        self._wake()
 
     def _show(self, picture: Picture) -> None:
         with self._changed:
