@@ -41,15 +41,19 @@ def doctor(words: Sequence[str]) -> int:
     chosen = settings.model.name
     for name in ("tiny", chosen if chosen != "tiny" else "universal"):
         if name in options("model"):
-            print(_model(_settings_of(name, words), speed), flush=True)
+            print(_model(_settings_of(name, words, chosen), speed), flush=True)
     others = [name for name in _ALIKE if name not in (chosen, "universal" if chosen == "tiny" else chosen)]
     print(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
-    print(_embedded(settings))
+    own = ["device=cpu", f"threads={settings.threads}"]
+    print(_embedded(settings if chosen == "tiny" else _settings_of("tiny", own, chosen)))
     return 0
 
 
-def _settings_of(name: str, words: Sequence[str]) -> Settings:
-    kept = [word for word in words if word.partition("=")[0] not in ("model",) and not word.startswith("model.")]
+def _settings_of(name: str, words: Sequence[str], chosen: str) -> Settings:
+    """Settings of another model than the chosen one: words about that one's weights and numbers don't count."""
+    if name == chosen:
+        return load_settings(words)
+    kept = [word for word in words if not word.startswith(("model=", "model.", "weights="))]
     return load_settings([*kept, f"model={name}"])
 
 
@@ -170,12 +174,12 @@ def _embedded(settings: Settings) -> str:
     from game.bench import bench_picture
     from game.models import open_world
 
-    chosen = _settings_of("tiny", [f"threads={settings.threads}", "device=cpu"])
+    config = settings.model
     try:
         start = time.perf_counter()
-        world = open_world(chosen)
+        world = open_world(settings)
         loaded = time.perf_counter() - start
-        rollout = world.start(bench_picture(chosen.model.height, chosen.model.width), 0)
+        rollout = world.start(bench_picture(config.height, config.width), 0)
     except EngineError as error:
         return f"Verdict       the embedded model does not load: {error}"
     idle = world.action_space.action()
@@ -186,5 +190,5 @@ def _embedded(settings: Settings) -> str:
         frames += len(rollout.step(Actions.stack([idle] * rollout.next_frames)).frames)
         rollout.settle()
     fps = frames / (time.perf_counter() - start)
-    words = f"loads in {loaded:.1f} s, {fps:.0f} frames/s on the CPU, {_pace(fps, chosen.model.fps)}"
+    words = f"loads in {loaded:.1f} s, {fps:.0f} frames/s on {world.device}, {_pace(fps, config.fps)}"
     return f"Verdict       the embedded model, tried just now: {words}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ class ProfiledWorld:
 
     def write(self, folder: Path) -> list[str]:
         """Writes trace.json and profile.json into `folder`. Returns the lines to show. Raises OSError."""
-        if self._profiler is None:
+        if not self._blocks:
             return ["nothing was profiled: no block was made"]
         self._stop()
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +99,8 @@ def _start_profiler() -> Any:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
+    # Kineto tells its own story on standard error otherwise.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     activities = [ProfilerActivity.CPU]
     if torch.cuda.is_available():
         activities.append(ProfilerActivity.CUDA)
