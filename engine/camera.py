@@ -36,9 +36,7 @@ class Camera:
         device: of the pictures.
     """
 
-    def __init__(
-        self, config: CameraConfig, width: int, height: int, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, config: CameraConfig, width: int, height: int, device: torch.device | str = "cpu") -> None:
         self.config, self.width, self.height = config, width, height
         self.focal = 0.5 * width / math.tan(math.radians(config.fov_x) / 2)
         """Focal length in pixels."""
@@ -59,7 +57,7 @@ class Camera:
         return mouse[:, 1] * math.radians(self.config.yaw_per_unit)
 
     def walk(self, keyboard: Tensor) -> tuple[Tensor, Tensor]:
-        """Cells (B,) ahead and to the right, walked by the keys W S A D (B, 4) in one video frame, nothing in the way."""
+        """Cells (B,) ahead and to the right that the keys W S A D (B, 4) walk in one video frame, if nothing blocks."""
         config = self.config
         ahead = keyboard[:, 0] * config.forward_step - keyboard[:, 1] * config.back_step
         side = (keyboard[:, 3] - keyboard[:, 2]) * config.side_step
@@ -122,7 +120,9 @@ class PreviousFrameCondition:
         self._pitch = torch.zeros(1, device=picture.device)
 
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
-        keyboard, mouse = (torch.from_numpy(part).to(self._previous.device) for part in (actions.keyboard, actions.mouse))
+        keyboard, mouse = (
+            torch.from_numpy(part).to(self._previous.device) for part in (actions.keyboard, actions.mouse)
+        )
         views, self._pitch = self._camera.views(self._previous[:, 0].float(), keyboard, mouse, self._pitch)
         encoded = self._stream.encode(views.to(self._previous.dtype)).float()
         return rearrange(encoded, "b k c h w -> b 1 (k c) h w")

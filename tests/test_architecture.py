@@ -35,7 +35,9 @@ def top_level_names(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", ENGINE, ids=name_of)
 def test_the_engine_knows_no_people(path):
-    assert not top_level_names(path) & CLIENTS_LIBRARIES
+    # Training is a program of its own and reads the embedded model's YAML.
+    allowed = set() if path in CORE else {"yaml"}
+    assert not top_level_names(path) & CLIENTS_LIBRARIES - allowed
 
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)

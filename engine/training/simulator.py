@@ -93,8 +93,8 @@ def _place_grid() -> Tensor:
 class Simulator:
     """A batch of players in the world.
 
-    Positions are in cells (x to the east, y to the south), yaw in radians (0 looks east, positive turns right), pitch in
-    radians (positive looks up).
+    Positions are in cells (x to the east, y to the south), yaw in radians (0 looks east, positive turns right), pitch
+    in radians (positive looks up).
 
     Args:
         players: how many.
@@ -273,7 +273,9 @@ class Simulator:
         panel = 0.5 - 0.5 * torch.cos(2 * math.pi * along)
         panel = (panel * panel)[..., None]
         amount = 0.22 + 0.30 * (torch.sin(1.7 * x + 0.9) * torch.cos(1.3 * y - 0.4)).clamp(min=0)[..., None]
-        drift = torch.stack([0.06 * torch.sin(0.8 * x + 0.5 * y), 0.05 * torch.sin(1.1 * y), 0.06 * torch.cos(0.9 * x)], -1)
+        drift = torch.stack(
+            [0.06 * torch.sin(0.8 * x + 0.5 * y), 0.05 * torch.sin(1.1 * y), 0.06 * torch.cos(0.9 * x)], -1
+        )
         return ((base + drift) * (1 - panel * amount) + accent * panel * amount) * light[..., None]
 
     def _hit_pillars(self, ray_x: Tensor, ray_y: Tensor, distance: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:

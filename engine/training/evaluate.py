@@ -1,0 +1,274 @@
+"""Measures the embedded model against the simulator: `python -m engine.training.evaluate [--long] [--seed N]`.
+
+Everything is measured on starts and action scripts drawn from the seed, none of which training has seen, with the very
+networks and caches of play. Frame n is n video frames after the given first frame. The result is `evaluate.json`; its
+fields are described in engine/training/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.errors import EngineError
+from engine.networks import Networks
+from engine.training.files import MODEL, WEIGHTS, read_model
+from engine.training.measure import contrast, flow, mean_colour, psnr, sharpness
+from engine.training.policy import World
+from engine.training.simulator import Simulator
+from engine.training.unroll import Unroll, camera_of
+from engine.world import load_world
+
+PSNR_FRAMES = (4, 8, 16, 32, 64)
+LOOK_FRAMES = (4, 16, 64)
+STEADY_FRAMES = 8
+SETTLE_FRAMES = 4
+
+# name -> keyboard W S A D, mouse (pitch, yaw) as shares of the mouse limit
+DIRECTIONS: dict[str, tuple[tuple[int, int, int, int], tuple[float, float]]] = {
+    "turn_left": ((0, 0, 0, 0), (0, -1)),
+    "turn_right": ((0, 0, 0, 0), (0, 1)),
+    "look_up": ((0, 0, 0, 0), (1, 0)),
+    "look_down": ((0, 0, 0, 0), (-1, 0)),
+    "forward": ((1, 0, 0, 0), (0, 0)),
+    "back": ((0, 1, 0, 0), (0, 0)),
+    "strafe_left": ((0, 0, 1, 0), (0, 0)),
+    "strafe_right": ((0, 0, 0, 1), (0, 0)),
+}
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """What is measured, on what, and how much of it.
+
+    Attributes:
+        networks: the model, on the CPU.
+        limit: the largest mouse value of a video frame.
+        seed: of every start, script and noise.
+        trials: rollouts of a measure.
+        say: told what is being measured.
+    """
+
+    networks: Networks
+    limit: float
+    seed: int
+    trials: int = 64
+    say: Callable[[str], None] = lambda text: None
+
+    def run(self, drift_seconds: tuple[int, ...]) -> dict:
+        """Every measure, as evaluate.json holds it."""
+        result: dict = {"seed": self.seed, "trials": self.trials}
+        for name, measure in (
+            ("likeness", self.likeness),
+            ("actions", self.actions),
+            ("stillness", self.stillness),
+            ("return", self.turn_and_return),
+        ):
+            self.say(name)
+            result |= measure()
+        result["drift"] = {}
+        for seconds, row in self.drift(drift_seconds):
+            self.say(f"drift {seconds} s")
+            result["drift"][str(seconds)] = row
+        return result
+
+    # -- rollouts --------------------------------------------------------------------------------------------------
+    def _world(self, offset: int, players: int | None = None) -> World:
+        return World(players or self.trials, self.seed * 7919 + offset, camera_of(self.networks), self.limit)
+
+    def _unroll(self, frames: Tensor) -> Unroll:
+        return Unroll(self.networks, frames, torch.Generator().manual_seed(self.seed), gradients=False)
+
+    @torch.no_grad()
+    def likeness(self) -> dict:
+        """PSNR of the model, of the first frame unchanged and of another script's actions; sharpness and contrast."""
+        world = self._world(1)
+        first = world.restart()
+        right, wrong = self._unroll(first), self._unroll(first)
+        rows: dict[str, dict] = {
+            name: {} for name in ("psnr", "copy_psnr", "wrong_action_psnr", "sharpness", "contrast")
+        }
+        codec = self.networks.codec
+        rows["codec_psnr"] = round(psnr(codec.decode(codec.encode(first)).clamp(-1, 1), first), 2)
+        for frame in range(1, max(PSNR_FRAMES) + 1):
+            keyboard, mouse, true = world.step()
+            made = _advance(right, keyboard, mouse)
+            other = _advance(wrong, keyboard.roll(1, 0), mouse.roll(1, 0))
+            if frame in PSNR_FRAMES:
+                rows["psnr"][str(frame)] = round(psnr(made, true), 2)
+                rows["copy_psnr"][str(frame)] = round(psnr(first, true), 2)
+                rows["wrong_action_psnr"][str(frame)] = round(psnr(other, true), 2)
+            if frame in LOOK_FRAMES:
+                rows["sharpness"][str(frame)] = _ratio(sharpness(made), sharpness(true))
+                rows["contrast"][str(frame)] = _ratio(contrast(made), contrast(true))
+        return rows
+
+    @torch.no_grad()
+    def actions(self) -> dict:
+        """Whether, and how much, the picture moves as it should for each direction, by optical flow."""
+        accuracy, amount = {}, {}
+        for index, (name, (keys, look)) in enumerate(DIRECTIONS.items()):
+            simulator, first = self._unhindered(keys, 100 + index)
+            unroll = self._unroll(first)
+            keyboard = torch.tensor(keys, dtype=torch.float32).expand(self.trials, 4)
+            mouse = torch.tensor(look) * self.limit * torch.ones(self.trials, 1)
+            idle = torch.zeros_like(keyboard), torch.zeros_like(mouse)
+            for _ in range(SETTLE_FRAMES):
+                made = _advance(unroll, *idle)
+            true = first
+            moved_made, moved_true = torch.zeros(self.trials), torch.zeros(self.trials)
+            for _ in range(STEADY_FRAMES):
+                simulator.step(keyboard, mouse)
+                next_true, next_made = simulator.render(), _advance(unroll, keyboard, mouse)
+                moved_true += _motion(name, true, next_true)
+                moved_made += _motion(name, made, next_made)
+                true, made = next_true, next_made
+            accuracy[name] = round(float((moved_made > 0.2 * moved_true.median()).float().mean()), 3)
+            amount[name] = round(float(moved_made.sum() / moved_true.sum()), 3)
+        return {"action_accuracy": accuracy, "action_amount": amount}
+
+    def _unhindered(self, keys: tuple[int, int, int, int], offset: int) -> tuple[Simulator, Tensor]:
+        """Starts from which the keys lead through free space for the whole trial, and their pictures."""
+        world = self._world(offset)
+        simulator = world.simulator
+        keyboard = torch.tensor(keys, dtype=torch.float32).expand(self.trials, 4)
+        ahead, side = simulator.camera.walk(keyboard)
+        stuck = torch.ones(self.trials, dtype=torch.bool)
+        while stuck.any():
+            simulator.respawn(stuck)
+            cos, sin = simulator.yaw.cos(), simulator.yaw.sin()
+            stuck = torch.zeros_like(stuck)
+            for n in range(1, STEADY_FRAMES + 1):
+                x = simulator.x + n * (ahead * cos - side * sin)
+                y = simulator.y + n * (ahead * sin + side * cos)
+                stuck |= ~simulator.is_free(x, y)
+        return simulator, simulator.render()
+
+    @torch.no_grad()
+    def stillness(self) -> dict:
+        """Grey levels a second that the picture changes by when nothing is pressed."""
+        first = self._world(3).restart()
+        unroll = self._unroll(first)
+        keyboard, mouse = torch.zeros(self.trials, 4), torch.zeros(self.trials, 2)
+        fps = round(self.networks.config.fps)
+        seconds = 3
+        for _ in range(seconds * fps):
+            made = _advance(unroll, keyboard, mouse)
+        return {"idle_change": round(float((made - first).abs().mean()) * 127.5 / seconds, 3)}
+
+    @torch.no_grad()
+    def turn_and_return(self) -> dict:
+        """PSNR of the picture after turning away and back within the attention window."""
+        first = self._world(4).restart()
+        unroll = self._unroll(first)
+        keyboard, mouse = torch.zeros(self.trials, 4), torch.zeros(self.trials, 2)
+        away = max(1, (self.networks.config.window - 1) // 2)
+        for sign in (1.0, -1.0):
+            mouse = torch.tensor((0.0, sign * self.limit)).expand(self.trials, 2)
+            for _ in range(away):
+                made = _advance(unroll, keyboard, mouse)
+        return {"return_psnr": round(psnr(made, first), 2)}
+
+    @torch.no_grad()
+    def drift(self, seconds: tuple[int, ...], rollouts: int = 50) -> Iterator[tuple[int, dict]]:
+        """The look of long rollouts under random play beside that of as many simulated players."""
+        world = self._world(5, rollouts)
+        first = world.restart()
+        unroll = self._unroll(first)
+        known = self._bank()
+        sharp, deep = sharpness(known).mean(), contrast(known).mean()
+        fps, done = round(self.networks.config.fps), 0
+        for second in seconds:
+            shown = []
+            while done < second * fps:
+                made = _advance(unroll, *world.players.act())
+                done += 1
+                if done > (second - 2) * fps and done % 4 == 0:
+                    shown.append(made)
+            last = torch.stack(shown, 1)  # (rollouts, pictures, 3, H, W)
+            sharp_each = sharpness(last.flatten(0, 1)).view(rollouts, -1).mean(1) / sharp
+            deep_each = contrast(last.flatten(0, 1)).view(rollouts, -1).mean(1) / deep
+            moving = (last.diff(dim=1).abs().mean((1, 2, 3, 4)) * 127.5) > 0.05
+            colour = torch.cdist(mean_colour(last[:, -1]), mean_colour(known)).min(dim=1).values
+            alive = moving & (deep_each > 0.15) & (sharp_each > 0.15)
+            yield (
+                second,
+                {
+                    "sharpness": round(float(sharp_each.mean()), 3),
+                    "contrast": round(float(deep_each.mean()), 3),
+                    "colour_distance": round(float(colour.mean()), 2),
+                    "alive": f"{int(alive.sum())}/{rollouts}",
+                },
+            )
+
+    def _bank(self) -> Tensor:
+        world = self._world(6, 512)
+        return world.restart()
+
+
+def _advance(unroll: Unroll, keyboard: Tensor, mouse: Tensor) -> Tensor:
+    unroll.step(keyboard, mouse)
+    unroll.cut()
+    return unroll.frames
+
+
+def _ratio(made: Tensor, true: Tensor) -> float:
+    return round(float(made.mean() / true.mean()), 3)
+
+
+def _motion(name: str, before: Tensor, after: Tensor) -> Tensor:
+    """How far each picture (B, 3, H, W) moved in the direction `name`, in pixels, (B,); negative the other way."""
+    moved, weight = flow(before, after)
+    height, width = moved.shape[-2:]
+    x = ((torch.arange(width) + 0.5) / width * 2 - 1)[None, None]
+    y = ((torch.arange(height) + 0.5) / height * 2 - 1)[None, :, None]
+    right, down = moved.unbind(1)
+    # Forward, everything flees from the middle; strafing, what is near (low in the picture, mostly) moves most.
+    along = {
+        "turn_left": right, "turn_right": -right, "look_up": down, "look_down": -down,
+        "forward": right * x + down * y, "back": -right * x - down * y,
+        "strafe_left": right, "strafe_right": -right,
+    }[name]  # fmt: skip
+    return (along * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-9)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m engine.training.evaluate", description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="their folder (default: the shipped ones)")
+    parser.add_argument("--model", type=Path, default=MODEL, help="the model's YAML")
+    parser.add_argument("--seed", type=int, default=0, help="of starts and scripts")
+    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--long", action="store_true", help="drift after 600 s as well")
+    parser.add_argument("--out", type=Path, default=Path("evaluate.json"))
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    try:
+        model = read_model(options.model)
+        world = load_world(model, options.weights, device="cpu", dtype=torch.float32)
+    except EngineError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"measuring {text} ...\n")
+
+    evaluator = Evaluator(world.networks, model.transformer.actions.mouse_limit, options.seed, options.trials, say)
+    result = {"weights_sha256": world.weights_sha256} | evaluator.run((10, 60, 600) if options.long else (10, 60))
+    text = json.dumps(result, indent=2)
+    options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

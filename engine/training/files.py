@@ -1,0 +1,47 @@
+"""Where the embedded model's description and weights lie, and how they are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from engine.config import ModelConfig
+from engine.errors import ConfigError
+from engine.networks import Networks
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "configs" / "model" / "tiny.yaml"
+WEIGHTS = ROOT / "assets" / "tiny"
+
+
+def read_model(path: Path) -> ModelConfig:
+    """The model that a YAML file describes; raises ConfigError if there is none."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError("the model's description cannot be read", got=f"{path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError("the model's description is no YAML", got=f"{path}: {error}".splitlines()[0]) from error
+    return ModelConfig.from_dict(data)
+
+
+def export(networks: Networks, transformer_state: dict[str, torch.Tensor], folder: Path) -> int:
+    """Writes transformer.safetensors and codec.safetensors in float16; returns their size in bytes.
+
+    Args:
+        networks: whose codec is written.
+        transformer_state: the weights to ship, usually their running average.
+        folder: made if it is not there; each file is replaced in one move.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    size = 0
+    for name, state in (("transformer", transformer_state), ("codec", networks.codec.state_dict())):
+        path = folder / f"{name}.safetensors"
+        part = path.with_suffix(".part")
+        save_file({key: value.detach().to(torch.float16).contiguous() for key, value in state.items()}, part)
+        part.replace(path)
+        size += path.stat().st_size
+    return size

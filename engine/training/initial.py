@@ -1,0 +1,57 @@
+"""How the embedded model's weights begin: the codec from statistics of pictures, the transformer from random draws."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import nn
+
+from engine.config import ModelConfig
+from engine.networks import Networks, build_networks
+from engine.training.measure import psnr
+from engine.training.policy import World
+from engine.training.unroll import camera_of
+
+_WHITENING = 0.75
+"""Power of a component's deviation that its latent is divided by: 1 would make all of them equally loud."""
+
+
+def build(config: ModelConfig, seed: int) -> Networks:
+    """Networks ready to be trained."""
+    torch.manual_seed(seed)
+    networks = build_networks(config, "cpu")
+    net = networks.transformer
+    nn.init.zeros_(net.head.head.weight)
+    nn.init.zeros_(net.head.head.bias)
+    with torch.no_grad():
+        # At noise level 1 the noise tells nothing; it comes in as the network finds a use for it.
+        net.patch_embedding.weight[:, : config.codec.latent_channels] = 0
+    return networks
+
+
+@torch.no_grad()
+def fit_codec(networks: Networks, seed: int, pictures: int = 1024) -> float:
+    """Sets the codec's linear maps to the principal components of the world's patches; returns its PSNR in dB."""
+    config, codec = networks.config, networks.codec
+    patch, channels = config.codec.patch, config.codec.latent_channels
+    world = World(64, seed, camera_of(networks), config.transformer.actions.mouse_limit)
+    seen = []
+    for _ in range(pictures // 64):
+        world.restart()
+        for _ in range(12):
+            keyboard, mouse = world.players.act()
+            world.simulator.step(keyboard, mouse)
+        seen.append(world.simulator.render())
+    frames = torch.cat(seen)
+    flat = rearrange(frames, "b c (h p) (w q) -> (b h w) (c p q)", p=patch, q=patch)
+    mean = flat.mean(0)
+    variance, vectors = torch.linalg.eigh(((flat - mean).T @ (flat - mean)).double() / len(flat))
+    scale = variance.flip(0)[:channels].float().sqrt() ** _WHITENING
+    basis = vectors.flip(1)[:, :channels].float()
+    shape = (channels, 3, patch, patch)
+    codec.encoder.weight.copy_((basis / scale).T.reshape(shape))
+    codec.encoder.bias.copy_(-(mean @ (basis / scale)))
+    codec.decoder.weight.copy_((basis * scale).T.reshape(shape))
+    # A transposed convolution has one bias a colour; the mean patch is nearly flat, the rest goes into the latents.
+    codec.decoder.bias.copy_(mean.reshape(3, -1).mean(1))
+    return psnr(codec.decode(codec.encode(frames[:64])), frames[:64])
