@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from game.console import say
 from game.models import Progress, find_weights, header_of, open_world
 from game.scenes import scenes_from
-from game.session import Job, new_folder
+from game.session import Job, check_folder, new_folder
 from game.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
     settings = load_settings(words)
     find_weights(settings)
     scenes, index = scenes_from(job.scene)
+    if record:
+        check_folder(job.out or Path(settings.record.root))
     from game.app import PlaySettings, play
 
     worlds: list = []

@@ -18,7 +18,7 @@ from game.recorder import Recorder
 from game.recordings import Recording
 from game.scenes import Scene, find_scene, shipped_scenes
 from game.script import Script
-from game.session import ACTIONS, Job, SessionHeader, holds_session, new_folder, picture_sha256
+from game.session import ACTIONS, Job, SessionHeader, check_folder, holds_session, new_folder, picture_sha256
 from game.settings import Settings, load_settings, options
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
     picture = first.picture()
     if isinstance(source, Recording) and job.scene is None:
         _check_first_frame(source, picture)
+    check_folder(job.out or Path(settings.record.root))
     _check_out(source, job.out)
     progress = Progress()
     world = (open_model or (lambda s: open_world(s, progress, say)))(settings)

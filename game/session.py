@@ -112,6 +112,19 @@ def new_folder(out: Path | None, name: str, *, root: Path = Path("recordings"), 
     return _first_free(out, taken=holds_session if keep_live else lambda folder: False)
 
 
+def check_folder(folder: Path) -> None:
+    """Raises InputError if it is clear beforehand that `folder` can be neither made nor written to."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise InputError("cannot write there", got=folder, expected="a folder", remedy=f"{there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(
+            "cannot write there", got=folder, remedy=f"{there} is not yours to write to; choose another --out"
+        )
+
+
 def holds_session(folder: Path) -> bool:
     """Whether `folder` holds a recorded session already."""
     return (folder / ACTIONS).exists()

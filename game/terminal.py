@@ -19,7 +19,7 @@ from game.models import find_weights, header_of, open_world
 from game.recorder import Recorder
 from game.render import OpenWorld, summary
 from game.scenes import find_scene, shipped_scenes
-from game.session import Job, new_folder
+from game.session import Job, check_folder, new_folder
 from game.settings import load_settings
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdi
     find_weights(settings)
     scene = find_scene(job.scene) if job.scene is not None else shipped_scenes()[0]
     picture = scene.picture()
+    check_folder(job.out or Path(settings.record.root))
     progress = Progress()
     world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
     progress.clear()
