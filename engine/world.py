@@ -24,7 +24,7 @@ class WorldModel:
     """Networks with their weights, and what a client needs to know of them.
 
     Args:
-        networks: loaded, on their device.
+        networks: loaded, on their device; never written to.
         weights_sha256: hash of the files they came from.
 
     Raises:
@@ -32,7 +32,7 @@ class WorldModel:
     """
 
     def __init__(self, networks: Networks, weights_sha256: str) -> None:
-        self._networks = networks
+        self.networks = networks
         self.config: ModelConfig = networks.config
         self.weights_sha256 = weights_sha256
         self.action_space: ActionSpace = action_space(self.config.mode)
@@ -41,12 +41,12 @@ class WorldModel:
     @property
     def device(self) -> torch.device:
         """Where the transformer is."""
-        return self._networks.device
+        return self.networks.device
 
     @property
     def dtype(self) -> torch.dtype:
         """Of the transformer's weights."""
-        return self._networks.dtype
+        return self.networks.dtype
 
     def start(self, first_frame: np.ndarray, seed: int) -> Rollout:
         """A new world.
@@ -61,7 +61,7 @@ class WorldModel:
         """
         if not 0 <= seed < SEEDS:
             raise InputError("seed is out of range", got=seed, expected=f"0..{SEEDS - 1}")
-        return Rollout(self._networks, fit_picture(first_frame, self.config.height, self.config.width), seed)
+        return Rollout(self.networks, fit_picture(first_frame, self.config.height, self.config.width), seed)
 
     def flops_per_block(self) -> int:
         """Floating-point operations of one block with full windows: every pass, the codec and the condition."""
