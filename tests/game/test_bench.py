@@ -17,6 +17,7 @@ from tests.game.offline import picture_file, real_world
 
 def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("engine.world.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
     assert bench([f"weights={tmp_path}"], 3, tmp_path, real_world) == 0
     made = json.loads((tmp_path / "bench.json").read_text())
     assert {
