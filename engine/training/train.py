@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from engine.networks import Networks
@@ -77,15 +78,16 @@ def frame_loss(made: Tensor, true: Tensor, edges: float) -> Tensor:
 
 
 class Trainer:
-    """All state of one training run.
+    """All state of one training run, or of one worker of it: workers play worlds of their own and average gradients.
 
     Args:
-        networks: initialised; the codec is left as it is.
-        config: see there.
+        networks: initialised, the same in every worker; the codec is left as it is.
+        config: see there; `players` are those of one worker.
         limit: the mouse limit of the action space.
+        worker: number of this one. With more than one, torch.distributed is already up.
     """
 
-    def __init__(self, networks: Networks, config: TrainConfig, limit: float) -> None:
+    def __init__(self, networks: Networks, config: TrainConfig, limit: float, worker: int = 0) -> None:
         self.networks, self.config = networks, config
         net = networks.transformer
         hidden = [p for name, p in net.named_parameters() if p.ndim == 2 and name.startswith("blocks.")]
@@ -94,9 +96,15 @@ class Trainer:
         self.muon = Muon(hidden, config.lr_matrix)
         self.adam = torch.optim.AdamW(rest, config.lr_rest, betas=(0.9, 0.98), weight_decay=0.0)
         self.average = copy.deepcopy(net).requires_grad_(False)
-        self.world = World(config.players, 1000 + config.seed, camera_of(networks), limit)
-        self.generator = torch.Generator().manual_seed(config.seed)
+        self._limit, self._worker = limit, worker
         self.step = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """New players and noise, never drawn before whether this is a start or a resumed run."""
+        seed = (self.config.seed * 1_000_003 + self.step) * 64 + self._worker
+        self.world = World(self.config.players, seed, camera_of(self.networks), self._limit)
+        self.generator = torch.Generator().manual_seed(seed)
         self._left = 0
         self._unroll: Unroll | None = None
 
@@ -119,7 +127,19 @@ class Trainer:
         self._update()
         return -10 * math.log10(error / config.clip)
 
+    def _share(self) -> None:
+        """Averages the gradients of all workers."""
+        if not dist.is_initialized():
+            return
+        gradients = [p.grad for p in self.networks.transformer.parameters()]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
     def _update(self) -> None:
+        self._share()
         rate = self.config.rate(self.step)
         for optimizer, lr in ((self.muon, self.config.lr_matrix), (self.adam, self.config.lr_rest)):
             nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
@@ -142,7 +162,6 @@ class Trainer:
             "average": self.average.state_dict(),
             "muon": self.muon.state_dict(),
             "adam": self.adam.state_dict(),
-            "generator": self.generator.get_state(),
             "step": self.step,
             "config": asdict(self.config),
         }
@@ -157,13 +176,8 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
-        self.generator.set_state(state["generator"])
         self.step = state["step"]
-        self.world = World(
-            self.config.players, 1000 + self.config.seed + self.step, camera_of(self.networks),
-            self.networks.config.transformer.actions.mouse_limit,
-        )  # fmt: skip
-        self._left = 0
+        self._begin()
 
     def run(self, say: Callable[[str], None], save_every: float) -> Iterator[None]:
         """Trains to the last step, says how it goes, and yields every `save_every` seconds for the run to be saved."""
