@@ -290,6 +290,16 @@ class App:
         self._numbers = (-math.inf, ())
 
 
+def _open_display() -> None:
+    """Connects to the display, and not to the one nobody sees that SDL would make do with. Raises pygame.error."""
+    chosen = os.environ.get("SDL_VIDEODRIVER")
+    if sys.platform.startswith("linux") and not chosen and not os.environ.get("XDG_RUNTIME_DIR"):
+        os.environ["SDL_VIDEODRIVER"] = "x11,KMSDRM"  # Wayland cannot work then, and says so on standard error
+    pygame.display.init()
+    if pygame.display.get_driver() == "offscreen" and chosen != "offscreen":
+        raise pygame.error("no display")
+
+
 def key_name(event: pygame.event.Event) -> str:
     """Name of the key of a KEYDOWN or KEYUP event: what is printed on it, or the Latin letter of its place."""
     name = pygame.key.name(event.key)
@@ -303,7 +313,7 @@ class _Window:
     """The display surface, full screen or not, and who has the mouse."""
 
     def __init__(self, size: tuple[int, int] | None, full_screen: bool) -> None:
-        pygame.display.init()
+        _open_display()
         self._size = size or self._fitting_size()
         pygame.display.set_caption(TITLE)
         icon = key_cap("W", 64, True)

@@ -315,6 +315,19 @@ def test_without_a_display_one_line_points_to_headless(monkeypatch):
         play(settings(), lambda progress: FakeWorld())
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there always is a display")
+@pytest.mark.parametrize("display", [None, "", ":12345"])
+def test_sdl_does_not_play_to_nobody_where_there_is_no_display(display):
+    code = (
+        "import game.app as a, tests.game.fakes as f; a.play(a.PlaySettings(scenes=(f.FakeScene(),), seconds=0.1), 1)"
+    )
+    unset = ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY")
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    environment |= {} if display is None else {"DISPLAY": display}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "InputError: no window can be opened here" in done.stderr and "--headless" in done.stderr
+
+
 def test_the_window_is_imported_without_torch_or_cv2():
     code = "import sys, game.app; print([m for m in ('torch', 'cv2', 'hydra', 'imageio_ffmpeg') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
