@@ -173,6 +173,7 @@ class Trainer:
         """Goes on from a saved run; players start anew."""
         state = torch.load(path, weights_only=True)
         self.networks.transformer.load_state_dict(state["transformer"])
+        self.networks.codec.load_state_dict(state["codec"])
         self.average.load_state_dict(state["average"])
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
