@@ -50,8 +50,10 @@ def fit_codec(networks: Networks, seed: int, pictures: int = 1024) -> float:
     basis = vectors.flip(1)[:, :channels].float()
     shape = (channels, 3, patch, patch)
     codec.encoder.weight.copy_((basis / scale).T.reshape(shape))
-    codec.encoder.bias.copy_(-(mean @ (basis / scale)))
     codec.decoder.weight.copy_((basis * scale).T.reshape(shape))
-    # A transposed convolution has one bias a colour; the mean patch is nearly flat, the rest goes into the latents.
-    codec.decoder.bias.copy_(mean.reshape(3, -1).mean(1))
+    # A transposed convolution has one bias a colour, so the origin is a flat patch, which the mean patch nearly is. With
+    # one origin for both ways, a picture that was decoded is encoded to the very latents it came from.
+    colour = mean.reshape(3, -1).mean(1)
+    codec.decoder.bias.copy_(colour)
+    codec.encoder.bias.copy_(-(colour.repeat_interleave(patch * patch) @ (basis / scale)))
     return psnr(codec.decode(codec.encode(frames[:64])), frames[:64])
