@@ -51,8 +51,8 @@ def fit_codec(networks: Networks, seed: int, pictures: int = 1024) -> float:
     shape = (channels, 3, patch, patch)
     codec.encoder.weight.copy_((basis / scale).T.reshape(shape))
     codec.decoder.weight.copy_((basis * scale).T.reshape(shape))
-    # A transposed convolution has one bias a colour, so the origin is a flat patch, which the mean patch nearly is. With
-    # one origin for both ways, a picture that was decoded is encoded to the very latents it came from.
+    # A transposed convolution has one bias a colour, so the origin is a flat patch, which the mean patch nearly is.
+    # With one origin for both ways, a picture that was decoded is encoded to the very latents it came from.
     colour = mean.reshape(3, -1).mean(1)
     codec.decoder.bias.copy_(colour)
     codec.encoder.bias.copy_(-(colour.repeat_interleave(patch * patch) @ (basis / scale)))

@@ -8,7 +8,6 @@ few at first and more as training goes on, so the model learns to go on from pic
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from engine.networks import Networks
+from engine.training.critic import Criticism
 from engine.training.muon import Muon
 from engine.training.policy import World
 from engine.training.unroll import Unroll, camera_of
@@ -37,6 +37,8 @@ class TrainConfig:
         lr_matrix, lr_rest: of Muon on hidden matrices, of AdamW on everything else.
         warmup: steps in which the learning rate rises.
         edges: weight of the error of the picture's slopes beside that of its values: keeps edges sharp.
+        critic: weight of what the critic wishes, see engine.training.critic.
+        lost: dB below which a rollout counts as lost, and the simulator follows it.
         average: of the weights over the steps, which is what is shipped: the share kept at each.
         seed: of players, starts and noise.
     """
@@ -51,6 +53,8 @@ class TrainConfig:
     warmup: int = 100
     cooldown: float = 0.35
     edges: float = 1.0
+    critic: float = 2.0
+    lost: float = 20.0
     average: float = 0.998
     seed: int = 0
 
@@ -96,6 +100,7 @@ class Trainer:
         self.muon = Muon(hidden, config.lr_matrix)
         self.adam = torch.optim.AdamW(rest, config.lr_rest, betas=(0.9, 0.98), weight_decay=0.0)
         self.average = copy.deepcopy(net).requires_grad_(False)
+        self.criticism = Criticism()
         self._limit, self._worker = limit, worker
         self.step = 0
         self._begin()
@@ -115,23 +120,31 @@ class Trainer:
             self._unroll = Unroll(self.networks, self.world.restart(), self.generator, gradients=True)
             self._left = int(torch.randint(1, config.clips(self.step) + 1, (1,), generator=self.generator))
         self._left -= 1
-        loss, error = torch.zeros(()), 0.0
+        loss, error = torch.zeros(()), torch.zeros(config.players)
         for _ in range(config.clip):
             keyboard, mouse, true = self.world.step()
             made = self._unroll.step(keyboard, mouse)
-            loss = loss + frame_loss(made, true, config.edges)
-            error += float((made.detach() - true).square().mean()) / 4
+            wish = (made * self.criticism.wish(made)).sum() / config.players
+            loss = loss + frame_loss(made, true, config.edges) + config.critic * wish
+            wrong = (made.detach() - true).square().mean((1, 2, 3)) / 4
+            error += wrong
             self._unroll.frames = made.detach().clamp(-1, 1)
         (loss / config.clip).backward()
+        self.criticism.learn(true, self._unroll.frames).backward()
         self._unroll.cut()
         self._update()
-        return -10 * math.log10(error / config.clip)
+        if self._left:
+            self.world.follow(self._unroll.frames, wrong > 10 ** (-config.lost / 10))
+        return float(-10 * (error / config.clip).log10().mean())
+
+    def _modules(self) -> tuple[nn.Module, nn.Module]:
+        return self.networks.transformer, self.criticism.critic
 
     def _share(self) -> None:
         """Averages the gradients of all workers."""
         if not dist.is_initialized():
             return
-        gradients = [p.grad for p in self.networks.transformer.parameters()]
+        gradients = [p.grad for module in self._modules() for p in module.parameters()]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
         flat /= dist.get_world_size()
@@ -147,6 +160,8 @@ class Trainer:
                 group["lr"] = lr * rate
             optimizer.step()
             optimizer.zero_grad()
+        self.criticism.optimizer.step()
+        self.criticism.optimizer.zero_grad()
         self.step += 1
         keep = min(self.config.average, self.step / (self.step + 10))
         with torch.no_grad():
@@ -160,6 +175,8 @@ class Trainer:
             "transformer": self.networks.transformer.state_dict(),
             "codec": self.networks.codec.state_dict(),
             "average": self.average.state_dict(),
+            "critic": self.criticism.critic.state_dict(),
+            "critic_adam": self.criticism.optimizer.state_dict(),
             "muon": self.muon.state_dict(),
             "adam": self.adam.state_dict(),
             "step": self.step,
@@ -175,6 +192,8 @@ class Trainer:
         self.networks.transformer.load_state_dict(state["transformer"])
         self.networks.codec.load_state_dict(state["codec"])
         self.average.load_state_dict(state["average"])
+        self.criticism.critic.load_state_dict(state["critic"])
+        self.criticism.optimizer.load_state_dict(state["critic_adam"])
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
         self.step = state["step"]
