@@ -38,6 +38,7 @@ class TrainConfig:
         warmup: steps in which the learning rate rises.
         edges: weight of the error of the picture's slopes beside that of its values: keeps edges sharp.
         critic: weight of what the critic wishes, see engine.training.critic.
+        hopeless: dB below which, on the mean of its players, a batch starts anew: there is more to learn before.
         lost: dB below which a rollout counts as lost, and the simulator follows it.
         average: of the weights over the steps, which is what is shipped: the share kept at each.
         seed: of players, starts and noise.
@@ -54,6 +55,7 @@ class TrainConfig:
     cooldown: float = 0.35
     edges: float = 1.0
     critic: float = 2.0
+    hopeless: float = 20.5
     lost: float = 20.0
     average: float = 0.998
     seed: int = 0
@@ -133,8 +135,11 @@ class Trainer:
         self.criticism.learn(true, self._unroll.frames).backward()
         self._unroll.cut()
         self._update()
+        reached = -10 * wrong.log10()
+        if reached.mean() < config.hopeless:
+            self._left = 0
         if self._left:
-            self.world.follow(self._unroll.frames, wrong > 10 ** (-config.lost / 10))
+            self.world.follow(self._unroll.frames, reached < config.lost)
         return float(-10 * (error / config.clip).log10().mean())
 
     def _modules(self) -> tuple[nn.Module, nn.Module]:
