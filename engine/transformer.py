@@ -68,6 +68,14 @@ class BlockInputs:
     actions: dict[int, PreparedActions]
 
 
+def _modulation(parts: int, width: int) -> nn.Parameter:
+    """Shifts, scales and gates that are added to the timestep's, at random of size 1 / sqrt(width)."""
+    weight = torch.empty(1, parts, width)
+    if not weight.is_meta:  # there nothing would come of it but torch's compiler, imported: a second of every start
+        nn.init.normal_(weight, std=width**-0.5)
+    return nn.Parameter(weight)
+
+
 class Layer(nn.Module):
     """Self attention, cross attention, action module, feed-forward."""
 
@@ -85,7 +93,7 @@ class Layer(nn.Module):
         self.ffn = nn.Sequential(
             nn.Linear(width, config.ffn), nn.GELU(approximate="tanh"), nn.Linear(config.ffn, width)
         )
-        self.modulation = nn.Parameter(torch.randn(1, 6, width) / width**0.5)
+        self.modulation = _modulation(6, width)
         self.index = index
 
     def forward(self, x: Tensor, modulation: Modulation, block: BlockInputs, caches: Caches) -> Tensor:
@@ -111,7 +119,7 @@ class Head(nn.Module):
         self.norm = nn.LayerNorm(config.width, config.eps, elementwise_affine=False)
         rows, columns = config.patch[1:]
         self.head = nn.Linear(config.width, config.patch[0] * rows * columns * config.out_channels)
-        self.modulation = nn.Parameter(torch.randn(1, 2, config.width) / config.width**0.5)
+        self.modulation = _modulation(2, config.width)
 
     def forward(self, x: Tensor, modulation: Modulation) -> Tensor:
         shift, scale = modulation.head

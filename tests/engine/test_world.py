@@ -1,5 +1,9 @@
 """A world is loaded from its folder or refused in words."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -73,3 +77,16 @@ def test_an_empty_folder_is_refused(tmp_path):
 def test_a_config_whose_actions_are_not_its_modes_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="do not fit mode templerun"):
         load_world(big_config(mode="templerun"), tmp_path, device="cpu", dtype=torch.float32)
+
+
+def test_building_a_network_imports_no_compiler():
+    """It would take as long as everything else of a start together."""
+    code = """
+import sys
+from engine.networks import build_networks
+from game.settings import load_settings
+for name in ("tiny", "universal-slice"):
+    build_networks(load_settings([f"model={name}"]).model)
+sys.exit("torch._dynamo" in sys.modules or "sympy" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
