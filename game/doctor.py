@@ -11,11 +11,10 @@ from collections.abc import Sequence
 
 from game import VERSION
 from game.errors import EngineError, InputError
-from game.models import choose_device, choose_dtype, find_weights, is_large
+from game.models import choose_device, choose_dtype, find_weights, is_large, random_weights
 from game.paths import weights_folder
-from game.settings import Settings, load_settings, options
+from game.settings import Settings, load_settings
 
-_USUAL_RATIO = 2.0  # block time over the time of its products alone, as measured for our models; see --bench
 _ALIKE = ("universal", "gta_drive", "templerun")
 
 
@@ -39,9 +38,8 @@ def doctor(words: Sequence[str]) -> int:
     threads = "" if device != "cpu" else f", {torch.get_num_threads()} threads"
     print(f"Arithmetic    {speed:.0f} GFLOP/s in large products ({device}, {dtype}{threads})")
     chosen = settings.model.name
-    for name in ("tiny", chosen if chosen != "tiny" else "universal"):
-        if name in options("model"):
-            print(_model(_settings_of(name, words, chosen), speed), flush=True)
+    large = chosen if chosen != "tiny" else "universal"
+    print(_model(_settings_of(large, words, chosen), speed), flush=True)
     others = [name for name in _ALIKE if name not in (chosen, "universal" if chosen == "tiny" else chosen)]
     print(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
     own = ["device=cpu", f"threads={settings.threads}"]
@@ -126,18 +124,31 @@ def _nvidia_smi() -> list[str]:
 
 
 def _model(settings: Settings, gflops: float) -> str:
-    """One model's line: needs what, and would run how fast."""
+    """A large model's line: needs what, and how fast it is at best, which is as fast as its products alone."""
     from engine.flops import block_flops
 
     config = settings.model
-    frames = config.block_latents * config.time_ratio
-    seconds = block_flops(config).total / (gflops * 1e9) * _USUAL_RATIO
-    fps = frames / seconds
-    pace = f"about {_duration(seconds)} a block, {_pace(fps, config.fps)}"
-    return f"Model         {config.name}: {_weights(settings)}; {pace}"
+    flops = block_flops(config).total
+    seconds = flops / (gflops * 1e9)
+    times = config.block_latents * config.time_ratio / seconds / config.fps
+    return (
+        f"Model         {config.name}: {_weights(settings)}\n"
+        f"              {flops / 1e12:.3g} TFLOP a block, {_duration(seconds)} of arithmetic alone: "
+        f"at best {_times(times)} real time, {_bound(times)}\n"
+        f"              measure it without its weights: --bench model={config.name} weights=random"
+    )
+
+
+def _bound(times: float) -> str:
+    """What a model may be good for that runs at most `times` as fast as time."""
+    if times >= 1.0:
+        return "so it may play live"
+    return "so not for live play, but for renders" if times >= 0.05 else "so for short renders only"
 
 
 def _weights(settings: Settings) -> str:
+    if random_weights(settings):
+        return "random weights, for --bench"
     try:
         where = find_weights(settings)
     except InputError:
@@ -159,13 +170,20 @@ def _duration(seconds: float) -> str:
 
 def _pace(fps: float, wanted: float) -> str:
     times = fps / wanted
-    if times >= 1.2:
-        return f"{times:.1f} x real time: plays smoothly"
-    if times >= 0.8:
-        return f"{times:.1f} x real time: just about playable; try quality=fast"
-    if times >= 0.1:
-        return f"{times:.2f} x real time: slow motion; good for rendering"
-    return f"1/{1 / times:.0f} of real time: for short renders only"
+    words = (
+        "plays smoothly"
+        if times >= 1.2
+        else "just about playable; try quality=fast"
+        if times >= 0.8
+        else "slow motion; good for rendering"
+        if times >= 0.1
+        else "for short renders only"
+    )
+    return f"{_times(times)} real time: {words}"
+
+
+def _times(times: float) -> str:
+    return f"1/{1 / times:.0f} of" if times < 0.1 else f"{times:.2g} x"
 
 
 def _embedded(settings: Settings) -> str:

@@ -14,10 +14,13 @@ from game.session import SessionHeader, picture_sha256
 from game.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
+
     from engine.rollout import Rollout
     from engine.world import WorldModel
 
 Progress = Callable[[str, float], None]
+RANDOM = "random"
 PUBLISHED = "Skywork/Matrix-Game-2.0 on Hugging Face"
 
 
@@ -33,6 +36,9 @@ def calm_threads() -> None:
 def find_weights(settings: Settings) -> Path:
     """The folder (or file) of the model's weights. Raises InputError, with what to do, if there is none."""
     name = settings.model.name
+    if random_weights(settings):
+        remedy = f"time it with --bench model={name}, or choose another model or weights"
+        raise InputError("a model of random weights has no world to show", got=name, remedy=remedy)
     if settings.weights is not None:
         path = Path(settings.weights)
         if not path.exists():
@@ -49,6 +55,11 @@ def find_weights(settings: Settings) -> Path:
     else:
         remedy = f"download {PUBLISHED} and name its folder: model={name} weights=DIR"
     raise InputError(f"the model {name} comes without weights", remedy=remedy)
+
+
+def random_weights(settings: Settings) -> bool:
+    """Whether the weights are to be made up: by weights=random, or because the model is a slice, that has no files."""
+    return settings.weights == RANDOM or (settings.weights is None and settings.model.name.endswith("-slice"))
 
 
 def choose_device(settings: Settings) -> str:
@@ -99,12 +110,33 @@ def open_world(
     Raises InputError for weights or devices that cannot be used.
     """
     weights = find_weights(settings)
+    device, dtype = _ready(settings, progress, warn)
+    from engine.world import load_world
+
+    return load_world(settings.model, weights, device=device, dtype=dtype, progress=progress)
+
+
+def make_world(
+    settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
+) -> WorldModel:
+    """As open_world, with random weights made in memory: a world just as fast as the real one, and good for no more."""
+    device, dtype = _ready(settings, progress, warn)
+    from engine.seeded import seeded_networks
+    from engine.world import WorldModel
+
+    if progress is not None:
+        progress("making random weights", 0.0)
+    return WorldModel(seeded_networks(settings.model, device=device, dtype=dtype), RANDOM)
+
+
+def _ready(
+    settings: Settings, progress: Progress | None, warn: Callable[[str], None] | None
+) -> tuple[str, torch.dtype]:
+    """Imports and sets up torch; device and dtype to load with."""
     if progress is not None:
         progress("starting torch", 0.0)
     calm_threads()
     import torch
-
-    from engine.world import load_world
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -114,7 +146,7 @@ def open_world(
         warn(
             f"no GPU: {settings.model.name} runs on the CPU, far below real time (python -m game --doctor says how far)"
         )
-    return load_world(settings.model, weights, device=device, dtype=getattr(torch, dtype), progress=progress)
+    return device, getattr(torch, dtype)
 
 
 def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str) -> SessionHeader:

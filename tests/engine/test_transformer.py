@@ -11,8 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from engine.action_windows import ActionHistory, ActionWindows
 from engine.caches import Caches, FrameRing
 from engine.config import ModelConfig
+from engine.seeded import seed_weights
 from engine.transformer import Transformer
-from tests.engine.tiny import big_config, random_actions, randomise, small_config
+from tests.engine.tiny import big_config, random_actions, small_config
 
 
 class WholeClip:
@@ -40,7 +41,7 @@ def visible(frames: int, block: int, window: int, sink: int) -> Tensor:
 
 def transformer(config: ModelConfig) -> Transformer:
     net = Transformer(config.transformer, config.time_ratio)
-    randomise(net)
+    seed_weights(net)
     return net.requires_grad_(False)
 
 

@@ -3,8 +3,6 @@
 import dataclasses
 
 import numpy as np
-import torch
-from torch import nn
 
 from engine.actions import Actions, action_space
 from engine.config import (
@@ -18,8 +16,9 @@ from engine.config import (
     VisualContextConfig,
     WanCodecConfig,
 )
-from engine.networks import Networks, build_networks
+from engine.networks import Networks
 from engine.rollout import Rollout
+from engine.seeded import seeded_networks
 from engine.world import WorldModel
 
 
@@ -80,24 +79,9 @@ def small_config(**changes) -> ModelConfig:
     return dataclasses.replace(config, **changes)
 
 
-def randomise(module: nn.Module, seed: int = 0, gain: float = 1.0) -> None:
-    """Gives every parameter a seeded random value of the size that keeps activations near 1."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            fan_in = parameter[0].numel() if parameter.dim() > 1 and "modulation" not in name else parameter.shape[-1]
-            value = torch.randn(parameter.shape, generator=generator) * gain / fan_in**0.5
-            one = (parameter.dim() == 1 and not name.endswith("bias")) or name.endswith("gamma")
-            parameter.copy_(1 + 0.1 * value if one else value)
-
-
 def networks(config: ModelConfig, seed: int = 0) -> Networks:
     """Networks of random weights that nothing trains."""
-    made = build_networks(config, "cpu")
-    for module in made.modules().values():
-        randomise(module, seed)
-        module.requires_grad_(False)
-    return made
+    return seeded_networks(config, seed)
 
 
 def world(config: ModelConfig, seed: int = 0) -> WorldModel:

@@ -6,11 +6,14 @@ import pytest
 
 import game.doctor
 from engine.flops import BlockFlops
-from game.bench import bench
+from game.bench import _more, bench
 from game.doctor import doctor
+from game.errors import InputError
+from game.models import find_weights
 from game.render import render
 from game.script import load
 from game.session import Job
+from game.settings import load_settings
 from game.trace import ProfiledWorld
 from tests.game.offline import picture_file, real_world
 
@@ -38,6 +41,46 @@ def test_the_doctor_says_in_words_what_runs(monkeypatch, capsys):
     out = capsys.readouterr().out
     for word in ("CPU cores", "Torch", "GPU", "universal: needs its published weights", "real time", "Verdict"):
         assert word in out
+
+
+@pytest.mark.parametrize(
+    ("gflops", "says"),
+    [(10.0, "1/75 of real time, so for short renders only"), (1e3, "1.3 x real time, so it may play live")],
+)
+def test_the_doctor_guesses_no_speed_it_has_not_measured(monkeypatch, gflops, says):
+    monkeypatch.setattr("engine.flops.block_flops", lambda config: BlockFlops(562_500_000_000, 0, 0, 0))
+    line = game.doctor._model(load_settings(["model=universal"]), gflops)
+    assert f"at best {says}" in line
+    assert "--bench model=universal weights=random" in line
+
+
+SMALL = ["width=64", "height=32", "window=3", "transformer.width=48", "transformer.heads=2", "transformer.ffn=64",
+         "transformer.visual_context.channels=24", "transformer.actions.keyboard_width=32", "codec.width=4",
+         "transformer.actions.mouse_width=32", "transformer.actions.heads=2", "transformer.actions.rope_dims=[4,6,6]",
+         "image_tower.width=24", "image_tower.heads=2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["model=universal-slice"], ["model=universal", "weights=random"]])
+def test_a_model_without_files_is_timed_with_random_weights(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("engine.world.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
+    layers = ["model.transformer.layers=2", "model.transformer.actions.layers=[0]", "model.image_tower.layers=2"]
+    assert bench([*words, *layers, *(f"model.{word}" for word in SMALL)], 1, tmp_path) == 0
+    made = json.loads((tmp_path / "bench.json").read_text())
+    assert (made["random_weights"], made["blocks"]) == (True, 1)
+    assert "random weights" in capsys.readouterr().out
+
+
+def test_random_weights_make_no_worlds_to_look_at():
+    for words in (["model=universal-slice"], ["weights=random"]):
+        with pytest.raises(InputError, match="--bench"):
+            find_weights(load_settings(words))
+
+
+def test_a_slow_model_is_not_waited_for_long():
+    assert _more(0, None, 100.0) and not _more(1, None, 30.0)
+    assert _more(2, None, 12.0) and not _more(3, None, 12.0)
+    assert _more(1, 2, 1000.0) and not _more(2, 2, 0.0)
 
 
 def test_the_doctor_says_plainly_when_a_gpu_is_there_and_torch_cannot_use_it(monkeypatch):
