@@ -7,9 +7,11 @@ frame or a changed word, and draws only when something looks different.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,6 +38,7 @@ _SLOW_START = 0.5  # s a new world may take before the window says what it waits
 _LONGEST_SLEEP = 0.05  # s: bounds how late a signal (Ctrl-C) or a missed wake-up is noticed
 _NUMBERS_EVERY = 0.25  # s
 _PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
+_lost_handler = None  # X keeps no reference to it
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,9 @@ class App:
             make_recorder=make_recorder,
             wake=self._wake,
         )
+        _on_display_lost(self._end_without_display)
         self._open = True
+        self._retake_mouse = False  # a pause lent it to the person
         self._icons, self._show_numbers = settings.icons, settings.numbers
         self._numbers: tuple[float, tuple] = (-math.inf, ())
         self._remark = ("", -math.inf)
@@ -140,6 +145,15 @@ class App:
         print(status.details if self._settings.debug else f"game: {status.words}", file=sys.stderr)
         return status.exit_code
 
+    def _end_without_display(self) -> None:
+        """Keeps what was recorded and ends the program, which Xlib would otherwise do here and now."""
+        self._open = False
+        # In the inference thread nothing can be waited for; then the recording is left as a kill would leave it.
+        if threading.current_thread() is threading.main_thread():
+            self._worker.stop(_PATIENCE)
+        print("game: the display is gone; what was recorded is kept", file=sys.stderr, flush=True)
+        os._exit(1)
+
     # -- one turn of the loop ----------------------------------------------------------------------------------------
 
     def _turn(self) -> None:
@@ -159,6 +173,8 @@ class App:
 
     def _wake(self) -> None:
         """Called from the inference thread: look again."""
+        if not self._open:
+            return
         # An error means the queue is full (then the loop is awake), or the window has just been closed.
         with contextlib.suppress(pygame.error):
             pygame.event.post(pygame.event.Event(self._wake_event))
@@ -174,6 +190,8 @@ class App:
             self._loading_since = min(self._loading_since, now)
         else:
             self._loading_since = math.inf
+            if status.state is State.FAILED and self._window.captured:
+                self._let_go()
             if self._ended_since is None:
                 self._ended_since = now
         if self._settings.seconds is not None and self._ended_since is not None:
@@ -244,6 +262,7 @@ class App:
         elif event.type == pygame.MOUSEBUTTONDOWN:
             if event.button == 1 and self._mouse_is_useful():
                 self._window.capture()
+                self._say("Esc gives the mouse back", now + _REMARK_SECONDS)
         elif event.type == pygame.WINDOWFOCUSLOST:
             self._let_go()
         elif event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED, pygame.WINDOWRESTORED):
@@ -253,7 +272,8 @@ class App:
 
     def _mouse_is_useful(self) -> bool:
         status = self._worker.status
-        return status.state is State.PLAYING and status.space is not None and status.space.has_mouse
+        playing = status.state is State.PLAYING and not self._pacer.paused and not self._window.captured
+        return playing and status.space is not None and status.space.has_mouse
 
     def _let_go(self) -> None:
         """The person looks elsewhere: nothing stays pressed, and the mouse is theirs again."""
@@ -270,10 +290,14 @@ class App:
     def _toggle_pause(self, now: float) -> None:
         if self._worker.status.state is State.FAILED:
             return
-        if self._pacer.paused:
-            self._worker.resume(now)
-        else:
+        if not self._pacer.paused:
             self._worker.pause(now)
+            self._retake_mouse = self._window.captured
+            self._window.give_back()
+            return
+        if self._retake_mouse:
+            self._window.capture()
+        self._worker.resume(now)
 
     def _restart(self, now: float) -> None:
         if self._worker.status.state is State.FAILED:
@@ -298,6 +322,14 @@ def _open_display() -> None:
     pygame.display.init()
     if pygame.display.get_driver() == "offscreen" and chosen != "offscreen":
         raise pygame.error("no display")
+
+
+def _on_display_lost(end: Callable[[], None]) -> None:
+    """Has `end`, which must not return, called when the X server goes away (elsewhere SDL asks the program to quit)."""
+    global _lost_handler
+    if pygame.display.get_driver() == "x11":
+        _lost_handler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda display: end())
+        ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_lost_handler)
 
 
 def key_name(event: pygame.event.Event) -> str:

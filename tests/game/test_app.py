@@ -162,6 +162,44 @@ def test_the_mouse_turns_the_view_only_while_it_is_captured_and_escape_gives_it_
     assert player(script).play() == 0
 
 
+def test_a_pause_lends_the_mouse_to_the_person_and_takes_it_back(player):
+    def click():
+        pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(9, 9)))
+
+    def script(p):
+        yield lambda: p.shown >= 1
+        click()
+        yield lambda: p.app._window.captured and "Esc" in p.app._drawn.remark
+        p.tap(pygame.K_p)
+        yield lambda: p.app._pacer.paused
+        assert not p.app._window.captured
+        click()
+        p.press(pygame.K_w)
+        yield lambda: "w" in p.app._controls._sources
+        assert not p.app._window.captured, "a paused world has no use for it"
+        p.tap(pygame.K_p)
+        yield lambda: p.app._window.captured and not p.app._pacer.paused
+        p.tap(pygame.K_p)
+        yield lambda: p.app._pacer.paused
+        p.tap(pygame.K_ESCAPE)  # as the pause's card says
+        yield lambda: False
+
+    assert player(script).play() == 0
+
+
+def test_a_failure_gives_the_mouse_back(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        pygame.event.post(pygame.event.Event(pygame.MOUSEBUTTONDOWN, button=1, pos=(9, 9)))
+        yield lambda: p.app._window.captured
+        p.world.fail_at = frozenset(range(10_000))
+        yield lambda: p.state is State.FAILED and not p.app._window.captured
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: False
+
+    assert player(script).play() == 1
+
+
 def test_losing_the_focus_releases_keys_and_mouse(player):
     def script(p):
         yield lambda: p.shown >= 1

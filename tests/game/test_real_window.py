@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
+from tests.game.display import MISSING, ROOT, virtual_display
 from tests.game.fakes import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
-_MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 pytestmark = [
     pytest.mark.xvfb,
-    pytest.mark.skipif(bool(_MISSING), reason=f"{' and '.join(_MISSING)} not installed"),
+    pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} not installed"),
 ]
 
 _PROGRAM = """
@@ -36,22 +32,10 @@ sys.exit(play(PlaySettings(scenes=(FakeScene(),), seconds=30.0), lambda progress
 
 
 @pytest.fixture
-def display(tmp_path):
+def display():
     """Environment of a virtual display of its own."""
-    read, write = os.pipe()
-    server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x768x24", "-nolisten", "tcp"],
-        pass_fds=[write],
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write)
-    with os.fdopen(read) as answer:
-        number = answer.readline().strip()
-    assert number, "Xvfb did not start"
-    environment = {k: v for k, v in os.environ.items() if k not in ("SDL_VIDEODRIVER", "WAYLAND_DISPLAY")}
-    yield environment | {"DISPLAY": f":{number}", "PYTHONPATH": str(ROOT)}
-    server.terminate()
-    server.wait(10)
+    with virtual_display() as environment:
+        yield environment
 
 
 def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
@@ -81,3 +65,34 @@ def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
     finally:
         if game.poll() is None:
             game.kill()
+
+
+_RECORDED = """
+import sys
+from game.app import PlaySettings, play
+from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
+
+class Recorder(FakeRecorder):
+    def add(self, block):
+        super().add(block)
+        print("block", flush=True)
+
+    def close(self, stats):
+        print("closed after", len(self.blocks) > 3, flush=True)
+
+sys.exit(play(PlaySettings(scenes=(FakeScene(),), seconds=60.0), lambda progress: FakeWorld(), lambda *_: Recorder()))
+"""
+
+
+def test_a_display_that_goes_away_ends_the_game_in_one_line_and_keeps_the_recording(tmp_path):
+    said, complained = tmp_path / "said.txt", tmp_path / "complained.txt"
+    with virtual_display() as environment, said.open("w") as out, complained.open("w") as err:
+        game = subprocess.Popen([sys.executable, "-c", _RECORDED], cwd=ROOT, env=environment, stdout=out, stderr=err)
+        assert wait_until(lambda: said.read_text().count("block") > 5, 30.0), complained.read_text()
+    try:
+        assert game.wait(30) == 1
+    finally:
+        if game.poll() is None:
+            game.kill()
+    assert said.read_text().endswith("closed after True\n")
+    assert complained.read_text() == "game: the display is gone; what was recorded is kept\n"
