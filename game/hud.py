@@ -22,9 +22,10 @@ from game.worker import Status
 _FONT = ASSETS / "font" / "DejaVuSans.ttf"
 _QUIET = (168, 176, 190)
 _WARN = (255, 128, 96)
+_SMALLEST = 8  # pixels of text, where a window is as small as a stamp
 
 _MOVES = {
-    "universal": ["W A S D  walk", "mouse or arrows  look"],
+    "universal": ["W A S D  walk", "mouse (click) or arrows  look"],
     "gta_drive": ["W S  drive", "A D or mouse  steer"],
     "templerun": ["W  jump", "S  slide", "A D  step aside", "Z C  turn"],
 }
@@ -43,10 +44,11 @@ def number_rows(pace: PaceReport, status: Status) -> list[tuple[str, str, bool]]
         return f"{values['p50']:.0f} / {values['p95']:.0f} ms" if values else "-"
 
     slow, spare = bool(pace.slow_words), "to spare" if pace.spare_ms >= 0 else "late"
+    deadline = pace.deadline_ms / pace.speed  # the one that blocks are held to, not the one they should keep
     return [
         ("frames a second", f"{pace.shown_fps:.1f} of {pace.fps:g}", pace.shown_fps < 0.9 * pace.fps),
         ("block p50 / p95", spread(pace.block_ms), pace.block_ms["p95"] > pace.deadline_ms),
-        ("deadline", f"{pace.deadline_ms:.0f} ms, {abs(pace.spare_ms):.0f} ms {spare}", pace.spare_ms < 0),
+        ("deadline", f"{deadline:.0f} ms, {abs(pace.spare_ms):.0f} ms {spare}", pace.spare_ms < 0),
         ("latency p50 / p95", spread(pace.latency_ms), False),
         ("lookahead p50 / p95", spread(pace.lookahead_ms), False),
         ("late frames", str(pace.late_frames), False),
@@ -60,7 +62,7 @@ class Hud:
 
     def __init__(self) -> None:
         pygame.font.init()
-        self._font = lru_cache(maxsize=16)(self._load_font)
+        self._font = lru_cache(maxsize=32)(self._load_font)
         self._text = lru_cache(maxsize=256)(self._render)
         self._patches: dict[int, tuple[np.ndarray, pygame.Surface]] = {}
 
@@ -70,6 +72,7 @@ class Hud:
         """Title, what is being done and how far it is, in the middle."""
         unit = text_unit(surface)
         middle, y = surface.get_width() // 2, surface.get_height() // 2
+        words = words[:1].upper() + words[1:]
         self._centred(surface, title, 2 * unit, PAPER, middle, y - 2 * unit)
         width, height = min(18 * unit, surface.get_width() - 4 * unit), max(3, unit // 4)
         left, top = middle - width // 2, y + unit // 2
@@ -90,7 +93,7 @@ class Hud:
         if len(lines) > max(1, room):
             lines = [*lines[: max(1, room) - 1], "..."]
         parts = [
-            (title, 2 * unit, _WARN if bad else PAPER),
+            (title, self._size_within([(title,)], 2 * unit, surface.get_width() - 5 * unit), _WARN if bad else PAPER),
             *((line, unit, PAPER) for line in lines),
             (hint, unit, _QUIET),
         ]
@@ -112,7 +115,7 @@ class Hud:
         unit = text_unit(surface)
         size, gap = round(0.85 * unit), round(1.4 * unit)
         texts = [self._text(item, size, PAPER) for item in items]
-        room = surface.get_width() - 4 * unit
+        room = surface.get_width() - 8 * unit
         whole = sum(text.get_width() + gap for text in texts)
         limit = min(room, whole / -(-whole // room) + 4 * unit)  # rows of about one length
         rows: list[list[pygame.Surface]] = [[]]
@@ -138,33 +141,42 @@ class Hud:
         """A short line in a pill, centred, its top at y. Returns the y below it."""
         unit = text_unit(surface)
         size = round(0.9 * unit)
-        text = self._text(self._shortened(words, size, surface.get_width() - 4 * unit), size, _WARN if bad else PAPER)
+        text = self._text(self._shortened(words, size, surface.get_width() - 8 * unit), size, _WARN if bad else PAPER)
         width, height = text.get_width() + 2 * unit, text.get_height() + unit // 2
         left = (surface.get_width() - width) // 2
         self.patch(surface, rounded_panel(width, height, height / 2), left, y)
         surface.blit(text, (left + unit, y + unit // 4))
         return y + height + unit // 2
 
-    def numbers(self, surface: pygame.Surface, rows: Sequence[tuple[str, str, bool]], y: int) -> None:
-        """The F3 panel at the left, its top at y."""
+    def numbers(self, surface: pygame.Surface, rows: Sequence[tuple[str, str, bool]], y: int, bottom: int) -> None:
+        """The F3 panel at the left, its top at y; rows that would reach below `bottom` are left out."""
         unit = text_unit(surface)
-        size = max(11, round(0.8 * unit))
+        pad, left = round(0.8 * unit), unit // 2
+        room = surface.get_width() - 3 * unit - left - 2 * pad  # the corner at the right is the recording's dot's
+        size = self._size_within(rows, max(11, round(0.8 * unit)), room - unit)
+        line = round(1.3 * size)
+        rows = rows[: max(0, (bottom - y - 2 * pad) // line)]
+        if not rows:
+            return
         names = [self._text(name, size, _QUIET) for name, _, _ in rows]
-        values = [self._text(value, size, _WARN if worry else PAPER) for _, value, worry in rows]
-        line, pad = round(1.3 * size), round(0.8 * unit)
         # Whole units, so that a digit more does not make a new panel.
         column = -(-max(name.get_width() for name in names) // unit) * unit + unit
-        width = column + -(-max(value.get_width() for value in values) // (3 * unit)) * 3 * unit + 2 * pad
-        left = unit // 2
+        values = [
+            self._text(self._shortened(value, size, room - column), size, _WARN if worry else PAPER)
+            for _, value, worry in rows
+        ]
+        wide = -(-max(value.get_width() for value in values) // (3 * unit)) * 3 * unit
+        width = min(room, column + wide) + 2 * pad
         self.patch(surface, rounded_panel(width, line * len(rows) + 2 * pad, 0.6 * unit), left, y)
         for number, (name, value) in enumerate(zip(names, values, strict=True)):
             surface.blit(name, (left + pad, y + pad + number * line))
             surface.blit(value, (left + pad + column, y + pad + number * line))
 
-    def dot(self, surface: pygame.Surface, y: int) -> None:
-        """The red dot of a running recording, at the right, its top at y."""
+    def dot(self, surface: pygame.Surface) -> None:
+        """The red dot of a running recording, in the upper right corner, which everything else leaves free."""
         unit = text_unit(surface)
-        self.patch(surface, rounded_panel(unit, unit, unit / 2, (232, 62, 62), 0.95), surface.get_width() - 2 * unit, y)
+        dot = rounded_panel(unit, unit, unit / 2, (232, 62, 62), 0.95)
+        self.patch(surface, dot, surface.get_width() - 2 * unit, unit // 2)
 
     def patch(self, surface: pygame.Surface, rgba: np.ndarray, x: int, y: int) -> None:
         """Lays an RGBA patch, (h, w, 4) uint8, over a surface with its upper left corner at (x, y)."""
@@ -189,6 +201,17 @@ class Hud:
     def _centred(self, surface: pygame.Surface, words: str, size: int, colour, x: int, y: int) -> None:
         text = self._text(words, size, colour)
         surface.blit(text, (x - text.get_width() // 2, y - text.get_height() // 2))
+
+    def _size_within(self, rows: Sequence[Sequence], size: int, width: int) -> int:
+        """The size, at most `size`, at which the first two columns of text fit into a width; never unreadably small."""
+
+        def wide(size: int) -> int:
+            columns = list(zip(*rows, strict=True))[:2]
+            return sum(max(self._font(size).size(words)[0] for words in column) for column in columns)
+
+        while size > _SMALLEST and wide(size) > width:
+            size -= 1
+        return size
 
     def _shortened(self, words: str, size: int, width: int) -> str:
         font = self._font(size)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game.console import say
 from game.models import Progress, find_weights, header_of, open_world
 from game.scenes import scenes_from
-from game.session import Job, check_folder, new_folder
+from game.session import ACTIONS, FIRST_FRAME, REPORT, Job, check_folder, new_folder
 from game.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -96,6 +97,18 @@ class _Recordings:
         for recorder in self._recorders:
             if recorder.frames:
                 print(f"{recorder.frames} frames in {recorder.folder}", flush=True)
+            else:
+                _discard(recorder)
             if recorder.problem is not None:
                 say(f"game: {recorder.problem}")
         return any(recorder.problem is not None for recorder in self._recorders)
+
+
+def _discard(recorder: Recorder) -> None:
+    """Removes the files of a world that was left before its first frame; a folder that holds more than them stays."""
+    files = [recorder.folder / name for name in (ACTIONS, FIRST_FRAME, REPORT)]
+    files += [recorder.path(suffix) for suffix in (".mp4", "_icon.mp4", "_current.mp4")]
+    with contextlib.suppress(OSError):
+        for file in files:
+            file.unlink(missing_ok=True)
+        recorder.folder.rmdir()

@@ -76,14 +76,26 @@ class View:
         y = text_unit(surface) // 2
         if scenery.help_strength > 0 and scenery.help:
             y = self._hud.help(surface, scenery.help, scenery.help_strength)
-        if scenery.status.recording:
-            self._hud.dot(surface, y)
         if scenery.slow_words:
             y = self._hud.remark(surface, scenery.slow_words, y, bad=True)
         if scenery.remark:
             y = self._hud.remark(surface, scenery.remark, y)
         if scenery.numbers is not None:
-            self._hud.numbers(surface, scenery.numbers, y)
+            self._hud.numbers(surface, scenery.numbers, y, self._free_down_to(surface, scenery))
+        if scenery.status.recording:
+            self._hud.dot(surface)
+
+    @staticmethod
+    def _free_down_to(surface: pygame.Surface, scenery: Scenery) -> int:
+        """The y above which nothing but the picture is: the pause card or the icons begin there."""
+        width, height = surface.get_size()
+        if scenery.paused:
+            return height // 2 - 4 * text_unit(surface)
+        if not scenery.icons or scenery.picture is None or scenery.status.space is None:
+            return height
+        area = fitted(scenery.picture.pixels.shape[1::-1], (width, height))
+        icons = control_icons(*area.size, (), None, scenery.status.space)
+        return min([height, *(area.top + icon.y for icon in icons)])
 
     def _draw_picture(self, surface: pygame.Surface, picture: Picture, *, cover: bool) -> pygame.Rect:
         """Scales the picture into the window, all of it or (cover) filling it. Returns where it lies."""

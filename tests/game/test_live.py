@@ -1,0 +1,37 @@
+"""What a live session leaves behind."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.actions import Actions
+from game.live import _Recordings
+from game.session import Job
+from game.settings import load_settings
+from tests.game.offline import real_world
+
+
+def test_a_world_left_before_its_first_frame_leaves_nothing_behind(tmp_path, capsys):
+    recordings = _Recordings(load_settings(), Job("session", tmp_path / "kept"))
+    world, left = real_world(), tmp_path / "kept-2"
+    picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)
+    played = world.start(picture, 0)
+    recorder = recordings(played, world, "hall")
+    idle = world.action_space.action((), (0.0, 0.0))
+    recorder.add(played.step(Actions.stack([idle] * played.next_frames)))
+    recorder.close()
+    recordings(world.start(picture, 0), world, "court").close()
+    assert left.is_dir()
+    assert not recordings.tell()
+    assert not left.exists() and (tmp_path / "kept" / "session.mp4").exists()
+    assert capsys.readouterr().out == f"{recorder.frames} frames in {tmp_path / 'kept'}\n"
+
+
+def test_what_else_lay_in_the_folder_stays(tmp_path):
+    recordings = _Recordings(load_settings(), Job("session", tmp_path))
+    (tmp_path / "diary.txt").write_text("mine")
+    world = real_world()
+    picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)
+    recordings(world.start(picture, 0), world, "hall").close()
+    assert not recordings.tell()
+    assert [path.name for path in tmp_path.iterdir()] == ["diary.txt"]
