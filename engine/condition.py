@@ -20,6 +20,12 @@ class Condition(Protocol):
         Asked for once per block, in order. `actions` are those of the block's video frames.
         """
 
+    def move(self, weights: Tensor) -> Tensor:
+        """Latents (1, 1, C, h, w) of the frame before, moved as the weights (1, 1, views, h, w) of its views say.
+
+        For the block last asked for; only a condition that has views can.
+        """
+
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         """Sees a finished block: frames (1, F, 3, H, W) in [-1, 1] and the latents (1, T, C, h, w) they came from."""
 
@@ -52,6 +58,9 @@ class FirstFrameCondition:
 
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         return torch.cat([self._frame(index) for index in range(first, first + latents)], dim=1)
+
+    def move(self, weights: Tensor) -> Tensor:
+        raise TypeError("a first frame has no views to move")
 
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         pass  # the first frame never changes

@@ -290,7 +290,7 @@ class ModelConfig:
         denoising_steps: falling, of 1000; they index the shifted noise table.
         timestep_shift: of the flow-matching noise table.
         context_noise: timestep of the context pass, None for no such pass.
-        prediction: the network's output is the velocity, or a blend of the condition's views and a change.
+        prediction: the network's output is the velocity, or a change and (weights of views) how the frame before moves.
         condition: what the network sees beside the noisy latent.
         camera: needed by the condition "previous_frame".
     """
@@ -307,7 +307,7 @@ class ModelConfig:
     denoising_steps: tuple[int, ...] = (1000, 666, 333)
     timestep_shift: float = 5.0
     context_noise: int | None = 0
-    prediction: Literal["velocity", "blend"] = "velocity"
+    prediction: Literal["velocity", "warp"] = "velocity"
     condition: Literal["first_frame", "previous_frame"] = "first_frame"
     camera: CameraConfig | None = None
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
@@ -341,8 +341,8 @@ class ModelConfig:
             size, unit = getattr(self, name), patch * codec.space
             _need(size % unit == 0, f"{name} does not divide into tokens", size, f"a multiple of {unit}")
         views = self.camera.views if self.camera is not None else 0
-        made = codec.latent_channels + (views if self.prediction == "blend" else 0)
-        expected = f"a latent{' and the views' if self.prediction == 'blend' else ''}: {made}"
+        made = codec.latent_channels + (views if self.prediction == "warp" else 0)
+        expected = f"a latent{' and the views' if self.prediction == 'warp' else ''}: {made}"
         _need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
         _need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
         if self.condition == "previous_frame":

@@ -57,22 +57,6 @@ def clean_from_velocity(noisy: Tensor, velocity: Tensor, sigma: float) -> Tensor
     return (noisy.double() - sigma * velocity.double()).to(noisy.dtype)
 
 
-def clean_from_blend(condition: Tensor, output: Tensor, channels: int) -> Tensor:
-    """x0 as a mixture of the views in the condition, and a change.
-
-    Args:
-        condition: (B, T, views * channels, h, w).
-        output: (B, T, channels + views, h, w), the change and then, per view, how much of it shows (softmax).
-        channels: of a latent.
-
-    Returns:
-        (B, T, channels, h, w).
-    """
-    change, weights = output[:, :, :channels], output[:, :, channels:].softmax(2)
-    views = condition.unflatten(2, (-1, channels))
-    return (views * weights.unsqueeze(3)).sum(2) + change
-
-
 def add_noise(clean: Tensor, noise: Tensor, sigma: float) -> Tensor:
     """The noisy latent at level `sigma`: (1 - sigma) * clean + sigma * noise."""
     return (1 - sigma) * clean + sigma * noise

@@ -7,7 +7,6 @@ engine.training. The streams mirror those of engine.vae, so that a rollout need 
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -91,7 +90,6 @@ class _FrameStream:
 class PatchEncoderStream(_FrameStream):
     """Video frames to latents, one for one."""
 
-    @torch.no_grad()
     def encode(self, frames: Tensor) -> Tensor:
         """frames (B, T, 3, H, W) in -1..1 -> latents (B, T, C, h, w)."""
         flat = self._codec.encode(rearrange(frames, "b t c h w -> (b t) c h w"))
@@ -101,7 +99,6 @@ class PatchEncoderStream(_FrameStream):
 class PatchDecoderStream(_FrameStream):
     """Latents to video frames, one for one."""
 
-    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """latents (B, T, C, h, w) -> frames (B, T, 3, H, W), clamped to -1..1."""
         flat = self._codec.decode(rearrange(latents, "b t c h w -> (b t) c h w"))

@@ -7,47 +7,53 @@ import torch
 from torch import Tensor
 
 from engine.caches import Caches
-from engine.noise import NoiseSchedule, add_noise, clean_from_blend, clean_from_velocity
+from engine.noise import NoiseSchedule, add_noise, clean_from_velocity
 from engine.transformer import BlockInputs, Transformer
+
+Move = Callable[[Tensor], Tensor]
+"""Weights of the condition's views (B, T, views, h, w) -> latents (B, T, C, h, w) of the previous frame, moved so."""
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A transformer, the noise levels it denoises at and what its output means ("velocity" or "blend")."""
+    """A transformer, the noise levels it denoises at and what its output means ("velocity" or "warp")."""
 
     transformer: Transformer
     schedule: NoiseSchedule
     prediction: str
 
-    def clean(self, noisy: Tensor, condition: Tensor, block: BlockInputs, step: int, caches: Caches) -> Tensor:
-        """One pass: the clean latents as the network sees them in `noisy`, both (B, T, C, h, w) float32.
+    def clean(
+        self, noisy: Tensor, condition: Tensor, block: BlockInputs, step: int, caches: Caches, move: Move
+    ) -> Tensor:
+        """One denoising step: the clean latents as the network sees them in `noisy`, both (B, T, C, h, w) float32.
 
         Args:
             condition: (B, T, channels, h, w).
-            step: which pass of the block; the one after the last denoising step is the context pass.
+            step: which denoising step of the block.
+            move: of the condition; called for the prediction "warp" only.
         """
         output = self.transformer(torch.cat((noisy, condition), dim=2), block, step, caches)
-        if self.prediction == "blend":
-            return clean_from_blend(condition, output, noisy.shape[2])
-        steps = self.schedule.steps
-        level = steps[step] if step < len(steps) else self.schedule.context
-        return clean_from_velocity(noisy, output, level.sigma)
+        if self.prediction == "warp":
+            channels = noisy.shape[2]
+            return move(output[:, :, channels:].softmax(2)) + output[:, :, :channels]
+        return clean_from_velocity(noisy, output, self.schedule.steps[step].sigma)
 
     def denoise(
-        self, condition: Tensor, block: BlockInputs, caches: Caches, draw: Callable[[], Tensor]
+        self, condition: Tensor, block: BlockInputs, caches: Caches, draw: Callable[[], Tensor], move: Move
     ) -> Iterator[Tensor]:
         """The clean estimate after each denoising step; the last is the block's latents.
 
         Args:
             draw: fresh standard noise (B, T, C, h, w): first the block's start, then one for each step but the first.
+            move: as in `clean`.
         """
         noisy = draw()
         for step in range(len(self.schedule.steps)):
-            clean = self.clean(noisy, condition, block, step, caches)
+            clean = self.clean(noisy, condition, block, step, caches, move)
             yield clean
             if step + 1 < len(self.schedule.steps):
                 noisy = add_noise(clean, draw(), self.schedule.steps[step + 1].sigma)
 
-    def commit(self, latents: Tensor, condition: Tensor, block: BlockInputs, caches: Caches) -> Tensor:
-        """The context pass: leaves the finished block's clean keys and values in the caches. Its output is unused."""
-        return self.clean(latents, condition, block, len(self.schedule.steps), caches)
+    def commit(self, latents: Tensor, condition: Tensor, block: BlockInputs, caches: Caches) -> None:
+        """The context pass: leaves the finished block's clean keys and values in the caches."""
+        self.transformer(torch.cat((latents, condition), dim=2), block, len(self.schedule.steps), caches)

@@ -216,7 +216,6 @@ class Evaluator:
 
 def _advance(unroll: Unroll, keyboard: Tensor, mouse: Tensor) -> Tensor:
     unroll.step(keyboard, mouse)
-    unroll.cut()
     return unroll.frames
 
 

@@ -130,7 +130,6 @@ class Trainer:
             loss = loss + frame_loss(made, true, config.edges) + config.critic * wish
             wrong = (made.detach() - true).square().mean((1, 2, 3)) / 4
             error += wrong
-            self._unroll.frames = made.detach().clamp(-1, 1)
         (loss / config.clip).backward()
         self.criticism.learn(true, self._unroll.frames).backward()
         self._unroll.cut()

@@ -8,12 +8,11 @@ away from, and no second copy of the arithmetic.
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from engine.action_windows import ActionWindows
 from engine.caches import Caches
-from engine.camera import Camera
+from engine.camera import Camera, PreviousFrames
 from engine.networks import Networks
 from engine.noise import noise_schedule
 from engine.sampler import Sampler
@@ -38,33 +37,37 @@ class Unroll:
     def __init__(self, networks: Networks, frames: Tensor, generator: torch.Generator, gradients: bool) -> None:
         config = networks.config
         self._networks, self._generator = networks, generator
-        self._camera = camera_of(networks)
         schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
         self._sampler = Sampler(networks.transformer, schedule, config.prediction)
         self._caches: Caches = networks.transformer.new_caches(config.window, config.sink, differentiable=gradients)
-        self.frames = frames
-        self._pitch = torch.zeros(len(frames))
+        self._previous = PreviousFrames(networks.codec, camera_of(networks), frames)
+
+    @property
+    def frames(self) -> Tensor:
+        """The newest frames, (B, 3, H, W) in -1..1."""
+        return self._previous.frames
 
     def step(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
-        """The next frame of every rollout, (B, 3, H, W), about -1..1; actions (B, 4) and (B, 2) of one video frame."""
+        """Makes the next frame of every rollout, from actions (B, 4) and (B, 2) of one video frame.
+
+        Returns it as a graph, (B, 3, H, W), about -1..1; the rollouts go on from its plain values, clamped as in play.
+        """
         net, config = self._networks.transformer, self._networks.config
-        batch = len(keyboard)
-        views, self._pitch = self._camera.views(self.frames, keyboard, mouse, self._pitch)
-        encoded = self._networks.codec.encode(rearrange(views, "b k c h w -> (b k) c h w"))
-        condition = rearrange(encoded, "(b k) c h w -> b 1 (k c) h w", b=batch)
+        condition = self._previous.look(keyboard, mouse)
         # Made anew each step, because the time embedding is being trained as well.
         inputs = net.prepare_rollout(torch.tensor(self._sampler.schedule.timesteps), config.latent_size)
         windows = ActionWindows(keyboard[:, None, None], mouse[:, None, None])
         block = net.prepare_block(inputs, windows, 1, self._caches)
+        shape = (len(keyboard), 1, config.codec.latent_channels, *config.latent_size)
 
         def draw() -> Tensor:
-            return torch.randn(batch, 1, config.codec.latent_channels, *config.latent_size, generator=self._generator)
+            return torch.randn(shape, generator=self._generator)
 
-        *_, latents = self._sampler.denoise(condition, block, self._caches, draw)
-        self.frames = self._networks.codec.decode(latents[:, 0])
-        return self.frames
+        *_, latents = self._sampler.denoise(condition, block, self._caches, draw, self._previous.move)
+        made = self._networks.codec.decode(latents[:, 0])
+        self._previous.frames = made.detach().clamp(-1, 1)
+        return made
 
     def cut(self) -> None:
-        """Ends the graph here; what follows starts from plain values, as in play."""
-        self.frames = self.frames.detach().clamp(-1, 1)
+        """Ends the graph here: keys and values of earlier frames become plain values."""
         self._caches.detach()

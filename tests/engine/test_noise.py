@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.noise import add_noise, clean_from_blend, clean_from_velocity, noise_schedule
+from engine.noise import add_noise, clean_from_velocity, noise_schedule
 
 
 def test_timesteps_are_the_shifted_tables():
@@ -25,10 +25,3 @@ def test_the_true_velocity_gives_back_the_clean_latents(generator, sigma):
     clean, noise = torch.randn(2, 1, 3, 4, 5, 6, generator=generator)
     noisy = add_noise(clean, noise, sigma)
     torch.testing.assert_close(clean_from_velocity(noisy, noise - clean, sigma), clean)
-
-
-def test_a_blend_mixes_the_views_by_weight_and_adds_the_change(generator):
-    views, change = torch.randn(1, 1, 3, 4, 2, 2, generator=generator), torch.randn(1, 1, 4, 2, 2, generator=generator)
-    only_the_second = torch.tensor([-100.0, 100.0, -100.0]).view(1, 1, 3, 1, 1).expand(1, 1, 3, 2, 2)
-    output = torch.cat((change, only_the_second), dim=2)
-    torch.testing.assert_close(clean_from_blend(views.flatten(2, 3), output, 4), views[:, :, 1] + change)
