@@ -237,7 +237,7 @@ class Transformer(nn.Module):
             caches: the rollout's own; this pass's keys and values take the block's place in them.
 
         Returns:
-            (B, T, out_channels, h, w), in x's dtype: velocity, or change and view weights, as the model was trained.
+            (B, T, out_channels, h, w), in x's dtype: velocity, or change and weights of views.
         """
         modulation = block.modulations[step]
         _, p, q = self.config.patch

@@ -59,7 +59,7 @@ def small_config(**changes) -> ModelConfig:
         window=4,
         denoising_steps=(1000, 500),
         context_noise=None,
-        prediction="blend",
+        prediction="warp",
         condition="previous_frame",
         camera=CameraConfig(),
         transformer=TransformerConfig(
