@@ -57,9 +57,10 @@ def control_icons(
         icons.append(Icon(margin + column * (cap + gap), top + row * (cap + gap), key_cap(key, cap, key in keys)))
     if space.has_mouse:
         size = 2 * cap + gap
+        x, y = width - margin - size, height - margin - size
         pitch, yaw = mouse or (0.0, 0.0)
-        patch = _look_disc(size, _step(yaw, space.mouse_limit), _step(-pitch, space.mouse_limit))
-        icons.append(Icon(width - margin - size, height - margin - size, patch))
+        lean = _look_dot(size, _step(yaw, space.mouse_limit), _step(-pitch, space.mouse_limit))
+        icons += [Icon(x, y, _look_disc(size)), Icon(x + lean.x, y + lean.y, lean.rgba)]
     return [icon for icon in icons if icon.x >= 0 and icon.y >= 0]
 
 
@@ -118,25 +119,38 @@ def key_cap(key: str, size: int, lit: bool) -> np.ndarray:
     return layers.rgba()
 
 
-@lru_cache(maxsize=1024)
-def _look_disc(size: int, across: int, down: int) -> np.ndarray:
-    """A disc with a dot that leans the way the view turns, and a trail from the middle to it."""
+@lru_cache(maxsize=16)
+def _look_disc(size: int) -> np.ndarray:
+    """The disc that the dot leans on, (size, size, 4) uint8 RGBA."""
     x, y = _grid(size, size)
-    radius = size / 2 - 0.5
-    edge = np.hypot(x, y) - radius
+    edge = np.hypot(x, y) - (size / 2 - 0.5)
     layers = _Layers(size, size)
     layers.add(INK, 0.5, -edge)
     layers.add(PAPER, 0.34, max(0.5, 0.012 * size) - np.abs(edge + 0.5))
+    return layers.rgba()
+
+
+@lru_cache(maxsize=512)
+def _look_dot(size: int, across: int, down: int) -> Icon:
+    """The dot that leans the way the view turns, and a trail from the middle to it: a patch no larger than they are.
+
+    One is drawn for every new direction, while somebody plays: its place is that on the disc.
+    """
     dot = max(1.6, 0.115 * size)
-    reach = radius - dot - max(1.0, 0.06 * size)
+    reach = size / 2 - 0.5 - dot - max(1.0, 0.06 * size)
     far = max(1.0, np.hypot(across, down) / _DOT_STEPS)  # a diagonal at full speed stays inside the disc
     at_x, at_y = (reach * v / _DOT_STEPS / far for v in (across, down))
+    left, top = (int(size / 2 + min(0.0, at) - dot - 1) for at in (at_x, at_y))
+    width, height = (int(size / 2 + max(0.0, at) + dot + 2) - low for at, low in ((at_x, left), (at_y, top)))
+    x, y = _grid(width, height)
+    x, y = x + left + (width - size) / 2, y + top + (height - size) / 2  # from the disc's middle
+    layers = _Layers(width, height)
     if across or down:
         layers.add(ACCENT, 0.5, 0.45 * dot - _segment(x, y, (0.0, 0.0), (at_x, at_y)))
         layers.add(ACCENT, 1.0, dot - np.hypot(x - at_x, y - at_y))
     else:
         layers.add(PAPER, 0.75, 0.8 * dot - np.hypot(x, y))
-    return layers.rgba()
+    return Icon(left, top, layers.rgba())
 
 
 class _Layers:

@@ -61,7 +61,8 @@ def rows() -> tuple:
 @pytest.mark.parametrize("remark", ["", "Scene: garden"])
 def test_panels_icons_and_dot_stay_inside_and_apart(size, remark):
     parts = laid(size, remark=remark, numbers=rows())
-    assert len(parts) >= 7, "five icons, the warning and the dot at least"
+    assert len(parts) >= 8, "six icons, the warning and the recording's dot at least"
+    assert parts[4].contains(parts.pop(5)), "the look's dot lies on its disc"
     inside = pygame.Rect((0, 0), size)
     for i, part in enumerate(parts):
         assert inside.contains(part)
