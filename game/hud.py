@@ -64,6 +64,7 @@ class Hud:
         pygame.font.init()
         self._font = lru_cache(maxsize=32)(self._load_font)
         self._text = lru_cache(maxsize=256)(self._render)
+        self._wide = lru_cache(maxsize=1024)(self._measure)
         self._patches: dict[int, tuple[np.ndarray, pygame.Surface]] = {}
 
     # -- parts of the picture ----------------------------------------------------------------------------------------
@@ -196,7 +197,10 @@ class Hud:
         return pygame.font.Font(str(_FONT) if _FONT.is_file() else None, size)
 
     def _render(self, words: str, size: int, colour: tuple[int, int, int]) -> pygame.Surface:
-        return self._font(size).render(words.replace("\0", " "), True, colour)
+        return self._font(size).render(_printable(words), True, colour)
+
+    def _measure(self, words: str, size: int) -> int:
+        return self._font(size).size(_printable(words))[0]
 
     def _centred(self, surface: pygame.Surface, words: str, size: int, colour, x: int, y: int) -> None:
         text = self._text(words, size, colour)
@@ -207,29 +211,33 @@ class Hud:
 
         def wide(size: int) -> int:
             columns = list(zip(*rows, strict=True))[:2]
-            return sum(max(self._font(size).size(words)[0] for words in column) for column in columns)
+            return sum(max(self._wide(words, size) for words in column) for column in columns)
 
         while size > _SMALLEST and wide(size) > width:
             size -= 1
         return size
 
     def _shortened(self, words: str, size: int, width: int) -> str:
-        font = self._font(size)
-        if font.size(words)[0] <= width:
+        if self._wide(words, size) <= width:
             return words
-        while words and font.size(words + "...")[0] > width:
+        while words and self._wide(words + "...", size) > width:
             words = words[:-1]
         return words + "..."
 
     def _wrapped(self, words: str, size: int, width: int) -> list[str]:
-        font, lines = self._font(size), []
+        lines: list[str] = []
         for word in words.split():
             longer = f"{lines[-1]} {word}" if lines else word
-            if lines and font.size(longer)[0] <= width:
+            if lines and self._wide(longer, size) <= width:
                 lines[-1] = longer
             else:
                 lines.append(self._shortened(word, size, width))
         return lines
+
+
+def _printable(words: str) -> str:
+    """`words` without what a font refuses: an error may name a file whose name is no text at all."""
+    return words.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
 
 
 def text_unit(surface: pygame.Surface) -> int:

@@ -90,6 +90,33 @@ def test_the_recordings_dot_stays_where_it_is_when_the_help_goes(size):
     assert with_help.size == (unit, unit)
 
 
+def test_a_new_picture_under_the_same_words_renders_and_measures_no_text():
+    class Counting(Hud):
+        asked = 0
+
+        def _render(self, *arguments):
+            Counting.asked += 1
+            return super()._render(*arguments)
+
+        def _measure(self, *arguments):
+            Counting.asked += 1
+            return super()._measure(*arguments)
+
+    surface, view = pygame.display.set_mode((640, 400)), View(Counting())
+    same = {"status": PLAYING, "paused": False, "size": (640, 400), "remark": "Scene: hall", "slow_words": WORDS}
+    same |= {"numbers": rows(), "help": tuple(key_help("universal")), "help_strength": 0.5}
+    view.draw(surface, Scenery(picture=BLACK, **same))
+    asked = Counting.asked
+    assert asked > 10
+    view.draw(surface, Scenery(picture=Picture(BLACK.pixels, 1, BLACK.control), **same))
+    assert Counting.asked == asked
+
+
+def test_words_of_a_failure_may_hold_anything():
+    failed = Status(state=State.FAILED, words="bad \0 byte \ud800 and \U0001f600 " + "x" * 500, space=SPACE)
+    assert laid((640, 400), status=failed)
+
+
 def test_the_deadline_of_the_numbers_is_the_slowed_clocks():
     pacer = Pacer(20.0)
     pacer.deliver(1, 0.0, 0.2)
