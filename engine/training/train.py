@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from engine.networks import Networks
 from engine.training.critic import Criticism
+from engine.training.damage import damaged
 from engine.training.muon import Muon
 from engine.training.policy import World
 from engine.training.unroll import Unroll, camera_of
@@ -38,6 +39,7 @@ class TrainConfig:
         warmup: steps in which the learning rate rises.
         edges: weight of the error of the picture's slopes beside that of its values: keeps edges sharp.
         critic: weight of what the critic wishes, see engine.training.critic.
+        damage: share of rollouts that start from a spoilt picture, see engine.training.damage.
         hopeless: dB below which, on the mean of its players, a batch starts anew: there is more to learn before.
         lost: dB below which a rollout counts as lost, and the simulator follows it.
         average: of the weights over the steps, which is what is shipped: the share kept at each.
@@ -55,6 +57,7 @@ class TrainConfig:
     cooldown: float = 0.35
     edges: float = 1.0
     critic: float = 2.0
+    damage: float = 0.5
     hopeless: float = 20.5
     lost: float = 20.0
     average: float = 0.998
@@ -119,7 +122,8 @@ class Trainer:
         """One optimizer step; returns the mean PSNR (dB) of its frames."""
         config = self.config
         if self._left == 0 or self._unroll is None:
-            self._unroll = Unroll(self.networks, self.world.restart(), self.generator, gradients=True)
+            first = damaged(self.world.restart(), config.damage, self.generator)
+            self._unroll = Unroll(self.networks, first, self.generator, gradients=True)
             self._left = int(torch.randint(1, config.clips(self.step) + 1, (1,), generator=self.generator))
         self._left -= 1
         loss, error = torch.zeros(()), torch.zeros(config.players)

@@ -11,6 +11,7 @@ from engine.actions import Actions
 from engine.config import CameraConfig
 from engine.errors import ConfigError
 from engine.networks import Networks
+from engine.training.damage import damaged
 from engine.training.evaluate import Evaluator
 from engine.training.files import MODEL, export, read_model
 from engine.training.initial import build, fit_codec
@@ -162,3 +163,11 @@ def test_the_learning_rate_rises_and_falls_to_nothing():
 
 def test_the_shipped_model_is_described():
     assert read_model(MODEL).name == "tiny"
+
+
+def test_damage_spoils_its_share_and_leaves_the_rest():
+    frames = World(64, 3, camera_of(build(small_two_views(), seed=0)), LIMIT).restart()
+    spoilt = damaged(frames, 0.5, torch.Generator().manual_seed(0))
+    changed = (spoilt != frames).flatten(1).any(1)
+    assert spoilt.shape == frames.shape and spoilt.abs().max() <= 1
+    assert 16 < changed.sum() < 48
