@@ -31,6 +31,7 @@ PSNR_FRAMES = (4, 8, 16, 32, 64)
 LOOK_FRAMES = (4, 16, 64)
 STEADY_FRAMES = 8
 SETTLE_FRAMES = 4
+_HELD_OUT = 2**40  # seeds from here on are never trained on
 
 # name -> keyboard W S A D, mouse (pitch, yaw) as shares of the mouse limit
 DIRECTIONS: dict[str, tuple[tuple[int, int, int, int], tuple[float, float]]] = {
@@ -82,7 +83,8 @@ class Evaluator:
 
     # -- rollouts --------------------------------------------------------------------------------------------------
     def _world(self, offset: int, players: int | None = None) -> World:
-        return World(players or self.trials, self.seed * 7919 + offset, camera_of(self.networks), self.limit)
+        seed = _HELD_OUT + self.seed * 1000 + offset
+        return World(players or self.trials, seed, camera_of(self.networks), self.limit)
 
     def _unroll(self, frames: Tensor) -> Unroll:
         return Unroll(self.networks, frames, torch.Generator().manual_seed(self.seed), gradients=False)
