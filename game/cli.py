@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
+from game.console import kill_as_ctrl_c
 from game.errors import EngineError, InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -146,6 +147,10 @@ def _check_together(flags: argparse.Namespace) -> None:
     if len(ways) > 1:
         raise InputError(f"--{ways[0]} and --{ways[1]} exclude each other", expected="one of them")
     live = not ways
+    told = {"--scene": flags.scene, "--seed": flags.seed, "--name": flags.name}
+    if flags.doctor:
+        told |= {"--out": flags.out, "--profile": flags.profile or None}
+    unused = next((name for name, value in told.items() if value is not None), None)
     needs = [
         (flags.script is not None and not flags.headless, "--script renders without a window", "add --headless"),
         (
@@ -153,6 +158,8 @@ def _check_together(flags: argparse.Namespace) -> None:
             "--headless needs something to render",
             "add --script FILE, or --script -",
         ),
+        (bool(flags.bench and unused), f"{unused} does nothing with --bench", "leave it away"),
+        (bool(flags.doctor and unused), f"{unused} does nothing with --doctor", "leave it away"),
         (flags.blocks is not None and not flags.bench, "--blocks belongs to --bench", "add --bench"),
         (
             flags.seconds is not None and not live,
@@ -180,7 +187,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     calm_threads()
     try:
         command = parse(argv)
-        return _run(command)
+        with kill_as_ctrl_c():
+            return _run(command)
     except KeyboardInterrupt:
         print("stopped", flush=True)
         return EXIT_DONE

@@ -54,47 +54,45 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
         folder, header, name=job.name, first_frame=rollout.first_frame, wait=True,
         current=settings.record.current, settings=settings.record,
     )  # fmt: skip
-    try:
-        finished = run(rollout, world.action_space, actions, recorder, progress)
-    except Exception:
-        with contextlib.suppress(RecordingError):  # the first failure is the one to tell
-            recorder.close()
-        raise
-    report = recorder.close()
+    with GentleStop() as stop:  # around the closing, too: a file cut short there would be lost
+        try:
+            run(rollout, world.action_space, actions, recorder, progress, stop)
+        except Exception:
+            with contextlib.suppress(RecordingError):  # the first failure is the one to tell
+                recorder.close()
+            raise
+        report = recorder.close()
     print(summary(report, folder, job.name), flush=True)
-    if not finished:
-        print("stopped by Ctrl-C; what was rendered is kept", flush=True)
+    if report["frames"] < len(actions):
+        print("stopped early; what was rendered is kept", flush=True)
     elif isinstance(source, Recording):
         return _compare(source, header, report)
     return 0
 
 
-def run(rollout: Rollout, space: ActionSpace, actions: Actions, recorder: Recorder, progress: Progress) -> bool:
-    """Steps `rollout` through `actions` into `recorder`; the last block is filled up with no keys.
-
-    Returns False if Ctrl-C ended it early. Raises RecordingError as soon as the recording fails.
+def run(
+    rollout: Rollout, space: ActionSpace, actions: Actions, recorder: Recorder, progress: Progress, stop: GentleStop
+) -> None:
+    """Steps `rollout` through `actions` into `recorder`, or until asked to stop; the last block is filled up with no
+    keys. Raises RecordingError as soon as the recording fails.
     """
     idle = space.action()
-    with GentleStop() as stop:
-        while recorder.frames < len(actions) and not stop.asked:
-            taken = actions[recorder.frames : recorder.frames + rollout.next_frames]
-            missing = rollout.next_frames - len(taken)
-            if missing:
-                taken = Actions.join([taken, Actions.stack([idle] * missing)])
-            recorder.add(rollout.step(taken))
-            progress(f"frame {recorder.frames} of {len(actions)}", recorder.frames / len(actions))
+    while recorder.frames < len(actions) and not stop.asked:
+        taken = actions[recorder.frames : recorder.frames + rollout.next_frames]
+        missing = rollout.next_frames - len(taken)
+        if missing:
+            taken = Actions.join([taken, Actions.stack([idle] * missing)])
+        recorder.add(rollout.step(taken))
+        progress(f"frame {recorder.frames} of {len(actions)}", recorder.frames / len(actions))
     progress.clear()
-    return not stop.asked
 
 
 def defaults_of(source: Script | Recording) -> list[str]:
     """The overrides a source asks for. Raises ScriptError if it asks for a model there isn't."""
-    if isinstance(source, Script):
-        model, where = source.model, f"{source.path}"
-    else:
-        model, where = source.header.model, f"{source.path}, line 1"
+    model = source.model if isinstance(source, Script) else source.header.model
     if model is None:
         return []
+    where = source.where("model") if isinstance(source, Script) else f"{source.path}, line 1"
     if model not in options("model"):
         raise ScriptError(f"{where}: unknown model", got=model, expected=" or ".join(options("model")))
     if isinstance(source, Script):
@@ -145,14 +143,15 @@ def _first_scene(source: Script | Recording, job: Job) -> Scene:
             remedy = "put it back, or name a picture with --scene PATH"
             raise ScriptError(f"the recording's first frame is missing: {source.first_frame}", remedy=remedy)
         return Scene(source.header.scene or "first_frame", source.first_frame)
-    if source.first_frame is not None:
-        read_picture(source.first_frame)
-        return Scene(source.first_frame.stem, source.first_frame)
-    if source.scene is not None:
-        try:
+    name = "scene" if source.scene is not None else "first_frame"
+    try:
+        if source.scene is not None:
             return find_scene(source.scene)
-        except InputError as error:
-            raise ScriptError(f"{source.path}: {error}") from error
+        if source.first_frame is not None:
+            read_picture(source.first_frame)
+            return Scene(source.first_frame.stem, source.first_frame)
+    except InputError as error:
+        raise ScriptError(f"{source.where(name)}: {error}") from error
     return shipped_scenes()[0]
 
 

@@ -7,8 +7,8 @@ checks it against the model's action space.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -47,7 +47,10 @@ class Mix:
 
 @dataclass(frozen=True)
 class Script:
-    """A bench.yaml whose form is right. model, seed, scene, first_frame: None where it doesn't say."""
+    """A bench.yaml whose form is right.
+
+    model, seed, scene, first_frame: None where it doesn't say. lines: where each of its fields stands.
+    """
 
     path: Path
     entries: tuple[Press | Mix, ...]
@@ -56,6 +59,11 @@ class Script:
     seed: int | None = None
     scene: str | None = None
     first_frame: Path | None = None
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def where(self, name: str) -> str:
+        """File and line of a field, for errors."""
+        return f"{self.path}, line {self.lines[name]}"
 
     def actions(self, space: ActionSpace) -> Actions:
         """All its video frames' actions. Raises ScriptError (file, line, allowed values) for what the mode lacks."""
@@ -144,6 +152,7 @@ class _Reader:
             seed=self._integer(fields["seed"], "seed", 0, 2**63 - 1) if "seed" in fields else None,
             scene=self._text(fields["scene"], "scene") if "scene" in fields else None,
             first_frame=None if first is None else self._path.parent / Path(first).expanduser(),
+            lines={name: value.start_mark.line + 1 for name, value in fields.items()},
         )
 
     def _entry(self, node: yaml.Node) -> Press | Mix:

@@ -30,6 +30,7 @@ _CAMERA_WORDS = {"I": "look up", "K": "look down", "J": "look left", "L": "look 
 _NOTHING = ("Q", "U")
 _OPPOSITES = {"W": "S", "S": "W", "A": "D", "D": "A", "I": "K", "K": "I", "J": "L", "L": "J"}
 _MOST_BLOCKS = 1000
+_IDLE = "nothing"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def read_line(text: str, space: ActionSpace) -> Line | None:
     camera = list(dict.fromkeys(key for key in held if key in _CAMERA and key not in space.keys))
     pitch, yaw = (space.mouse_limit * sum(_CAMERA[key][axis] for key in camera) for axis in (0, 1))
     action = space.action(keys, (pitch, yaw) if space.has_mouse else None)
-    return Line(action, " + ".join([*keys, *(_CAMERA_WORDS[key] for key in camera)]) or "nothing", blocks)
+    return Line(action, " + ".join([*keys, *(_CAMERA_WORDS[key] for key in camera)]) or _IDLE, blocks)
 
 
 def keys_help(space: ActionSpace) -> str:
@@ -97,14 +98,19 @@ def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdi
         folder, header, name=job.name, first_frame=rollout.first_frame, wait=True, settings=settings.record
     )
     current = recorder.path("_current.mp4")
-    print(f"{current} holds the newest block; a line of keys makes the next one, x5 at its end five of them")
+    print(
+        f"{current} holds the newest block; a line of keys makes the next one, x5 at its end five of them (it then "
+        "holds all five)"
+    )
     print(f"keys: {keys_help(world.action_space)}", flush=True)
     try:
+        before = _IDLE
         for line in _lines(stdin or sys.stdin, world.action_space):
             with GentleStop() as stop:
-                _play_line(line, rollout, recorder, progress, stop)
+                _play_line(line, before, rollout, recorder, progress, stop)
             if stop.asked:
                 break
+            before = line.words
     except KeyboardInterrupt:
         print()
     except Exception:
@@ -137,7 +143,10 @@ def _lines(stdin: TextIO, space: ActionSpace) -> Iterator[Line]:
         yield line
 
 
-def _play_line(line: Line, rollout: Rollout, recorder: Recorder, progress: Progress, stop: GentleStop) -> None:
+def _play_line(
+    line: Line, before: str, rollout: Rollout, recorder: Recorder, progress: Progress, stop: GentleStop
+) -> None:
+    """Makes a line's blocks. before: what was held until now, in words, which the line replaces."""
     frames = []
     for done in range(line.blocks):
         if stop.asked:
@@ -150,6 +159,7 @@ def _play_line(line: Line, rollout: Rollout, recorder: Recorder, progress: Progr
         progress.clear()
         last = block.first_frame + len(block.frames) - 1
         where = f"frame {last}" if len(block.frames) == 1 else f"frames {block.first_frame}-{last}"
-        print(f"block {block.index}  {where}: nothing -> {line.words}  ({block.timings.total_ms:.0f} ms)", flush=True)
+        print(f"block {block.index}  {where}: {before} -> {line.words}  ({block.timings.total_ms:.0f} ms)", flush=True)
+        before = line.words
     if frames:
         recorder.write_current(np.concatenate(frames))

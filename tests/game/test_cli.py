@@ -1,12 +1,16 @@
 """The command line: exit codes, one line on standard error, and nothing heavy before the window."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import game.cli
 import game.render
 from game.cli import main
 from tests.game.offline import picture_file, real_world
@@ -48,13 +52,22 @@ WRONG = {
     "script alone": (["--script", "good.yaml"], "add --headless"),
     "two ways": (["--bench", "--doctor"], "exclude each other"),
     "out alone": (["--out", "x"], "add --record"),
+    "seed for the bench": (["--bench", "--seed", "3"], "--seed does nothing with --bench"),
+    "out for the doctor": (["--doctor", "--out", "x"], "--out does nothing with --doctor"),
+    "random weights": (["weights=random"], "a model of random weights has no world to show"),
     "name with a slash": ([*RENDER, "--name", "a/b"], "--name cannot be a file's name"),
     "out in a file": ([*RENDER[:4], "good.yaml/out", *WITH], "good.yaml is a file"),
     "name with dots": ([*RENDER, "--name", ".."], "--name cannot be a file's name"),
     "no such script": (["--headless", "--script", "god.yaml"], "did you mean good.yaml?"),
-    "script in script": (["--headless", "--script", "nomodel.yaml"], "unknown model; got huge"),
-    "unknown scene in script": (["--headless", "--script", "lost.yaml", *WITH], "there is no scene 'nowhere'"),
-    "no picture in script": (["--headless", "--script", "nopic.yaml", *WITH], "good.yaml is no picture"),
+    "script in script": (["--headless", "--script", "nomodel.yaml"], "nomodel.yaml, line 1: unknown model; got huge"),
+    "unknown scene in script": (
+        ["--headless", "--script", "lost.yaml", *WITH],
+        "lost.yaml, line 1: there is no scene 'nowhere'",
+    ),
+    "no picture in script": (
+        ["--headless", "--script", "nopic.yaml", *WITH],
+        "nopic.yaml, line 1: good.yaml is no picture",
+    ),
     "unknown scene": ([*RENDER, "--scene", "nowhere"], "there is no scene 'nowhere'"),
     "missing picture": ([*RENDER, "--scene", "none.png"], "cannot read the picture none.png"),
     "scene no picture": ([*RENDER, "--scene", "good.yaml"], "is no picture"),
@@ -93,6 +106,18 @@ def test_what_fails_while_running_exits_1_with_one_line(here, monkeypatch, capsy
     assert main(RENDER) == 1
     err = capsys.readouterr().err
     assert err == "game: RuntimeError: two lines; --debug shows where\n"
+
+
+def test_a_polite_kill_ends_well_wherever_it_comes(monkeypatch, capsys):
+    def killed(command):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(game.cli, "_run", killed)
+    assert main([]) == 0
+    assert capsys.readouterr().out == "stopped\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def real_world_for(settings, *_):

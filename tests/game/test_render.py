@@ -126,7 +126,8 @@ def test_a_live_session_is_never_written_over_by_a_render(rendered, script, word
         render(load(script), words, Job(out=rendered), real_world)
 
 
-def test_ctrl_c_ends_a_render_well_and_keeps_what_was_rendered(tmp_path, script, words, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_or_a_kill_ends_a_render_well_and_keeps_what_was_rendered(tmp_path, script, words, capsys, number):
     script.write_text(SCRIPT.replace("frames: 25", "frames: 100000"))
 
     def interrupted(settings):
@@ -138,7 +139,7 @@ def test_ctrl_c_ends_a_render_well_and_keeps_what_was_rendered(tmp_path, script,
 
             def stepping(actions):
                 if rollout.blocks_done == 2:
-                    os.kill(os.getpid(), signal.SIGINT)
+                    os.kill(os.getpid(), number)
                 return step(actions)
 
             rollout.step = stepping
@@ -149,7 +150,7 @@ def test_ctrl_c_ends_a_render_well_and_keeps_what_was_rendered(tmp_path, script,
 
     assert render(load(script), words, Job(out=tmp_path / "x"), interrupted) == 0
     assert report(tmp_path / "x")["frames"] == 33 == len(read_video(tmp_path / "x" / "demo.mp4"))
-    assert "stopped by Ctrl-C" in capsys.readouterr().out
+    assert "stopped early" in capsys.readouterr().out
 
 
 BAD_LINES = {

@@ -61,7 +61,7 @@ def test_each_line_makes_a_block_and_the_newest_is_in_the_current_video(tmp_path
     assert played("W L\nbogus\nQ\nn\nW\n") == 0
     out = capsys.readouterr().out
     assert "block 0  frames 0-8: nothing -> W + look right" in out
-    assert "block 1  frames 9-20: nothing -> nothing" in out
+    assert "block 1  frames 9-20: W + look right -> nothing" in out
     assert "no such key; got B" in out
     assert len(read_video(tmp_path / "s" / "demo.mp4")) == 21
     assert len(read_video(tmp_path / "s" / "demo_current.mp4")) == 12
@@ -78,3 +78,16 @@ def test_the_end_of_input_stops_too_and_the_session_replays(tmp_path, played, ca
 def test_no_line_at_all_leaves_an_empty_session(tmp_path, played):
     assert played("") == 0
     assert json.loads((tmp_path / "s" / "report.json").read_text())["frames"] == 0
+
+
+def test_ctrl_c_while_it_asks_keeps_what_was_played(tmp_path):
+    class Hands(io.StringIO):
+        def readline(self):
+            line = super().readline()
+            if not line:
+                raise KeyboardInterrupt
+            return line
+
+    job = Job(out=tmp_path / "s", scene=str(picture_file(tmp_path)))
+    assert stream([f"weights={tmp_path}"], job, real_world, Hands("W\n")) == 0
+    assert json.loads((tmp_path / "s" / "report.json").read_text())["frames"] == 9
