@@ -26,8 +26,8 @@ class BlockFlops:
         denoise: preparing the block and all its denoising passes.
         context: the context pass, 0 without one.
         decode: latents to frames.
-        condition: encoding the frame before, for the condition "previous_frame"; 0 for "first_frame", whose encoding
-            ends after some blocks.
+        condition: encoding the frame before, for the condition "previous_frame", and moving it; 0 for "first_frame",
+            whose encoding ends after some blocks.
     """
 
     denoise: int
@@ -84,7 +84,12 @@ def _condition_flops(networks: Networks) -> int:
     if config.condition == "first_frame":
         return 0
     condition = new_condition(networks, torch.empty(1, 1, 3, config.height, config.width, device="meta"))
-    return _count(lambda: condition.for_block(0, config.block_latents, _idle(config, 0)))[0]
+    look, _ = _count(lambda: condition.for_block(0, config.block_latents, _idle(config, 0)))
+    if config.prediction != "warp":
+        return look
+    weights = torch.empty(1, config.block_latents, config.camera.views, *config.latent_size, device="meta")
+    move, _ = _count(lambda: condition.move(weights))
+    return look + len(config.denoising_steps) * move
 
 
 def _idle(config: ModelConfig, block: int) -> Actions:
