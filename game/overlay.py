@@ -111,8 +111,8 @@ def key_cap(key: str, size: int, lit: bool) -> np.ndarray:
     edge = _rounded_box(x, y, half - 0.5, half - 0.5, max(1.5, 0.24 * size))
     layers = _Layers(size, size)
     layers.add(ACCENT if lit else INK, 0.94 if lit else 0.52, -edge)
-    if not lit:
-        layers.add(PAPER, 0.34, max(0.5, 0.022 * size) - np.abs(edge + 0.5))
+    if not lit or size >= 16:  # a rim, to be seen on walls of the cap's own colour; a smaller cap would be all rim
+        layers.add(INK if lit else PAPER, 0.34, max(0.5, 0.022 * size) - np.abs(edge + 0.5))
     weight = max(0.52, 0.052 * size)
     letter = _letter_distance(key, x, y, 0.26 * size, round(0.27 * size) if size < 16 else 0.27 * size)
     layers.add(INK if lit else PAPER, 0.95 if lit else 0.9, weight - letter)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.actions import action_space
-from game.overlay import ACCENT, control_icons, draw_controls
+from game.overlay import ACCENT, INK, PAPER, control_icons, draw_controls
 
 SIZES = [(144, 80), (640, 352), (1280, 704)]
 MODES = ["universal", "gta_drive", "templerun"]
@@ -50,6 +50,16 @@ def test_a_pressed_key_lights_up_and_no_other_does(width, height):
         assert len(ys) >= 20
         seen[key] = (ys.mean(), xs.mean())
     assert seen["W"][0] < seen["S"][0] and seen["A"][1] < seen["S"][1] < seen["D"][1]
+
+
+@pytest.mark.parametrize("colour", [ACCENT, INK, PAPER])
+def test_keys_are_seen_on_walls_of_their_own_colours(colour):
+    space, wall = action_space("universal"), np.full((320, 576, 3), colour, np.uint8)
+    for keys in ((), ("W",)):
+        drawn = draw_controls(wall, keys, None, space)
+        x, y, cap = (lambda icon: (icon.x, icon.y, icon.rgba.shape[0]))(control_icons(576, 320, keys, None, space)[0])
+        rim = drawn[y + cap // 2, [x, x + 1]].astype(int)
+        assert np.abs(rim - colour).max() >= 20
 
 
 def test_the_look_dot_goes_where_the_view_turns():
