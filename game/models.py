@@ -110,28 +110,36 @@ def open_world(
     Raises InputError for weights or devices that cannot be used.
     """
     weights = find_weights(settings)
-    device, dtype = _ready(settings, progress, warn)
+    device, dtype = _ready(settings, progress)
     from engine.world import load_world
 
-    return load_world(settings.model, weights, device=device, dtype=dtype, progress=progress)
+    world = load_world(settings.model, weights, device=device, dtype=dtype, progress=progress)
+    _warn_if_slow(settings, device, warn)  # not before: an error is the only line there is
+    return world
 
 
 def make_world(
     settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
 ) -> WorldModel:
     """As open_world, with random weights made in memory: a world just as fast as the real one, and good for no more."""
-    device, dtype = _ready(settings, progress, warn)
+    device, dtype = _ready(settings, progress)
     from engine.seeded import seeded_networks
     from engine.world import WorldModel
 
     if progress is not None:
         progress("making random weights", 0.0)
+    _warn_if_slow(settings, device, warn)
     return WorldModel(seeded_networks(settings.model, device=device, dtype=dtype), RANDOM)
 
 
-def _ready(
-    settings: Settings, progress: Progress | None, warn: Callable[[str], None] | None
-) -> tuple[str, torch.dtype]:
+def _warn_if_slow(settings: Settings, device: str, warn: Callable[[str], None] | None) -> None:
+    if warn is not None and is_large(settings) and device == "cpu":
+        warn(
+            f"no GPU: {settings.model.name} runs on the CPU, far below real time (python -m game --doctor says how far)"
+        )
+
+
+def _ready(settings: Settings, progress: Progress | None) -> tuple[str, torch.dtype]:
     """Imports and sets up torch; device and dtype to load with."""
     if progress is not None:
         progress("starting torch", 0.0)
@@ -142,10 +150,6 @@ def _ready(
         torch.set_num_threads(settings.threads)
     device = choose_device(settings)
     dtype = choose_dtype(settings, device)
-    if warn is not None and is_large(settings) and device == "cpu":
-        warn(
-            f"no GPU: {settings.model.name} runs on the CPU, far below real time (python -m game --doctor says how far)"
-        )
     return device, getattr(torch, dtype)
 
 

@@ -79,6 +79,10 @@ WRONG = {
         ["--headless", "--script", "good.yaml", "model=universal", "weights=out2"],
         "the weights are not there",
     ),
+    "big model, weights of another": (
+        ["--headless", "--script", "good.yaml", "model=universal", "weights=weights", "device=cpu"],
+        "3 of 3 weight files for universal missing",
+    ),
     "no gpu": ([*RENDER, "device=cuda"], "there is no GPU to use"),
 }
 
@@ -91,6 +95,14 @@ def test_wrong_input_exits_2_with_one_line_that_says_what_to_do(here, name, caps
     assert says in err
     assert err.count("\n") == 1
     assert "Traceback" not in err
+
+
+def test_a_picture_cut_off_is_told_by_nobody_else(here, capfd):
+    (here / "cut.png").write_bytes((here / "start.png").read_bytes()[:2000])
+    assert main(["--headless", "--script", "good.yaml", "--scene", "cut.png", *WITH]) == 2
+    err = capfd.readouterr().err
+    assert "cut.png is no picture" in err
+    assert err.count("\n") == 1
 
 
 def test_debug_shows_the_traceback(here, capsys):
