@@ -327,7 +327,7 @@ def _open_display() -> None:
 def _on_display_lost(end: Callable[[], None]) -> None:
     """Has `end`, which must not return, called when the X server goes away (elsewhere SDL asks the program to quit)."""
     global _lost_handler
-    if pygame.display.get_driver() == "x11":
+    if pygame.display.get_driver() == "x11" and sys.platform.startswith("linux"):  # SDL itself loads X by this name
         _lost_handler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda display: end())
         ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_lost_handler)
 
