@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.workers == 1:
             train(0, options)
         else:
-            mp.spawn(join, (options,), nprocs=options.workers)
+            with tempfile.TemporaryDirectory() as folder:
+                mp.spawn(join, (options, Path(folder) / "meet"), nprocs=options.workers)
     except EngineError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -17,9 +16,9 @@ from engine.training.initial import build, fit_codec
 from engine.training.train import TrainConfig, Trainer
 
 
-def join(number: int, options: argparse.Namespace) -> None:
-    """Meets the other workers of the run and trains with them; `number` is this one's."""
-    store = dist.FileStore(str(options.out / f"meet-{os.getppid()}"), options.workers)
+def join(number: int, options: argparse.Namespace, meeting: Path) -> None:
+    """Meets the other workers of the run and trains with them; `number` is this one's, `meeting` a file's path."""
+    store = dist.FileStore(str(meeting), options.workers)
     dist.init_process_group("gloo", store=store, rank=number, world_size=options.workers)
     train(number, options)
     dist.destroy_process_group()
