@@ -20,7 +20,7 @@ def build(cls: type[T], data: object, where: str = "config") -> T:
     Args:
         cls: a dataclass whose fields are bool, int, float, str, Literal, tuples, dataclasses, unions of these or None.
         data: the mapping; lists stand for tuples, an int may stand for a float.
-        where: the path that errors name.
+        where: the path that errors name; empty at the top.
 
     Raises:
         ConfigError: an unknown or missing field, or a value of the wrong type; the message says which and where.
@@ -39,7 +39,7 @@ def build(cls: type[T], data: object, where: str = "config") -> T:
         has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
         if name not in given and not has_default:
             raise ConfigError(f"{where} lacks the field {name!r}", expected=_describe(hints[name]))
-    return cls(**{key: convert(hints[key], value, f"{where}.{key}") for key, value in given.items()})
+    return cls(**{key: convert(hints[key], value, f"{where}.{key}" if where else key) for key, value in given.items()})
 
 
 def convert(hint: Any, value: object, where: str) -> Any:

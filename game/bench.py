@@ -15,7 +15,7 @@ from game.errors import RunError
 from game.models import find_weights, make_world, open_world, random_weights
 from game.paths import SCENES
 from game.render import OpenWorld
-from game.session import RunStats, folder_error, write_json
+from game.session import RunStats, check_folder, folder_error, write_json
 from game.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def bench(words: list[str], blocks: int | None, out: Path | None, open_model: Op
     made_up = random_weights(settings)
     if not made_up:
         find_weights(settings)
+    check_folder(out or Path("."))
     progress = Progress()
     began = time.perf_counter()
     open_model = open_model or (lambda s: (make_world if made_up else open_world)(s, progress, say))

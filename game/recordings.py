@@ -80,6 +80,11 @@ def _header(path: Path, line: str) -> SessionHeader:
         raise ScriptError(f"{path}, line 1: the header lacks {error}", expected=expected) from error
     except (TypeError, ValueError) as error:
         raise ScriptError(f"{path}, line 1: the header's {error} is of the wrong kind") from error
+    if not 0 <= header.seed < 2**63:
+        expected = f"0 to {2**63 - 1}"
+        raise ScriptError(f"{path}, line 1: seed is out of range", got=header.seed, expected=expected)
+    if not all(isinstance(word, str) for word in header.overrides):
+        raise ScriptError(f"{path}, line 1: bad overrides", got=list(header.overrides), expected="a list of words")
     if header.mode not in MODES:
         raise ScriptError(f"{path}, line 1: unknown mode", got=header.mode, expected=" or ".join(MODES))
     return header

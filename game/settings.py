@@ -183,7 +183,7 @@ def _build(data: dict[str, Any]) -> Settings:
         "record": build(RecordSettings, data.pop("record"), "record"),
         "play": build(LiveSettings, data.pop("play"), "play"),
     }
-    return build(Settings, data | parts | {"model": ModelConfig.from_dict(model)}, "settings")
+    return build(Settings, data | parts | {"model": ModelConfig.from_dict(model)}, "")
 
 
 def _with_quality(model: ModelConfig, quality: QualitySettings) -> ModelConfig:

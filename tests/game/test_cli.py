@@ -57,6 +57,7 @@ WRONG = {
     "random weights": (["weights=random"], "a model of random weights has no world to show"),
     "name with a slash": ([*RENDER, "--name", "a/b"], "--name cannot be a file's name"),
     "out in a file": ([*RENDER[:4], "good.yaml/out", *WITH], "good.yaml is a file"),
+    "bench's out in a file": (["--bench", "--out", "good.yaml", "model=universal-slice"], "good.yaml is a file"),
     "name with dots": ([*RENDER, "--name", ".."], "--name cannot be a file's name"),
     "no such script": (["--headless", "--script", "god.yaml"], "did you mean good.yaml?"),
     "script in script": (["--headless", "--script", "nomodel.yaml"], "nomodel.yaml, line 1: unknown model; got huge"),

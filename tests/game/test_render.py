@@ -86,6 +86,11 @@ def test_a_replay_on_other_weights_says_so_and_fails(tmp_path, words, rendered, 
     assert "weights differ" in capsys.readouterr().err
 
 
+def test_a_replay_with_another_seed_is_another_world_and_no_failure(tmp_path, words, rendered, capsys):
+    assert render(load(rendered), words, Job(out=tmp_path / "b", seed=9), real_world) == 0
+    assert "not the recording's frames, as asked for: seed: recorded 3, now 9" in capsys.readouterr().out
+
+
 def test_a_replay_in_another_mode_is_refused(tmp_path, rendered, words):
     with pytest.raises(ScriptError, match="recorded in another mode"):
         render(load(rendered), [*words, "model=templerun"], Job(out=tmp_path / "x"), real_world)
@@ -195,3 +200,25 @@ def test_a_damaged_header_is_named(tmp_path, rendered, words, old, new, says):
     log.write_text(log.read_text().replace(old, new, 1))
     with pytest.raises(ScriptError, match=says):
         render(load(rendered), words, Job(out=tmp_path / "x"), real_world)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('"keyboard": [1.0', '"keyboard": [5.0', "video frame 0: keyboard and keys do not say the same"),
+        ('"keys": ["W"]', '"keys": ["S"]', "video frame 0: keyboard and keys do not say the same"),
+        ('"keys": ["W"]', '"keys": ["Foo"]', "video frame 0: mode universal has no such key; got Foo"),
+        ('"mouse": [0.0, 0.1]', '"mouse": [0.0, 9e9]', "video frame 0: mouse motion is out of range"),
+        ('"seed": 3', '"seed": -4', "line 1: seed is out of range"),
+        ('"dtype": "float32"', '"dtype": "foo"', "line 1: dtype is of the wrong kind"),
+        ('"overrides": []', '"overrides": [3]', "line 1: bad overrides"),
+    ],
+)
+def test_a_recording_changed_by_hand_is_refused_in_one_line(tmp_path, rendered, words, old, new, says):
+    log = rendered / "actions.jsonl"
+    text = log.read_text()
+    assert old in text
+    log.write_text(text.replace(old, new, 1))
+    with pytest.raises(ScriptError) as told:
+        render(load(rendered), words, Job(out=tmp_path / "x"), real_world)
+    assert f"{log}, {says}" in str(told.value)
