@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -26,12 +27,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def settings(**kwargs) -> PlaySettings:
     return PlaySettings(
-        scenes=(FakeScene("hall"), FakeScene("court")), **({"size": (640, 400), "seconds": 5.0} | kwargs)
+        scenes=(FakeScene("hall"), FakeScene("court")), **({"size": (640, 400), "seconds": 20.0} | kwargs)
     )
 
 
 class Player:
-    """Somebody at the keys: does what a script says whenever the loop comes round, and leaves when it has ended."""
+    """Somebody at the keys: does what a script says whenever the loop comes round, and leaves when it has ended.
+
+    A script yields what it waits for; `closes` where the window must close by itself. One that still waits for
+    anything else when the window closes has failed.
+    """
 
     def __init__(
         self, monkeypatch, script: Callable[[Player], object], world: FakeWorld | None = None, **kwargs
@@ -42,6 +47,11 @@ class Player:
         self.app: App | None = None
         self.threads: set[str] = set()
         self._script, self._settings, self._monkeypatch = script, settings(**kwargs), monkeypatch
+
+    @staticmethod
+    def closes() -> bool:
+        """Waits for the window to close."""
+        return False
 
     def press(self, key: int) -> None:
         pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
@@ -77,12 +87,17 @@ class Player:
                 waits_for = next(steps) if turn.ready() else turn.ready
                 turn.ready = waits_for or (lambda: True)
             except StopIteration:
-                running._open = False
+                running._open, turn.ready = False, self.closes
+            except KeyboardInterrupt:
+                turn.ready = self.closes
+                raise
 
         turn.ready = lambda: True
         self._monkeypatch.setattr(App, "_turn", turn)
         make_recorder = None if self.recorder is None else (lambda *args: self.recorder)
-        return play(self._settings, self.open_world, make_recorder)
+        code = play(self._settings, self.open_world, make_recorder)
+        assert turn.ready is self.closes, f"the window closed, and line {inspect.getsourcelines(turn.ready)[1]} waits"
+        return code
 
 
 @pytest.fixture
@@ -157,7 +172,7 @@ def test_the_mouse_turns_the_view_only_while_it_is_captured_and_escape_gives_it_
         yield lambda: not p.app._window.captured
         yield lambda: p.world.taken[-1][0] == ()
         p.tap(pygame.K_ESCAPE)
-        yield lambda: False  # the window closes of itself
+        yield p.closes
 
     assert player(script).play() == 0
 
@@ -182,7 +197,7 @@ def test_a_pause_lends_the_mouse_to_the_person_and_takes_it_back(player):
         p.tap(pygame.K_p)
         yield lambda: p.app._pacer.paused
         p.tap(pygame.K_ESCAPE)  # as the pause's card says
-        yield lambda: False
+        yield p.closes
 
     assert player(script).play() == 0
 
@@ -195,7 +210,7 @@ def test_a_failure_gives_the_mouse_back(player):
         p.world.fail_at = frozenset(range(10_000))
         yield lambda: p.state is State.FAILED and not p.app._window.captured
         p.tap(pygame.K_ESCAPE)
-        yield lambda: False
+        yield p.closes
 
     assert player(script).play() == 1
 
@@ -258,7 +273,7 @@ def test_leaving_on_a_failure_says_why_and_exits_with_its_code(player, capsys):
     def script(p):
         yield lambda: p.state is State.FAILED
         p.tap(pygame.K_ESCAPE)
-        yield lambda: False
+        yield p.closes
 
     def open_world(progress):
         raise CheckpointError("no weights", got="nothing")
@@ -272,7 +287,7 @@ def test_closing_the_window_keeps_what_was_recorded(player):
     def script(p):
         yield lambda: p.shown >= 3
         pygame.event.post(pygame.event.Event(pygame.QUIT))
-        yield lambda: False
+        yield p.closes
 
     recorder = FakeRecorder()
     assert player(script, recorder=recorder).play() == 0
