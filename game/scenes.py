@@ -10,6 +10,7 @@ import numpy as np
 from game.errors import InputError, did_you_mean
 from game.paths import SCENES
 
+_OPENING = "hall"  # wide open ahead, whatever key comes first
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 
@@ -28,8 +29,9 @@ class Scene:
 
 
 def shipped_scenes() -> list[Scene]:
-    """The scenes that come with the program, by name. Raises InputError if there is none."""
-    scenes = [Scene(path.stem, path) for path in sorted(SCENES.glob("*.png"))]
+    """The scenes that come with the program: the opening one, then by name. Raises InputError if there is none."""
+    scenes = [Scene(path.stem, path) for path in SCENES.glob("*.png")]
+    scenes.sort(key=lambda scene: (scene.name != _OPENING, scene.name))
     if not scenes:
         raise InputError(f"no scenes in {SCENES}", remedy="give a picture of your own with --scene PATH")
     return scenes
@@ -54,10 +56,10 @@ def find_scene(wanted: str) -> Scene:
 
 def scenes_from(wanted: str | None) -> tuple[list[Scene], int]:
     """All scenes that live play goes round, and the index of the one to begin with: `wanted`, or the first."""
-    scenes = [Scene(path.stem, path) for path in sorted(SCENES.glob("*.png"))]
     if wanted is None:
         return shipped_scenes(), 0
     chosen = find_scene(wanted)
+    scenes = shipped_scenes() if any(SCENES.glob("*.png")) else []
     if chosen in scenes:
         return scenes, scenes.index(chosen)
     return [chosen, *scenes], 0
