@@ -34,11 +34,8 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).type_as(x)
 
 
-class SelfAttention(nn.Module):
-    """Attention of a block's tokens to all tokens of the window, the block's own included.
-
-    Source: Wan2.1 model.py, with the rolling cache of Self-Forcing's causal_model.py.
-    """
+class _Attention(nn.Module):
+    """The projections that every attention has, by the original's names."""
 
     def __init__(self, width: int, heads: int, eps: float) -> None:
         super().__init__()
@@ -49,6 +46,13 @@ class SelfAttention(nn.Module):
         self.o = nn.Linear(width, width)
         self.norm_q = RMSNorm(width, eps)
         self.norm_k = RMSNorm(width, eps)
+
+
+class SelfAttention(_Attention):
+    """Attention of a block's tokens to all tokens of the window, the block's own included.
+
+    Source: Wan2.1 model.py, with the rolling cache of Self-Forcing's causal_model.py.
+    """
 
     def forward(self, x: Tensor, rotation: Rotation, cache: KVCache) -> Tensor:
         """x: (B, T, S, width), rotation: tables (T, S, head dim); returns the same shape as x."""
@@ -60,18 +64,8 @@ class SelfAttention(nn.Module):
         return self.o(rearrange(out, "b h (t s) d -> b t s (h d)", t=x.shape[1]))
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(_Attention):
     """Attention of every token to the visual context, whose keys and values are computed once a rollout."""
-
-    def __init__(self, width: int, heads: int, eps: float) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q = nn.Linear(width, width)
-        self.k = nn.Linear(width, width)
-        self.v = nn.Linear(width, width)
-        self.o = nn.Linear(width, width)
-        self.norm_q = RMSNorm(width, eps)
-        self.norm_k = RMSNorm(width, eps)
 
     def prepare(self, context: Tensor) -> KeysValues:
         """context: (B, length, width), already embedded."""
