@@ -23,23 +23,29 @@ class Sampler:
     prediction: str
 
     def clean(
-        self, noisy: Tensor, condition: Tensor, block: BlockInputs, step: int, caches: Caches, move: Move
+        self, noisy: Tensor, condition: Tensor, block: BlockInputs, step: int, caches: Caches, move: Move | None = None
     ) -> Tensor:
         """One denoising step: the clean latents as the network sees them in `noisy`, both (B, T, C, h, w) float32.
 
         Args:
             condition: (B, T, channels, h, w).
             step: which denoising step of the block.
-            move: of the condition; called for the prediction "warp" only.
+            move: of the condition; the prediction "warp" needs it, no other calls it.
         """
         output = self.transformer(torch.cat((noisy, condition), dim=2), block, step, caches)
         if self.prediction == "warp":
+            assert move is not None
             channels = noisy.shape[2]
             return move(output[:, :, channels:].softmax(2)) + output[:, :, :channels]
         return clean_from_velocity(noisy, output, self.schedule.steps[step].sigma)
 
     def denoise(
-        self, condition: Tensor, block: BlockInputs, caches: Caches, draw: Callable[[], Tensor], move: Move
+        self,
+        condition: Tensor,
+        block: BlockInputs,
+        caches: Caches,
+        draw: Callable[[], Tensor],
+        move: Move | None = None,
     ) -> Iterator[Tensor]:
         """The clean estimate after each denoising step; the last is the block's latents.
 
