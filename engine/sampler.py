@@ -25,11 +25,11 @@ class Sampler:
     def clean(
         self, noisy: Tensor, condition: Tensor, block: BlockInputs, step: int, caches: Caches, move: Move | None = None
     ) -> Tensor:
-        """One denoising step: the clean latents as the network sees them in `noisy`, both (B, T, C, h, w) float32.
+        """One pass: the clean latents as the network sees them in `noisy`, both (B, T, C, h, w) float32.
 
         Args:
             condition: (B, T, channels, h, w).
-            step: which denoising step of the block.
+            step: which pass of the block; the one after the last denoising step is the context pass.
             move: of the condition; the prediction "warp" needs it, no other calls it.
         """
         output = self.transformer(torch.cat((noisy, condition), dim=2), block, step, caches)
@@ -37,7 +37,9 @@ class Sampler:
             assert move is not None
             channels = noisy.shape[2]
             return move(output[:, :, channels:].softmax(2)) + output[:, :, :channels]
-        return clean_from_velocity(noisy, output, self.schedule.steps[step].sigma)
+        steps = self.schedule.steps
+        level = steps[step] if step < len(steps) else self.schedule.context
+        return clean_from_velocity(noisy, output, level.sigma)
 
     def denoise(
         self,
@@ -60,6 +62,6 @@ class Sampler:
             if step + 1 < len(self.schedule.steps):
                 noisy = add_noise(clean, draw(), self.schedule.steps[step + 1].sigma)
 
-    def commit(self, latents: Tensor, condition: Tensor, block: BlockInputs, caches: Caches) -> None:
-        """The context pass: leaves the finished block's clean keys and values in the caches."""
-        self.transformer(torch.cat((latents, condition), dim=2), block, len(self.schedule.steps), caches)
+    def commit(self, latents: Tensor, condition: Tensor, block: BlockInputs, caches: Caches) -> Tensor:
+        """The context pass: leaves the finished block's clean keys and values in the caches. Its output is unused."""
+        return self.clean(latents, condition, block, len(self.schedule.steps), caches)
