@@ -55,6 +55,7 @@ class Evaluator:
         limit: the largest mouse value of a video frame.
         seed: of every start, script and noise.
         trials: rollouts of a measure.
+        rollouts: long ones, to measure drift.
         say: told what is being measured.
     """
 
@@ -62,6 +63,7 @@ class Evaluator:
     limit: float
     seed: int
     trials: int = 64
+    rollouts: int = 50
     say: Callable[[str], None] = lambda text: None
 
     def run(self, drift_seconds: tuple[int, ...]) -> dict:
@@ -180,8 +182,9 @@ class Evaluator:
         return {"return_psnr": round(psnr(made, first), 2)}
 
     @torch.no_grad()
-    def drift(self, seconds: tuple[int, ...], rollouts: int = 50) -> Iterator[tuple[int, dict]]:
+    def drift(self, seconds: tuple[int, ...]) -> Iterator[tuple[int, dict]]:
         """The look of long rollouts under random play beside that of as many simulated players."""
+        rollouts = self.rollouts
         world = self._world(5, rollouts)
         first = world.restart()
         unroll = self._unroll(first)
@@ -247,7 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="their folder (default: the shipped ones)")
     parser.add_argument("--model", type=Path, default=MODEL, help="the model's YAML")
     parser.add_argument("--seed", type=int, default=0, help="of starts and scripts")
-    parser.add_argument("--trials", type=int, default=64)
+    parser.add_argument("--trials", type=int, default=64, help="rollouts of a measure")
+    parser.add_argument("--rollouts", type=int, default=50, help="long rollouts, to measure drift")
     parser.add_argument("--long", action="store_true", help="drift after 600 s as well")
     parser.add_argument("--out", type=Path, default=Path("evaluate.json"))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
@@ -263,7 +267,8 @@ def main(arguments: list[str] | None = None) -> int:
     def say(text: str) -> None:
         sys.stderr.write(f"measuring {text} ...\n")
 
-    evaluator = Evaluator(world.networks, model.transformer.actions.mouse_limit, options.seed, options.trials, say)
+    limit = model.transformer.actions.mouse_limit
+    evaluator = Evaluator(world.networks, limit, options.seed, options.trials, options.rollouts, say)
     result = {"weights_sha256": world.weights_sha256} | evaluator.run((10, 60, 600) if options.long else (10, 60))
     text = json.dumps(result, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")

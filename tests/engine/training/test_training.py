@@ -127,7 +127,7 @@ def test_losing_one_s_place_does_not_drown_the_others():
 
 
 def test_evaluate_reports_every_measure(networks):
-    evaluator = Evaluator(networks, LIMIT, seed=1, trials=2)
+    evaluator = Evaluator(networks, LIMIT, seed=1, trials=2, rollouts=2)
     report = evaluator.likeness() | evaluator.actions() | evaluator.stillness() | evaluator.turn_and_return()
     assert set(report) == {
         "psnr", "copy_psnr", "wrong_action_psnr", "sharpness", "contrast", "codec_psnr", "action_accuracy",
@@ -135,7 +135,7 @@ def test_evaluate_reports_every_measure(networks):
     }  # fmt: skip
     assert list(report["psnr"]) == ["4", "8", "16", "32", "64"]
     assert len(report["action_accuracy"]) == 8
-    seconds, row = next(iter(evaluator.drift((2,), rollouts=2)))
+    seconds, row = next(iter(evaluator.drift((2,))))
     assert seconds == 2 and row["alive"].endswith("/2")
 
 
