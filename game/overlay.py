@@ -14,10 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from engine.actions import ActionSpace
-
-ACCENT = (255, 178, 62)
-INK = (14, 17, 24)
-PAPER = (240, 243, 248)
+from game.ui.style import ACCENT, INK, PAPER
 
 _ROWS = {
     "W": (0, 1),

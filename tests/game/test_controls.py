@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.actions import action_space
-from game.controls import Controls, default_bindings
+from game.bindings import by_input, default_controls
+from game.controls import Controls, Feel
 
 
 def keys(row) -> list[tuple[str, ...]]:
@@ -19,7 +20,7 @@ def yaws(row) -> list[float]:
 @pytest.fixture
 def controls() -> Controls:
     """Of a model with one-frame blocks at 20 fps, sampled once."""
-    made = Controls("universal", 20.0, sensitivity=60.0)
+    made = Controls("universal", 20.0)
     made.sample(1, 10.0)
     return made
 
@@ -27,7 +28,7 @@ def controls() -> Controls:
 @pytest.fixture
 def long_controls() -> Controls:
     """Of a model with blocks of 12 frames at 16 fps (0.75 s), sampled once."""
-    made = Controls("universal", 16.0, sensitivity=60.0)
+    made = Controls("universal", 16.0)
     made.sample(12, 10.0)
     return made
 
@@ -233,9 +234,9 @@ def test_gta_drive_steers_with_the_mouse_and_never_looks_up():
 @pytest.mark.parametrize("mode", ["universal", "gta_drive", "templerun"])
 def test_every_key_of_a_mode_is_bound_and_every_action_is_one_the_model_takes(mode):
     space, controls = action_space(mode), Controls(mode, 16.0)
-    assert set(space.keys) <= set(default_bindings(mode).values())
+    assert set(space.keys) <= set(default_controls()[mode])
     controls.sample(3, 0.0)
-    for key in default_bindings(mode):
+    for key in by_input(default_controls()[mode]):
         assert controls.press(key, 0.1)
         controls.motion(1000, 1000, 0.1)
         for frame in controls.sample(3, 0.2):
