@@ -11,33 +11,25 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-
-from engine.actions import Actions, ActionSpace
+from engine.actions import Actions
 from engine.block import Block
 from engine.errors import EngineError, InputError
 from game.controls import Controls, FrameControl
 from game.pacing import LiveStats, Pacer
+from game.status import Figures, Picture, SceneLike, State, Status, Suggestion
 
 if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
     from engine.rollout import Rollout
     from engine.world import WorldModel
 
+__all__ = ["Picture", "SceneLike", "State", "Status", "Worker"]
+
 _MOST_WORDS = 400
-_IDLE = FrameControl((), None)
 Progress = Callable[[str, float], None]
-
-
-class SceneLike(Protocol):
-    """A first frame with a name, see game/scenes.py."""
-
-    name: str
-
-    def picture(self) -> np.ndarray: ...
 
 
 class RecorderLike(Protocol):
@@ -51,52 +43,6 @@ class RecorderLike(Protocol):
 
 OpenWorld = Callable[[Progress], "WorldModel"]
 MakeRecorder = Callable[["Rollout", "WorldModel", str], RecorderLike]
-
-
-class State(Enum):
-    """What the worker is about; a pause is the play clock's affair and not among them."""
-
-    LOADING = "loading"
-    PLAYING = "playing"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the window may tell a person.
-
-    words: what is being done, or what went wrong. progress: share done while loading, 0 to 1. notice: a passing
-    remark (a recording that stopped), with its number so that each is shown once. exit_code: what a failure that is
-    not mended ends the program with. model, device: for the HUD, "" while loading.
-    """
-
-    state: State = State.LOADING
-    words: str = "Starting"
-    progress: float = 0.0
-    notice: str = ""
-    notices: int = 0
-    exit_code: int = 0
-    details: str = ""
-    model: str = ""
-    device: str = ""
-    scene: str = ""
-    recording: bool = False
-    space: ActionSpace | None = None
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture to show.
-
-    pixels: (H, W, 3) uint8 RGB. number: of the video frame, None for a still. control: what the model was told for it.
-    backdrop: a scene's picture as it is, any size, to put behind the loading words.
-    """
-
-    pixels: np.ndarray
-    number: int | None = None
-    control: FrameControl = _IDLE
-    backdrop: bool = False
 
 
 class _Halt(Exception):
@@ -171,6 +117,74 @@ class Worker:
             name = self._scenes[self._scene].name
         self._demand_rollout()
         return name
+
+    def enter(self, scene: SceneLike) -> None:
+        """Goes to a world that begins with `scene`: one of the scenes, or a picture of a person's own."""
+        raise NotImplementedError
+
+    def other_world(self) -> bool:
+        """Returns at once to the world before, where it was left; again, and it is this one. False if there is none."""
+        raise NotImplementedError
+
+    def save(self) -> None:
+        """Keeps the world as it is on the window, for `load`; what was kept before is forgotten."""
+        raise NotImplementedError
+
+    def load(self) -> bool:
+        """Returns to what `save` kept; the same keys then give the same frames. False if nothing is kept."""
+        raise NotImplementedError
+
+    def rewind(self, now: float) -> None:
+        """Begins to run the pictures backwards (the key went down); `look` hands them out."""
+        raise NotImplementedError
+
+    def let_go(self, now: float) -> None:
+        """Goes on from the block on the window (the key went up). Nothing happens if nothing is being rewound."""
+        raise NotImplementedError
+
+    def anchor(self) -> None:
+        """Begins the world anew from its present frame, encoded as a first frame: what has decayed is left behind."""
+        raise NotImplementedError
+
+    def set_anchor_every(self, seconds: float) -> None:
+        """Has `anchor` done by itself after so many seconds of a world's play; 0: never."""
+        raise NotImplementedError
+
+    def set_idle_hold(self, seconds: float) -> None:
+        """Has the picture held after so many seconds without a key or a motion; 0: never."""
+        raise NotImplementedError
+
+    def toggle_recording(self) -> None:
+        """Starts a recording that begins with the next block, or ends the one there is."""
+        raise NotImplementedError
+
+    def screenshot(self, icons: bool = False) -> None:
+        """Writes the picture on the window as a PNG beside the recordings; a notice says where. icons: drawn in too."""
+        raise NotImplementedError
+
+    def replay(self, folder: Path, frame: int = 0) -> None:
+        """Plays a recording live, its own controls given to the engine, shown from video frame `frame` on.
+
+        Its frames are made, not read: they are the recorded ones bit for bit. A folder that cannot be replayed becomes
+        a notice, and the world that was played goes on.
+        """
+        raise NotImplementedError
+
+    def take_over(self) -> None:
+        """Gives the controls of a replay to the person, from the next block on."""
+        raise NotImplementedError
+
+    def apply(self, suggestion: Suggestion) -> None:
+        """Does what an Advice suggested, from the next block on."""
+        raise NotImplementedError
+
+    def figures(self, now: float) -> Figures:
+        """The numbers of this moment."""
+        raise NotImplementedError
+
+    def next_change(self, now: float) -> float | None:
+        """When the window must look again; None: not before it is woken."""
+        return self._pacer.next_change(now)
 
     def pause(self, now: float) -> None:
         """Stops the play clock at once; a block in flight is finished and waits."""
