@@ -137,9 +137,7 @@ def bound(table: Table, name: str, one: str) -> dict[str, tuple[str, ...]]:
 
 def without(table: Table, one: str) -> dict[str, tuple[str, ...]]:
     """`table` with the input `one` doing nothing. A pinned one stays."""
-    return {
-        name: tuple(i for i in inputs if i != one or PINNED.get(name) == one) for name, inputs in table.items()
-    }
+    return {name: tuple(i for i in inputs if i != one or PINNED.get(name) == one) for name, inputs in table.items()}
 
 
 def short_name(one: str) -> str:

@@ -268,7 +268,9 @@ class Controls:
             return FrameControl(keys, None, frame.since)
         looks = [_LOOKS[name] for name in names if name in _LOOKS]
         limit = self._space.mouse_limit
-        held = [limit * (sum(look[axis] for look in looks) + self._feel.stick_speed * self._lean[axis]) for axis in (0, 1)]
+        held = [
+            limit * (sum(look[axis] for look in looks) + self._feel.stick_speed * self._lean[axis]) for axis in (0, 1)
+        ]
         mouse = tuple(
             max(-limit, min(limit, self._with_excess(axis, frame.motion[axis]) + held[axis])) for axis in (0, 1)
         )

@@ -241,6 +241,7 @@ class PaceReport:
     lookahead_ms: dict[str, float]
     late_frames: int
     slow_words: str
+    recent_ms: tuple[float, ...] = ()  # the last blocks' times, oldest first
 
 
 class Pacer:
@@ -361,6 +362,7 @@ class Pacer:
                 lookahead_ms=self._stats.lookahead(last=200),
                 late_frames=clock.late_frames,
                 slow_words=self.slow_words(),
+                recent_ms=tuple(1000.0 * step for step in self._times.steps),
             )
 
     def slow_words(self) -> str:

@@ -1,4 +1,4 @@
-"""What a person has chosen, kept in a file of theirs: YAML with a comment beside every entry, made to be edited by hand.
+"""What a person has chosen, kept in a file of theirs: YAML with a comment at every entry, made to be edited by hand.
 
 A broken entry is reported and skipped by itself; the rest counts. Before a file in which something was broken or
 unknown is written anew, a copy of it is kept. No pygame here.
@@ -16,6 +16,7 @@ from typing import Any
 
 from game.bindings import COMMANDS, MOST_INPUTS, PINNED, controls_of, default_commands, default_controls
 from game.errors import did_you_mean
+from game.overlay import PLACES
 
 VERSION = 1
 FILE = "settings.yaml"
@@ -43,11 +44,15 @@ class Preferences:
         "smooth", "how the picture is enlarged; whole: sharp, by whole factors", choices=("smooth", "sharp", "whole")
     )
     icons: str = _entry("normal", "keys and mouse over the picture", choices=("off", "small", "normal", "large"))
-    icons_place: str = _entry("bottom", "where they stand", choices=("bottom", "top", "swapped"))
+    icons_place: str = _entry("corners", "where they stand", choices=PLACES)
     text: str = _entry("normal", "size of words in the window", choices=("small", "normal", "large"))
     window: str = _entry("auto", "size of the window in pixels, as 1280x720; auto fits the screen")
     full_screen: bool = _entry(False, "from the start")
     numbers: bool = _entry(False, "speed and latency over the picture, from the start")
+    anchor_every: float = _entry(
+        0.0, "seconds of play after which a world is anchored anew by itself; 0: never", low=0, high=3600
+    )
+    idle_hold: float = _entry(0.0, "seconds without a key after which the picture is held; 0: never", low=0, high=3600)
     folder: str = _entry("", "folder of your own first pictures; empty: your pictures folder")
     weights: str = _entry("", "folder of the large models' weights")
     keys_shown: bool = _entry(False, "the keys are shown for ten seconds at the first start only")
@@ -85,22 +90,30 @@ def config_folder() -> Path:
 class Keeper:
     """The preferences of one run: read once, changed by the window, written when asked to.
 
-    now: what counts at present. problems: lines a person should read about the file, one per broken entry.
+    path: of the file; None for the person's own. session: what counts for this run only, as the command line said it;
+    it is not written. problems: lines a person should read about the file, one per broken entry.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, session: Mapping[str, Any] | None = None) -> None:
         self.path = path or config_folder() / FILE
-        self.now, self.problems = load(self.path)
+        self._kept, self.problems = load(self.path)
+        self._session = dict(session or {})
         self._damaged = bool(self.problems)
-        self._written = self.now
+        self._written = self._kept
+
+    @property
+    def now(self) -> Preferences:
+        """What counts at present."""
+        return replace(self._kept, **self._session)
 
     def change(self, **changes: Any) -> None:
         """Changes what counts; `save` puts it on disk."""
-        self.now = replace(self.now, **changes)
+        self._kept = replace(self._kept, **changes)
+        self._session = {name: value for name, value in self._session.items() if name not in changes}
 
     def save(self) -> str | None:
         """Writes what has changed since the file was read or written. Returns what went wrong, None if nothing."""
-        if self.now == self._written:
+        if self._kept == self._written:
             return None
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
@@ -108,11 +121,11 @@ class Keeper:
             if self._damaged and self.path.is_file():
                 os.replace(self.path, self.path.with_suffix(".yaml.bak"))
                 self._damaged = False
-            temporary.write_text(to_text(self.now), encoding="utf-8")
+            temporary.write_text(to_text(self._kept), encoding="utf-8")
             os.replace(temporary, self.path)
         except OSError as error:
             return f"Your settings cannot be kept in {self.path} ({error.strerror or error})"
-        self._written = self.now
+        self._written = self._kept
         return None
 
 

@@ -62,7 +62,7 @@ class LiveSettings:
 
     sensitivity: float = 60.0
     margin_ms: float = 12.0
-    scale: Literal["smooth", "sharp"] = "smooth"
+    scale: Literal["smooth", "sharp", "whole"] = "smooth"
     icons: bool = True
     numbers: bool = False
     full_screen: bool = False

@@ -51,7 +51,7 @@ class Menu:
     """Open or not; where a person is in it. done: called when it closes."""
 
     def __init__(self, title: str, sections: Sequence[Section], paint: Painter, done: Callable[[], None]) -> None:
-        self._title, self._sections, self._paint, self._done = title, list(sections), paint, done
+        self._title, self.sections, self._paint, self._done = title, list(sections), paint, done
         self.is_open = False
         self.stamp = 0
         self.remark = ""
@@ -68,7 +68,7 @@ class Menu:
         """Opens it, at a section and a page over that section's if they are given."""
         if name is not None:
             self._leave_stack()
-            self._section = next(i for i, section in enumerate(self._sections) if section.name == name)
+            self._section = next(i for i, section in enumerate(self.sections) if section.name == name)
         self._inside = name is not None
         was_open, self.is_open = self.is_open, True
         if not was_open or name is not None:
@@ -106,9 +106,14 @@ class Menu:
         self._touch()
 
     @property
+    def takes_all(self) -> bool:
+        """Whether the page in view waits for whatever input comes next."""
+        return self._inside and self.page is not None and self.page.waits
+
+    @property
     def page(self) -> Page | None:
         """The page in view."""
-        return self._stack[-1] if self._stack else self._sections[self._section].page
+        return self._stack[-1] if self._stack else self.sections[self._section].page
 
     def tick(self, now: float) -> None:
         """Lets time pass: a held key repeats, pictures come."""
@@ -149,11 +154,11 @@ class Menu:
 
     def _do_outside(self, what: str) -> None:
         if what in ("up", "down", "home", "end", "page up", "page down"):
-            last = len(self._sections) - 1
+            last = len(self.sections) - 1
             goal = {"up": self._section - 1, "down": self._section + 1, "home": 0, "page up": 0}.get(what, last)
-            self._go_to(goal % len(self._sections))
+            self._go_to(goal % len(self.sections))
         elif what in ("accept", "right", "swap"):
-            section = self._sections[self._section]
+            section = self.sections[self._section]
             if section.page is not None:
                 self._inside = True
             elif what == "accept":
@@ -278,9 +283,9 @@ class Menu:
         if plan.sides is None:
             return []
         unit, top = plan.unit, plan.sides.top + round(3.4 * plan.unit)
-        row = min(round(2.4 * unit), (plan.sides.bottom - top - unit // 2) // len(self._sections))
+        row = min(round(2.4 * unit), (plan.sides.bottom - top - unit // 2) // len(self.sections))
         left, width = plan.sides.left + unit // 2, plan.sides.width - unit
-        return [pygame.Rect(left, top + i * row, width, row) for i in range(len(self._sections))]
+        return [pygame.Rect(left, top + i * row, width, row) for i in range(len(self.sections))]
 
     def _section_under(self, pos: tuple[int, int], plan: _Plan) -> int | None:
         return next((i for i, row in enumerate(self._section_rows(plan)) if row.collidepoint(pos)), None)
@@ -337,7 +342,7 @@ class Menu:
         paint.panel(surface, plan.sides, PANEL, round(0.7 * unit))
         at = (plan.sides.left + round(1.5 * unit), plan.sides.top + round(1.9 * unit))
         paint.put(surface, self._title, round(1.15 * unit), ACCENT, at, bold=True, room=plan.sides.width - 2 * unit)
-        for number, (section, row) in enumerate(zip(self._sections, self._section_rows(plan), strict=True)):
+        for number, (section, row) in enumerate(zip(self.sections, self._section_rows(plan), strict=True)):
             current = number == self._section
             if current and not self._inside:
                 paint.panel(surface, row, RAISED, round(0.4 * unit))
@@ -353,7 +358,7 @@ class Menu:
         paint, unit, page = self._paint, plan.unit, self.page
         paint.panel(surface, plan.body, PANEL, round(0.7 * unit))
         at = (plan.body.left + round(1.5 * unit), plan.body.top + round(1.9 * unit))
-        name = page.title if page is not None else self._sections[self._section].name
+        name = page.title if page is not None else self.sections[self._section].name
         paint.put(surface, name, round(1.4 * unit), PAPER, at, bold=True, room=plan.body.width - 3 * unit)
         hint = ""
         if page is not None:

@@ -12,6 +12,7 @@ class Page:
     """
 
     title = ""
+    waits = False  # for an input, whatever it is
 
     def __init__(self) -> None:
         self.focus: str | None = None

@@ -64,7 +64,7 @@ class Painter:
         bold: bool = False,
         room: int | None = None,
     ) -> pygame.Rect:
-        """Puts one line of text. at: where its `anchor` (a name of pygame.Rect's) goes. room: shortened to this width."""
+        """Puts one line of text. at: where its `anchor` (a pygame.Rect name) goes. room: shortened to this width."""
         if room is not None:
             words = self.shortened(words, size, room, bold=bold)
         rendered = self.text(words, size, colour, bold=bold)
@@ -123,15 +123,18 @@ class Painter:
         """A rounded frame around an area, inside it."""
         pygame.draw.rect(surface, colour, area, width, border_radius=radius)
 
-    def cap(self, surface: pygame.Surface, words: str, unit: int, at: tuple[int, int], *, lit: bool = False) -> int:
+    def cap_wide(self, words: str, unit: int) -> int:
+        """Width of a key cap."""
+        return max(round(1.5 * unit), self.wide(words, round(0.85 * unit)) + round(0.9 * unit))
+
+    def cap(self, surface: pygame.Surface, words: str, unit: int, at: tuple[int, int]) -> int:
         """A key cap with a name on it. at: its middle left. Returns its width."""
-        size = round(0.85 * unit)
-        width = max(round(1.5 * unit), self.wide(words, size) + round(0.9 * unit))
+        width, size = self.cap_wide(words, unit), round(0.85 * unit)
         area = pygame.Rect(0, 0, width, round(1.5 * unit))
         area.midleft = at
         self.panel(surface, area, LINE, round(0.35 * unit))
         self.panel(surface, area.inflate(-2, -2), RAISED, round(0.35 * unit) - 1)
-        self.put(surface, words, size, PAPER, area.center, anchor="center", bold=lit)
+        self.put(surface, words, size, PAPER, area.center, anchor="center")
         return width
 
     def patch(self, surface: pygame.Surface, rgba: np.ndarray, x: int, y: int) -> None:

@@ -1,4 +1,4 @@
-"""The one design of window, icons, menu and numbers: colours, sizes, fonts. No pygame here: the mp4's icons use it too."""
+"""The one design of window, icons, menu and numbers: colours, sizes, fonts. No pygame: the mp4's icons use it too."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _ROW = 2.3  # height of a row
 
 @dataclass
 class Widget:
-    """One thing on a page. hint: the line at the menu's foot while it has the focus. key: tells it apart from others."""
+    """One thing on a page. hint: the line at the menu's foot while it has the focus."""
 
     label: str
     hint: str = ""
@@ -268,11 +268,8 @@ class Slider(Widget):
 
     def _put_share(self, share: float) -> None:
         share = round(max(0.0, min(1.0, share)) * self.steps * 5) / (self.steps * 5)
-        if self.even:
-            value = self.low + share * (self.high - self.low)
-        else:
-            value = self.low * (self.high / self.low) ** share
-        self.put(float(f"{value:.3g}"))
+        even = self.low + share * (self.high - self.low)
+        self.put(float(f"{even if self.even else self.low * (self.high / self.low) ** share:.3g}"))
 
 
 @dataclass
@@ -293,7 +290,7 @@ class KeyField(Widget):
                       room=part.width)  # fmt: skip
             return
         right, gap = part.right, round(0.35 * unit)
-        widths = [self._wide(paint, words, unit) for words in self.caps]
+        widths = [paint.cap_wide(words, unit) for words in self.caps]
         shown = len(widths)
         while shown > 1 and sum(widths[:shown]) + gap * (shown - 1) > part.width:
             shown -= 1
@@ -302,10 +299,6 @@ class KeyField(Widget):
             right += paint.cap(surface, words, unit, (right, area.centery)) + gap
         if not self.caps:
             paint.put(surface, "none", round(0.9 * unit), QUIET, (part.right, area.centery), anchor="midright")
-
-    @staticmethod
-    def _wide(paint: Painter, words: str, unit: int) -> int:
-        return max(round(1.5 * unit), paint.wide(words, round(0.85 * unit)) + round(0.9 * unit))
 
     def activate(self):
         """See Widget."""

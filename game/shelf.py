@@ -1,0 +1,84 @@
+"""The models that can be chosen while the window is open, and how each is opened. Knows no window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from game.console import say
+from game.errors import InputError
+from game.models import Progress, find_weights, open_world
+from game.settings import Settings, load_settings, options
+from game.worker import OpenWorld
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model as a list shows it. problem: why it cannot be chosen, "" if it can; short_problem: the same in a word."""
+
+    name: str
+    mode: str
+    width: int
+    height: int
+    fps: float
+    problem: str
+    short_problem: str
+
+
+class Shelf:
+    """All models, and the one that is in use.
+
+    words: the command line's settings; what they say of anything but model, quality and weights counts for every model.
+    wrap: what is to be made of a world that was opened (a profile, for one).
+    """
+
+    def __init__(self, words: list[str], wrap: Callable = lambda world: world) -> None:
+        self._words, self._wrap = list(words), wrap
+        self.settings: Settings = load_settings(words)
+        self.model, self.quality = self.settings.model.name, self.settings.quality.name
+
+    def choices(self, weights: str) -> list[ModelChoice]:
+        """Every model; takes a moment. weights: folder of the large models' weights, "" for none."""
+        found = []
+        for name in options("model"):
+            if name.endswith("-slice"):
+                continue
+            settings = load_settings(self._for(name, self.quality, weights))
+            config, problem = settings.model, ""
+            try:
+                find_weights(settings)
+            except InputError as error:
+                problem = str(error)
+            short = "needs its weights" if problem else ""
+            found.append(ModelChoice(name, config.mode, config.width, config.height, config.fps, problem, short))
+        return found
+
+    @staticmethod
+    def qualities() -> list[str]:
+        """The qualities there are."""
+        return options("quality")
+
+    def choose(self, model: str, quality: str, weights: str) -> OpenWorld:
+        """Makes a model the one in use; what comes back opens it. Raises nothing before it is called."""
+        self.model, self.quality = model, quality
+        words = self._for(model, quality, weights)
+
+        def opener(progress: Progress):
+            self.settings = load_settings(words)
+            return self._wrap(open_world(self.settings, progress, say))
+
+        return opener
+
+    def opener(self) -> OpenWorld:
+        """Opens the model that the command line chose."""
+        return lambda progress: self._wrap(open_world(self.settings, progress, say))
+
+    def _for(self, model: str, quality: str, weights: str) -> list[str]:
+        """The words for another model: the command line's, without those that are about the one it named."""
+        mine = ("model", "quality", "weights")
+        kept = [word for word in self._words if word.partition("=")[0].split(".")[0] not in mine]
+        if model == load_settings(self._words).model.name:
+            kept = [word for word in self._words if word.partition("=")[0] not in ("model", "quality")]
+            weights = ""
+        needs = [f"weights={weights}"] if weights and model != "tiny" else []
+        return [f"model={model}", f"quality={quality}", *needs, *kept]
