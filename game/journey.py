@@ -143,15 +143,19 @@ class Journey:
         self._unsettled = None
         self.past.clear()
         self.present = self._begin(first_frame, seed)
-        start, done = self.present.start, 0
+        self.run(actions, tell)
+        self._events = [Went(self.present)]
+
+    def run(self, actions: Actions | None, tell: Callable[[float], None] | None = None) -> None:
+        """Steps through actions that nobody watches; whole blocks of them. tell: as in `enter`."""
+        done = 0
         while actions is not None and done < len(actions):
-            taken = actions[done : done + start.rollout.next_frames]
+            taken = actions[done : done + self.next_frames]
             self.step(taken)
             self.settle()
             done += len(taken)
             if tell is not None:
                 tell(done / len(actions))
-        self._events = [Went(self.present)]
 
     def keep(self) -> Moment:
         """Pins the present moment: `go` can return to it until `let_go`, whatever else is forgotten."""
