@@ -52,7 +52,7 @@ class Video(Protocol):
 
 
 class Library:
-    """The recordings under one folder. root: need not exist. Every method may take a moment but none needs the engine."""
+    """The recordings under one folder. root: need not exist. A method may take a moment; none needs the engine."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
