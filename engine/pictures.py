@@ -25,8 +25,8 @@ def fit_picture(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     if picture.shape[:2] == (height, width):
         return np.array(picture, order="C")
     top, bottom, left, right = middle(*picture.shape[:2], height, width)
-    middle = torch.from_numpy(np.array(picture[top:bottom, left:right], order="C"))
-    planes = rearrange(middle, "h w c -> 1 c h w").float()
+    part = torch.from_numpy(np.array(picture[top:bottom, left:right], order="C"))
+    planes = rearrange(part, "h w c -> 1 c h w").float()
     planes = F.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
     return rearrange(planes.round().clamp(0, 255).to(torch.uint8), "1 c h w -> h w c").contiguous().numpy()
 

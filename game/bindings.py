@@ -164,6 +164,7 @@ def short_name(one: str) -> str:
         for way, arrow in (("up", "↑"), ("down", "↓"), ("left", "←"), ("right", "→")):
             if words.endswith(" " + way):
                 words = f"{words.removesuffix(way)}{arrow}"
+        words = words.upper() if len(words) == 1 else words
         return "Pad " + words.replace("left stick", "L stick").replace("right stick", "R stick").replace(
             "left ", "L "
         ).replace("right ", "R ").replace("dpad", "D-pad")

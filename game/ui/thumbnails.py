@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 
 import numpy as np
 import pygame
@@ -15,17 +16,17 @@ _MOST = 160
 
 
 class Thumbnails:
-    """Pictures by key. `get` never waits: it says what there is, and begins what there isn't."""
+    """Pictures by key. `ask` never waits: it says what there is, and begins what there isn't."""
 
     def __init__(self, background: Background) -> None:
         self._background = background
         self._known: OrderedDict[Hashable, Later] = OrderedDict()
         self._scaled: OrderedDict[tuple, pygame.Surface] = OrderedDict()
 
-    def get(
-        self, key: Hashable, load: Callable[[], np.ndarray | None], size: tuple[int, int] = (WIDE, HIGH)
-    ) -> tuple[pygame.Surface | None, str]:
-        """The picture in a size, None while it is being made; and in words why there is none, "" if nothing is wrong.
+    def ask(
+        self, key: Hashable, load: Callable[[], np.ndarray | None]
+    ) -> tuple[Callable[[tuple[int, int]], pygame.Surface | None], str]:
+        """What gives the picture in a size, or None while it is being made; and why there is none, "" if all is well.
 
         load: gives (h, w, 3) uint8 RGB of any size, or None; called in the background.
         """
@@ -35,21 +36,17 @@ class Thumbnails:
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)[1].drop()
         self._known.move_to_end(key)
-        if later.problem or later.waiting:
-            return None, later.problem
-        return (self._fitted(key, later.value, size), "") if later.value is not None else (None, "no picture")
+        missing = not later.waiting and later.value is None
+        return partial(self._fitted, key, later), later.problem or ("no picture" if missing else "")
 
     def tick(self) -> bool:
         """Takes what is ready. Returns whether anything came."""
         return any([later.look() for later in self._known.values() if later.waiting])
 
-    def forget(self, key: Hashable) -> None:
-        """Makes it anew when it is next asked for."""
-        later = self._known.pop(key, None)
-        if later is not None:
-            later.drop()
-
-    def _fitted(self, key: Hashable, pixels: np.ndarray, size: tuple[int, int]) -> pygame.Surface:
+    def _fitted(self, key: Hashable, later: Later, size: tuple[int, int]) -> pygame.Surface | None:
+        pixels = later.value
+        if pixels is None:
+            return None
         surface = self._scaled.get((key, size, id(pixels)))
         if surface is None:
             height, width = pixels.shape[:2]

@@ -14,7 +14,7 @@ from typing import Any
 import pygame
 
 from game.ui.paint import Painter
-from game.ui.style import ACCENT, INK, LINE, PANEL, PAPER, QUIET, RAISED, RED, WARN
+from game.ui.style import ACCENT, INK, LINE, PANEL, PAPER, QUIET, RAISED, WARN
 
 _ROW = 2.3  # height of a row
 
@@ -227,6 +227,7 @@ class Slider(Widget):
     show: Callable[[float], str] = lambda value: f"{value:.2f}"
     put: Callable[[float], None] = lambda value: None
     steps: int = 20
+    room: float = 4.0  # units that the number needs beside the rail
     even: bool = True  # otherwise equal ways are equal factors
 
     def draw(self, paint, surface, area, unit, focused):
@@ -259,7 +260,9 @@ class Slider(Widget):
 
     def _rail(self, area: pygame.Rect, unit: int) -> pygame.Rect:
         part = value_area(area, unit)
-        return pygame.Rect(part.left, area.centery - max(1, unit // 8), part.width - 4 * unit, max(3, unit // 4))
+        return pygame.Rect(
+            part.left, area.centery - max(1, unit // 8), part.width - round(self.room * unit), max(3, unit // 4)
+        )
 
     def _share(self) -> float:
         if self.even:
@@ -311,16 +314,17 @@ class KeyField(Widget):
 
 @dataclass
 class Tile(Widget):
-    """A picture with a title under it. image: None while it is being loaded. problem: why there is none."""
+    """A picture with a title under it. image: gives it in a size, None while it is being loaded. problem: why there is
+    none. name: tells it apart from others of the same title.
+    """
 
-    image: pygame.Surface | None = None
+    image: Callable[[tuple[int, int]], pygame.Surface | None] = lambda size: None
     act: Callable[[], None] = lambda: None
     note: str = ""
     problem: str = ""
     name: str = ""
     mark: bool = False
     remove: Callable[[], None] = lambda: None
-    red: bool = False  # it is being recorded
 
     tile = True
 
@@ -341,19 +345,16 @@ class Tile(Widget):
         pad = unit // 2
         frame = pygame.Rect(area.left + pad, area.top + pad, area.width - 2 * pad, 0)
         frame.height = round(frame.width * 9 / 16)
-        if self.image is not None:
-            fit = self.image.get_rect(center=frame.center)
-            surface.blit(self.image, fit)
+        image = self.image(frame.size)
+        if image is not None:
+            surface.blit(image, frame)
             if self.mark:
-                paint.outline(surface, fit, ACCENT, 0, max(2, unit // 8))
+                paint.outline(surface, frame, ACCENT, 0, max(2, unit // 8))
         else:
             paint.panel(surface, frame, PANEL if focused else RAISED, round(0.3 * unit))
             words = self.problem or "…"
             paint.put(surface, words, round(0.8 * unit), WARN if self.problem else QUIET, frame.center,
                       anchor="center", room=frame.width - unit)  # fmt: skip
-        if self.red:
-            dot = pygame.Rect(frame.right - unit, frame.top + unit // 2, unit // 2, unit // 2)
-            paint.panel(surface, dot, RED, dot.width // 2)
         room = frame.width - unit // 4
         y = frame.bottom + round(0.75 * unit)
         colour = ACCENT if self.mark else PAPER

@@ -6,7 +6,7 @@ import pytest
 
 from engine.actions import action_space
 from game.bindings import by_input, default_controls
-from game.controls import Controls, Feel
+from game.controls import Controls
 
 
 def keys(row) -> list[tuple[str, ...]]:

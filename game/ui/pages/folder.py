@@ -95,6 +95,7 @@ def picture_tile(desk: Desk, menu: Menu, pictures: Thumbnails, path: Path) -> Ti
     """A picture of the person's own: activated, it is shown as the model would see it."""
     from game.pictures import read_picture
 
-    image, problem = pictures.get(("file", str(path)), partial(read_picture, path))
+    key = ("file", str(path))
+    image, problem = pictures.ask(key, partial(read_picture, path))
     return Tile(path.stem, problem or str(path), image=image, act=lambda: menu.push(DropPage(desk, path)),
                 problem="cannot be read" if problem else "", name=str(path))  # fmt: skip

@@ -66,7 +66,7 @@ class GalleryPage(Page):
         return rows
 
     def _scene(self, scene: SceneLike) -> Tile:
-        image, problem = self._pictures.get(("scene", scene.name), scene.picture)
+        image, problem = self._pictures.ask(("scene", scene.name), scene.picture)
         return Tile(scene.name, problem or f"Begin in the {scene.name}", image=image,
                     act=partial(self._desk.enter, scene), problem="cannot be read" if problem else "",
                     mark=scene.name == self._desk.status.scene)  # fmt: skip

@@ -82,7 +82,7 @@ class RecordingsPage(Page):
         self._undoing = Later(self._desk.background.begin(self._desk.library.restore, thrown))
 
     def _tile(self, entry: Entry) -> Tile:
-        image, problem = self._pictures.get(("recording", str(entry.folder)), partial(self._thumbnail, entry))
+        image, problem = self._pictures.ask(("recording", str(entry.folder)), partial(self._thumbnail, entry))
         note = f"{clock_words(entry.seconds)}   {entry.model}   {entry.scene}"
         return Tile(f"{entry.made:%d %b %Y, %H:%M}", entry.problem or str(entry.folder.name), image=image, note=note,
                     problem=problem, name=str(entry.folder),
@@ -186,7 +186,7 @@ class RecordingPage(Page):
                        self._watch),
                 Slider("Moment", "From here you watch, or replay", value=self._frame / entry.fps, low=0.0,
                        high=self._last / entry.fps, show=lambda v: f"{clock_words(v)} / {clock_words(entry.seconds)}",
-                       put=self._seek, steps=40),
+                       put=self._seek, room=7.5, steps=40),
             ]  # fmt: skip
         elif self._opening is not None and self._opening.problem:
             rows.append(Note(self._opening.problem, bad=True))
