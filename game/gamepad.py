@@ -10,7 +10,7 @@ from dataclasses import dataclass
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
 
 import pygame
-from pygame._sdl2 import controller
+from pygame._sdl2 import controller, sdl2
 
 _BUTTONS = (
     *("a", "b", "x", "y", "back", "guide", "start", "left stick", "right stick", "left shoulder", "right shoulder"),
@@ -50,7 +50,7 @@ class Gamepads:
         try:
             controller.init()
             self.problem = ""
-        except pygame.error as error:
+        except (pygame.error, sdl2.error) as error:
             self.problem = f"Gamepads cannot be used here ({error})"
 
     @property
@@ -87,7 +87,7 @@ class Gamepads:
         try:
             pad = controller.Controller(index)
             self._open[pad.as_joystick().get_instance_id()] = pad
-        except pygame.error:
+        except (pygame.error, sdl2.error):
             pass  # pulled out again already
         return []
 

@@ -114,22 +114,32 @@ class Hud:
     def keys(self, surface: pygame.Surface, lines: Sequence[KeyLine], strength: float) -> pygame.Rect:
         """The first start's keys, in the upper middle, as many columns as fit. strength: 0 (gone) to 1."""
         paint, unit = self._paint, self._paint.unit(surface)
-        caps = max(sum(paint.cap_wide(cap, unit) + unit // 4 for cap in line.caps) for line in lines)
-        column = caps + unit // 2 + max(paint.wide(line.words, unit) for line in lines) + 2 * unit
-        room = surface.get_width() - 2 * unit
-        columns = max(1, min(3, (room - unit) // column))
-        rows = -(-len(lines) // columns)
+        gap, room = unit // 4, surface.get_width() - 2 * unit
+
+        def caps_wide(line: KeyLine) -> int:
+            return sum(paint.cap_wide(cap, unit) + gap for cap in line.caps)
+
+        for count in (3, 2, 1):  # columns
+            rows = -(-len(lines) // count)
+            columns = [lines[i : i + rows] for i in range(0, len(lines), rows)]
+            caps = [max(caps_wide(line) for line in column) for column in columns]
+            words = [max(paint.wide(line.words, unit) for line in column) + 2 * unit for column in columns]
+            if sum(caps) + sum(words) + unit <= room:
+                break
         row = round(1.9 * unit)
         rows = min(rows, max(1, (surface.get_height() - 3 * unit) // row))
-        layer = pygame.Surface((min(room, columns * column + unit), rows * row + round(1.2 * unit)), pygame.SRCALPHA)
+        size = (min(room, sum(caps) + sum(words) + unit), rows * row + round(1.2 * unit))
+        layer = pygame.Surface(size, pygame.SRCALPHA)
         self._glass(layer, layer.get_rect(), unit, 0.82)
-        for number, line in enumerate(lines[: rows * columns]):
-            x = unit + (number // rows) * column + caps
-            y = round(0.6 * unit) + (number % rows) * row + row // 2
-            paint.put(layer, line.words, unit, PAPER, (x + unit // 2, y), room=layer.get_width() - x - unit)
-            for cap in reversed(line.caps):
-                x -= paint.cap_wide(cap, unit) + unit // 4
-                paint.cap(layer, cap, unit, (x, y))
+        left = unit
+        for column, wide, told in zip(columns, caps, words, strict=True):
+            for number, line in enumerate(column[:rows]):
+                x, y = left + wide, round(0.6 * unit) + number * row + row // 2
+                paint.put(layer, line.words, unit, PAPER, (x + unit // 2, y), room=size[0] - x - unit)
+                for cap in reversed(line.caps):
+                    x -= paint.cap_wide(cap, unit) + gap
+                    paint.cap(layer, cap, unit, (x, y))
+            left += wide + told
         layer.set_alpha(round(255 * strength))
         return surface.blit(layer, layer.get_rect(midtop=(surface.get_width() // 2, unit)))
 

@@ -14,3 +14,9 @@ import torch
 def generator() -> torch.Generator:
     """A seeded CPU generator."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory, monkeypatch) -> None:
+    """No test reads or writes the settings of whoever runs it."""
+    monkeypatch.setenv("NEURAL_WORLD_CONFIG", str(tmp_path_factory.mktemp("settings")))
