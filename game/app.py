@@ -21,8 +21,8 @@ import game.window  # noqa: F401  (sets what SDL must know before pygame is ther
 import pygame  # isort: skip
 
 from engine.errors import InputError
+from game.cockpit import Cockpit, feel_of
 from game.controls import Controls
-from game.desk import Desk, feel_of
 from game.gamepad import Gamepads
 from game.hud import Hud, Numbers, numbers_of
 from game.library import Library
@@ -104,13 +104,13 @@ class App:
             make_recorder=make_recorder,
             wake=self._wake,
         )
-        self._desk = Desk(self._worker, self._pacer, self._controls, keeper, self._window, self._say,
+        self._cockpit = Cockpit(self._worker, self._pacer, self._controls, keeper, self._window, self._say,
                           shelf=settings.shelf, library=settings.library)  # fmt: skip
         self._pads = Gamepads()
         self._paint = Painter()
-        self._menu = make_menu(self._desk, self._pads, self._paint, settings.scenes, self._menu_closed, self._quit)
+        self._menu = make_menu(self._cockpit, self._pads, self._paint, settings.scenes, self._menu_closed, self._quit)
         self._view = View(self._paint, Hud(self._paint), self._menu)
-        self._desk.use_menu(self._open_menu, self._menu.close, self._menu.pop)
+        self._cockpit.use_menu(self._open_menu, self._menu.close, self._menu.pop)
         on_display_lost(self._end_without_display)
         self._open = True
         self._paused_before = False  # the menu was opened on a paused world
@@ -139,8 +139,8 @@ class App:
             status = self._worker.status
             self._window.close()
             ended = self._worker.stop(_PATIENCE)
-            self._desk.background.stop()
-            problem = self._desk.keeper.save()
+            self._cockpit.background.stop()
+            problem = self._cockpit.keeper.save()
             pygame.quit()
         if problem:
             print(f"game: {problem}", file=sys.stderr)
@@ -215,7 +215,7 @@ class App:
         if self._worker.status.state is State.PLAYING and now - taken >= _FIGURES_EVERY:
             figures = self._worker.figures(now)
             self._figures = (now, figures, numbers_of(figures, self._worker.status))
-            self._desk.advice = figures.advice
+            self._cockpit.advice = figures.advice
 
     def _draw(self, now: float) -> None:
         """Shows what is due, if it looks other than what is there."""
@@ -227,14 +227,14 @@ class App:
         pygame.display.flip()
         self._drawn = scenery
         if picture is not None and not picture.backdrop:
-            self._desk.frame_size = picture.pixels.shape[1::-1]
+            self._cockpit.frame_size = picture.pixels.shape[1::-1]
         if picture is not None and picture.number is not None and picture is not self._counted:
             self._counted = picture
             self._pacer.displayed(picture.number, picture.control.since, time.perf_counter())
 
     def _scenery(self, picture: Picture | None, now: float) -> Scenery:
-        status, desk = self._worker.status, self._desk
-        self._paint.times = TEXT_SIZES[desk.preferences.text]
+        status, cockpit = self._worker.status, self._cockpit
+        self._paint.times = TEXT_SIZES[cockpit.preferences.text]
         words, until = self._remark
         if now >= until:
             words = status.words if now - self._loading_since > _SLOW_START else ""
@@ -252,29 +252,29 @@ class App:
         known = status.space is not None
         return replace(
             scenery,
-            keys=desk.first_keys(status.space.mode) if strength and known else (),
+            keys=cockpit.first_keys(status.space.mode) if strength and known else (),
             keys_strength=strength if known else 0.0,
-            advice=desk.advice if status.state is State.PLAYING else None,
-            ease=desk.key_of("ease"),
-            numbers=self._figures[2] if desk.show_numbers and known and self._figures[1] else None,
+            advice=cockpit.advice if status.state is State.PLAYING else None,
+            ease=cockpit.key_of("ease"),
+            numbers=self._figures[2] if cockpit.show_numbers and known and self._figures[1] else None,
             take_over="any walking key takes over" if status.replay is not None else "",
             hints=(
-                f"{desk.key_of('pause')} goes on, {desk.key_of('menu')} opens the menu",
-                f"{desk.key_of('restart')} tries again, {desk.key_of('menu')} opens the menu",
+                f"{cockpit.key_of('pause')} goes on, {cockpit.key_of('menu')} opens the menu",
+                f"{cockpit.key_of('restart')} tries again, {cockpit.key_of('menu')} opens the menu",
             ),
         )
 
     def _look(self) -> Look:
-        now = self._desk.preferences
+        now = self._cockpit.preferences
         return Look(now.scale, now.icons, now.icons_place, now.text)
 
     def _keys_strength(self, now: float) -> float:
         """How strongly the first start's keys are shown; once they were, they never are again."""
-        if self._played_since is None or self._desk.preferences.keys_shown or self._pacer.paused:
+        if self._played_since is None or self._cockpit.preferences.keys_shown or self._pacer.paused:
             return 0.0
         left = self._played_since + _KEYS_SECONDS - now
         if left <= 0:
-            self._desk.change(keys_shown=True)
+            self._cockpit.change(keys_shown=True)
             self._save()
         return round(max(0.0, min(1.0, left / _FADE_SECONDS)) * 12) / 12
 
@@ -282,7 +282,7 @@ class App:
         self._remark = (words, time.perf_counter() + seconds)
 
     def _save(self) -> None:
-        if problem := self._desk.keeper.save():
+        if problem := self._cockpit.keeper.save():
             self._say(problem, _NOTICE_SECONDS)
 
     # -- events ------------------------------------------------------------------------------------------------------
@@ -297,7 +297,7 @@ class App:
         elif event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED, pygame.WINDOWRESTORED):
             self._drawn = None
         elif event.type == pygame.DROPFILE:
-            self._open_menu("Scenes", DropPage(self._desk, Path(event.file)))
+            self._open_menu("Scenes", DropPage(self._cockpit, Path(event.file)))
         elif event.type == pygame.QUIT:
             self._open = False
         else:
@@ -307,10 +307,10 @@ class App:
 
     def _input(self, name: str, down: bool, now: float) -> None:
         """A named input went down or up: the menu's, a command, or a control."""
-        command = self._desk.command_of(name)
+        command = self._cockpit.command_of(name)
         if self._menu.is_open:
             if down and command in ("full_screen", "screenshot") and not self._menu.takes_all:
-                self._desk.do(command, now)
+                self._cockpit.do(command, now)
             else:
                 self._menu.input(name, down, now)
             return
@@ -320,9 +320,9 @@ class App:
             elif self._controls.press(name, now) and self._worker.status.replay is not None:
                 self._worker.take_over()
         elif down:
-            self._desk.do(command, now)
+            self._cockpit.do(command, now)
         else:
-            self._desk.undo_hold(command, now)
+            self._cockpit.undo_hold(command, now)
 
     def _handle_mouse(self, event: pygame.event.Event, now: float) -> None:
         if self._menu.is_open:
@@ -341,13 +341,13 @@ class App:
             pass
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self._mouse_is_useful():
             self._window.capture()
-            self._say(f"{self._desk.key_of('menu')} opens the menu and gives the mouse back", 2.5)
+            self._say(f"{self._cockpit.key_of('menu')} opens the menu and gives the mouse back", 2.5)
         elif name := button_name(event.button):
             self._input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
 
     def _lean(self, now: float) -> None:
         """A stick was moved: the one that looks counts by how far."""
-        prefer = self._desk.preferences
+        prefer = self._cockpit.preferences
         right, down = self._pads.stick(prefer.look_stick, prefer.dead_zone)
         if self._menu.is_open or self._pacer.paused:
             right = down = 0.0
@@ -377,11 +377,11 @@ class App:
             captured = self._window.captured
             self._let_go()
             if not self._paused_before:
-                self._desk.hold(now, captured=captured)
+                self._cockpit.hold(now, captured=captured)
         self._menu.open(section, page)
 
     def _menu_closed(self) -> None:
         """The menu is gone: the world goes on, unless it was paused before."""
         self._save()
         if not self._paused_before:
-            self._desk.go_on(time.perf_counter())
+            self._cockpit.go_on(time.perf_counter())

@@ -48,6 +48,7 @@ class Gamepads:
         self._sticks = {"left": [0.0, 0.0], "right": [0.0, 0.0]}
         self._down: set[str] = set()
         try:
+            pygame.joystick.init()  # which a controller's instance is asked through
             controller.init()
             self.problem = ""
         except (pygame.error, sdl2.error) as error:

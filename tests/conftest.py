@@ -10,6 +10,11 @@ import pytest
 import torch
 
 
+def pytest_addoption(parser) -> None:
+    """--update-references writes the reference pictures anew; look at them before you keep them."""
+    parser.addoption("--update-references", action="store_true", help="write the window's reference pictures anew")
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     """A seeded CPU generator."""

@@ -20,8 +20,8 @@ import numpy as np
 import pygame
 
 from engine.actions import action_space
+from game.cockpit import Cockpit, feel_of
 from game.controls import Controls, FrameControl
-from game.desk import Desk, feel_of
 from game.gamepad import Gamepads
 from game.hud import Hud, numbers_of
 from game.library import Entry, Thrown
@@ -66,7 +66,7 @@ ADVICE = Advice(
 
 
 class _Worker:
-    """What the desk asks of a worker, noted."""
+    """What the cockpit asks of a worker, noted."""
 
     def __init__(self) -> None:
         self.status = PLAYING
@@ -143,7 +143,7 @@ class Stage:
     """A window with everything on it but a worker."""
 
     window: Window
-    desk: Desk
+    cockpit: Cockpit
     menu: Menu
     view: View
     paint: Painter
@@ -160,22 +160,22 @@ class Stage:
         """Lets what is made in the background come."""
         for _ in range(8):
             self.menu.draw(self.window.surface)
-            busy = self.desk.background.begin(lambda: None)
+            busy = self.cockpit.background.begin(lambda: None)
             busy.result(20)
             self.menu.tick(time.perf_counter())
 
 
 def set_stage(size: tuple[int, int], folder: Path) -> Stage:
     """A stage of a size. folder: for preferences."""
-    keeper = Keeper(folder / "settings.yaml", session={"window": f"{size[0]}x{size[1]}", "folder": str(folder)})
+    keeper = Keeper(folder / "settings.yaml", session={"window": f"{size[0]}x{size[1]}", "folder": "."})
     window, remarks = Window(size, False), []
     controls = Controls(feel=feel_of(keeper.now))
-    desk = Desk(_Worker(), Pacer(), controls, keeper, window, lambda words, seconds: remarks.append(words),
+    cockpit = Cockpit(_Worker(), Pacer(), controls, keeper, window, lambda words, seconds: remarks.append(words),
                 shelf=_Shelf(), library=_Library())  # fmt: skip
     paint, pads = Painter(), Gamepads()
-    menu = make_menu(desk, pads, paint, shipped_scenes(), lambda: None, lambda: None)
-    desk.use_menu(menu.open, menu.close, menu.pop)
-    return Stage(window, desk, menu, View(paint, Hud(paint), menu), paint, pads, remarks)
+    menu = make_menu(cockpit, pads, paint, shipped_scenes(), lambda: None, lambda: None)
+    cockpit.use_menu(menu.open, menu.close, menu.pop)
+    return Stage(window, cockpit, menu, View(paint, Hud(paint), menu), paint, pads, remarks)
 
 
 def scenery(stage: Stage, **changes) -> Scenery:
@@ -207,7 +207,7 @@ def _drop(stage: Stage) -> Scenery:
 
     path = Path(tempfile.mkdtemp()) / "harbour.png"
     save_png(path, landscape(700, 500, 0.3, 0.1, hue=40))
-    stage.menu.open("Scenes", DropPage(stage.desk, path))
+    stage.menu.open("Scenes", DropPage(stage.cockpit, path))
     stage.settle()
     return scenery(stage, menu=stage.menu.stamp)
 
@@ -215,7 +215,7 @@ def _drop(stage: Stage) -> Scenery:
 def _broken_drop(stage: Stage) -> Scenery:
     path = Path(tempfile.mkdtemp()) / "notes.png"
     path.write_text("no picture")
-    stage.menu.open("Scenes", DropPage(stage.desk, path))
+    stage.menu.open("Scenes", DropPage(stage.cockpit, path))
     stage.settle()
     return scenery(stage, menu=stage.menu.stamp)
 
@@ -224,7 +224,7 @@ def _recording(stage: Stage) -> Scenery:
     stage.menu.open("Recordings")
     stage.settle()
     page = stage.menu.page
-    stage.menu.push(RecordingPage(stage.desk, stage.menu, page, stage.desk.library.kept[0]))
+    stage.menu.push(RecordingPage(stage.cockpit, stage.menu, page, stage.cockpit.library.kept[0]))
     stage.settle()
     stage.menu.page._seek(21.0)
     stage.settle()
@@ -243,7 +243,7 @@ SCREENS: dict[str, Callable[[Stage], Scenery]] = {
     "loading": _words(picture=BACKDROP, status=Status(words="Loading the engine", progress=0.4)),
     "playing": _words(),
     "numbers": _words(numbers=numbers_of(FIGURES, PLAYING)),
-    "first_keys": lambda stage: scenery(stage, keys=stage.desk.first_keys("universal"), keys_strength=1.0),
+    "first_keys": lambda stage: scenery(stage, keys=stage.cockpit.first_keys("universal"), keys_strength=1.0),
     "paused": _words(paused=True, numbers=numbers_of(FIGURES, PLAYING)),
     "recording": _words(status=replace(PLAYING, recording=True, recorded=83), remark="Recording"),
     "warning": _words(advice=ADVICE, numbers=numbers_of(FIGURES, PLAYING),
@@ -279,7 +279,7 @@ def screen(name: str, size: tuple[int, int]) -> np.ndarray:
     try:
         return stage.show(SCREENS[name](stage))
     finally:
-        stage.desk.background.stop()
+        stage.cockpit.background.stop()
         pygame.display.quit()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from game.desk import Desk
+from game.cockpit import Cockpit
 from game.gamepad import Gamepads
 from game.status import SceneLike
 from game.ui.menu import Menu, Section
@@ -21,7 +21,7 @@ from game.window import TITLE
 
 
 def make_menu(
-    desk: Desk,
+    cockpit: Cockpit,
     pads: Gamepads,
     paint: Painter,
     scenes: Sequence[SceneLike],
@@ -29,17 +29,17 @@ def make_menu(
     leave: Callable[[], None],
 ) -> Menu:
     """The menu. done: called when it has closed. leave: ends the program."""
-    pictures = Thumbnails(desk.background)
+    pictures = Thumbnails(cockpit.background)
     menu = Menu(TITLE, [], paint, done)
     menu.sections = [
         Section("Resume", act=menu.close),
-        Section("Scenes", GalleryPage(desk, menu, pictures, scenes)),
-        Section("World", WorldPage(desk)),
-        Section("Models", ModelsPage(desk, menu)),
-        Section("Controls", ControlsPage(desk, pads, menu)),
-        Section("Picture", PicturePage(desk)),
-        Section("Recordings", RecordingsPage(desk, menu, pictures)),
-        Section("About", AboutPage(desk, pads)),
+        Section("Scenes", GalleryPage(cockpit, menu, pictures, scenes)),
+        Section("World", WorldPage(cockpit)),
+        Section("Models", ModelsPage(cockpit, menu)),
+        Section("Controls", ControlsPage(cockpit, pads, menu)),
+        Section("Picture", PicturePage(cockpit)),
+        Section("Recordings", RecordingsPage(cockpit, menu, pictures)),
+        Section("About", AboutPage(cockpit, pads)),
         Section("Quit", act=leave),
     ]
     return menu

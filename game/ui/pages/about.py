@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from game import VERSION
-from game.desk import Desk
+from game.cockpit import Cockpit
 from game.gamepad import Gamepads
 from game.ui.page import Page
 from game.ui.widgets import Heading, Note, Widget
@@ -14,23 +14,23 @@ class AboutPage(Page):
 
     title = "About"
 
-    def __init__(self, desk: Desk, pads: Gamepads) -> None:
+    def __init__(self, cockpit: Cockpit, pads: Gamepads) -> None:
         super().__init__()
-        self._desk, self._pads = desk, pads
+        self._cockpit, self._pads = cockpit, pads
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        desk, status = self._desk, self._desk.status
+        cockpit, status = self._cockpit, self._cockpit.status
         running = f"{status.model} on {status.device}" if status.model else "no model yet"
-        problems = [Note(words, bad=True) for words in desk.keeper.problems]
+        problems = [Note(words, bad=True) for words in cockpit.keeper.problems]
         return [
             Note(
                 f"Neural world {VERSION}. A neural network makes every picture from the ones before it and your keys."
             ),
             Note(f"Running {running}. Gamepads: {', '.join(self._pads.names) or 'none plugged in'}."),
             Heading("Yours"),
-            Note(f"Settings: {desk.keeper.path}"),
-            *([Note(f"Recordings: {desk.library.root.resolve()}")] if desk.library is not None else []),
+            Note(f"Settings: {cockpit.keeper.path}"),
+            *([Note(f"Recordings: {cockpit.library.root.resolve()}")] if cockpit.library is not None else []),
             *problems,
             Heading("From others"),
             Note("After Matrix-Game 2.0 (MIT), Wan 2.1 (Apache 2.0), Self-Forcing (Apache 2.0), OpenCLIP (MIT)."),

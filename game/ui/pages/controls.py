@@ -20,8 +20,8 @@ from game.bindings import (
     short_name,
     without,
 )
+from game.cockpit import Cockpit, feel_of
 from game.controls import Controls, FrameControl
-from game.desk import Desk, feel_of
 from game.gamepad import Gamepads
 from game.overlay import control_icons
 from game.ui.menu import Menu
@@ -40,9 +40,9 @@ class ControlsPage(Page):
 
     title = "Controls"
 
-    def __init__(self, desk: Desk, pads: Gamepads, menu: Menu) -> None:
+    def __init__(self, cockpit: Cockpit, pads: Gamepads, menu: Menu) -> None:
         super().__init__()
-        self._desk, self._pads, self._menu = desk, pads, menu
+        self._cockpit, self._pads, self._menu = cockpit, pads, menu
         self._mode = "universal"
         self._waiting_for: tuple[str, str] | None = None  # (table, name) that takes the next input
         self._preview = Controls("universal", _PREVIEW_FPS)
@@ -57,7 +57,7 @@ class ControlsPage(Page):
 
     def opened(self) -> None:
         """See Page."""
-        space = self._desk.status.space
+        space = self._cockpit.status.space
         self._set_mode(space.mode if space is not None else "universal")
 
     def closed(self) -> None:
@@ -72,7 +72,7 @@ class ControlsPage(Page):
         if now - self._sampled_at < 1.0 / _PREVIEW_FPS:
             return False
         self._sampled_at = now
-        prefer = self._desk.preferences
+        prefer = self._cockpit.preferences
         self._preview.lean(*self._pads.stick(prefer.look_stick, prefer.dead_zone), now)
         told = self._preview.sample(1, now)[0]
         since, shown = self._shown
@@ -100,7 +100,7 @@ class ControlsPage(Page):
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        desk, mode, table = self._desk, self._mode, self._desk.preferences.controls[self._mode]
+        cockpit, mode, table = self._cockpit, self._mode, self._cockpit.preferences.controls[self._mode]
         rows: list[Widget] = [
             Canvas("preview", units=5.2, paint_it=self._draw_preview),
             Choice("Mode", "Each mode has keys of its own", value=mode, options=[(m, MODE_LABELS[m]) for m in MODES],
@@ -110,14 +110,14 @@ class ControlsPage(Page):
         ]  # fmt: skip
         rows += [self._field(mode, name, label, table[name]) for name, label in controls_of(mode).items()]
         rows += [Heading("Mouse"), *self._mouse_rows(), Heading("Gamepad"), *self._pad_rows(), Heading("Commands")]
-        commands = desk.preferences.commands
+        commands = cockpit.preferences.commands
         rows += [self._field("", one.name, one.label, commands[one.name]) for one in COMMANDS]
         rows.append(Button("All commands as they were", "", lambda: self._change_table("", default_commands())))
         rows.append(Note("Enter adds a key to what has the focus, Delete takes its last one away."))
         return rows
 
     def _mouse_rows(self) -> list[Widget]:
-        desk, now = self._desk, self._desk.preferences
+        cockpit, now = self._cockpit, self._cockpit.preferences
         return [
             # Fewer pixels turn faster, so the slider runs the other way.
             Slider("Sensitivity", "Move the mouse here to see what the model gets", value=60 / now.sensitivity,
@@ -125,10 +125,10 @@ class ControlsPage(Page):
                    put=lambda v: self._feel(sensitivity=float(f"{60 / v:.4g}"))),
             Toggle("Invert up and down", value=now.invert_look, put=lambda v: self._feel(invert_look=v)),
             Toggle("Invert left and right", value=now.invert_turn, put=lambda v: self._feel(invert_turn=v)),
-        ] if desk else []  # fmt: skip
+        ] if cockpit else []  # fmt: skip
 
     def _pad_rows(self) -> list[Widget]:
-        now, plugged = self._desk.preferences, ", ".join(self._pads.names)
+        now, plugged = self._cockpit.preferences, ", ".join(self._pads.names)
         return [
             Note(plugged or "None is plugged in; one that comes is taken at once."),
             Choice("Stick that looks", value=now.look_stick, options=[(s, s) for s in ("right", "left", "none")],
@@ -153,12 +153,12 @@ class ControlsPage(Page):
 
     def _set_mode(self, mode: str) -> None:
         self._mode = mode
-        self._preview.tune(feel_of(self._desk.preferences))
+        self._preview.tune(feel_of(self._cockpit.preferences))
         self._preview.configure(action_space(mode), _PREVIEW_FPS)
 
     def _feel(self, **changes) -> None:
-        self._desk.change(**changes)
-        self._preview.tune(feel_of(self._desk.preferences))
+        self._cockpit.change(**changes)
+        self._preview.tune(feel_of(self._cockpit.preferences))
 
     def _take_preset(self, name: str) -> None:
         self._change_table(self._mode, preset(name, self._mode))
@@ -168,12 +168,12 @@ class ControlsPage(Page):
         self._waiting_for = (table, name)
 
     def _table(self, table: str) -> dict[str, tuple[str, ...]]:
-        prefer = self._desk.preferences
+        prefer = self._cockpit.preferences
         return dict(prefer.controls[table] if table else prefer.commands)
 
     def _change_table(self, table: str, to: dict[str, tuple[str, ...]]) -> None:
         if table:
-            self._feel(controls={**self._desk.preferences.controls, table: to})
+            self._feel(controls={**self._cockpit.preferences.controls, table: to})
         else:
             self._feel(commands=to)
 
@@ -182,7 +182,7 @@ class ControlsPage(Page):
         if one in PINNED.values():
             self._menu.remark = f"{short_name(one)} opens the menu and stays there"
             return
-        others = ("",) if table else tuple(self._desk.preferences.controls)
+        others = ("",) if table else tuple(self._cockpit.preferences.controls)
         before = {n: t for t in {table, *others} for n, i in self._table(t).items() if one in i and n != name}
         for other in [t for t in ("", *MODES) if t != table and (not table or t == "")]:
             freed = without(self._table(other), one)

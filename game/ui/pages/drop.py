@@ -9,7 +9,7 @@ import numpy as np
 import pygame
 
 from game.background import Later
-from game.desk import Desk
+from game.cockpit import Cockpit
 from game.scenes import Scene
 from game.ui.page import Page
 from game.ui.paint import Painter
@@ -54,10 +54,10 @@ class DropPage(Page):
 
     title = "Begin here?"
 
-    def __init__(self, desk: Desk, path: Path) -> None:
+    def __init__(self, cockpit: Cockpit, path: Path) -> None:
         super().__init__()
-        self._desk, self._path = desk, path
-        self._found = Later(desk.background.begin(preview, path, *desk.frame_size))
+        self._cockpit, self._path = cockpit, path
+        self._found = Later(cockpit.background.begin(preview, path, *cockpit.frame_size))
         self._surfaces: dict[tuple, pygame.Surface] = {}
 
     def tick(self, now: float) -> bool:
@@ -69,15 +69,15 @@ class DropPage(Page):
         if self._found.waiting:
             return [Note(f"Reading {self._path.name}…")]
         if self._found.problem:
-            return [Note(self._found.problem, bad=True), Button("Back", "", self._desk.back)]
+            return [Note(self._found.problem, bad=True), Button("Back", "", self._cockpit.back)]
         found: Preview = self._found.value
-        wide, high = self._desk.frame_size
+        wide, high = self._cockpit.frame_size
         note = f"{self._path.name}, {found.size[0]} × {found.size[1]}. The model sees its middle at {wide} × {high}."
         return [
             Canvas("pictures", units=12.5, paint_it=self._draw),
             Note(note),
-            Button("Begin here", "", lambda: self._desk.enter(Scene(self._path.stem, self._path)), mark=True),
-            Button("Back", "", self._desk.back),
+            Button("Begin here", "", lambda: self._cockpit.enter(Scene(self._path.stem, self._path)), mark=True),
+            Button("Back", "", self._cockpit.back),
         ]
 
     def _draw(self, paint: Painter, surface: pygame.Surface, area: pygame.Rect, unit: int) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from game.background import Later
-from game.desk import Desk
+from game.cockpit import Cockpit
 from game.scenes import PICTURE_SUFFIXES
 from game.ui.menu import Menu
 from game.ui.page import Page
@@ -49,7 +49,7 @@ class FolderPage(Page):
 
     def __init__(
         self,
-        desk: Desk,
+        cockpit: Cockpit,
         menu: Menu,
         folder: Path,
         take: Callable[[Path], None],
@@ -58,7 +58,7 @@ class FolderPage(Page):
     ) -> None:
         super().__init__()
         self.title = title
-        self._desk, self._menu, self._take, self._pictures = desk, menu, take, pictures
+        self._cockpit, self._menu, self._take, self._pictures = cockpit, menu, take, pictures
         self._go(folder)
 
     def tick(self, now: float) -> bool:
@@ -80,22 +80,22 @@ class FolderPage(Page):
         rows += [Button(f"{folder.name}/", "", partial(self._go, folder)) for folder in found.folders]
         if self._pictures is not None and found.pictures:
             rows.append(Heading("Pictures"))
-            rows += [picture_tile(self._desk, self._menu, self._pictures, path) for path in found.pictures]
+            rows += [picture_tile(self._cockpit, self._menu, self._pictures, path) for path in found.pictures]
             if found.more:
                 rows.append(Note(f"{found.more} more are not shown; drop one on the window instead."))
         return rows
 
     def _go(self, folder: Path) -> None:
         self._folder = folder.absolute()
-        self._found = Later(self._desk.background.begin(contents, self._folder))
+        self._found = Later(self._cockpit.background.begin(contents, self._folder))
         self.focus, self.scroll = None, 0
 
 
-def picture_tile(desk: Desk, menu: Menu, pictures: Thumbnails, path: Path) -> Tile:
+def picture_tile(cockpit: Cockpit, menu: Menu, pictures: Thumbnails, path: Path) -> Tile:
     """A picture of the person's own: activated, it is shown as the model would see it."""
     from game.pictures import read_picture
 
     key = ("file", str(path))
     image, problem = pictures.ask(key, partial(read_picture, path))
-    return Tile(path.stem, problem or str(path), image=image, act=lambda: menu.push(DropPage(desk, path)),
+    return Tile(path.stem, problem or str(path), image=image, act=lambda: menu.push(DropPage(cockpit, path)),
                 problem="cannot be read" if problem else "", name=str(path))  # fmt: skip

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from game.background import Later
-from game.desk import Desk
+from game.cockpit import Cockpit
 from game.status import SceneLike
 from game.ui.menu import Menu
 from game.ui.page import Page
@@ -31,15 +31,15 @@ class GalleryPage(Page):
 
     title = "Scenes"
 
-    def __init__(self, desk: Desk, menu: Menu, pictures: Thumbnails, scenes: Sequence[SceneLike]) -> None:
+    def __init__(self, cockpit: Cockpit, menu: Menu, pictures: Thumbnails, scenes: Sequence[SceneLike]) -> None:
         super().__init__()
-        self._desk, self._menu, self._pictures, self._scenes = desk, menu, pictures, list(scenes)
+        self._cockpit, self._menu, self._pictures, self._scenes = cockpit, menu, pictures, list(scenes)
         self._found: Later | None = None
 
     def opened(self) -> None:
         """See Page."""
-        folder = pictures_folder(self._desk.preferences.folder)
-        self._found = Later(self._desk.background.begin(contents, folder))
+        folder = pictures_folder(self._cockpit.preferences.folder)
+        self._found = Later(self._cockpit.background.begin(contents, folder))
 
     def tick(self, now: float) -> bool:
         """See Page."""
@@ -48,35 +48,35 @@ class GalleryPage(Page):
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        desk = self._desk
+        cockpit = self._cockpit
         rows: list[Widget] = [self._scene(scene) for scene in self._scenes]
-        recent = [Path(path) for path in desk.preferences.recent]
+        recent = [Path(path) for path in cockpit.preferences.recent]
         if recent:
             rows.append(Heading("Recent"))
-            rows += [picture_tile(desk, self._menu, self._pictures, path) for path in recent]
-        folder = pictures_folder(desk.preferences.folder)
+            rows += [picture_tile(cockpit, self._menu, self._pictures, path) for path in recent]
+        folder = pictures_folder(cockpit.preferences.folder)
         rows.append(Heading("Your pictures"))
         rows.append(Button(str(folder), "Choose another folder, or look into it", self._browse, note="browse"))
         if self._found is not None and self._found.value is not None:
             found: Contents = self._found.value
             if found.problem:
                 rows.append(Note(found.problem, bad=True))
-            rows += [picture_tile(desk, self._menu, self._pictures, path) for path in found.pictures[:_SHOWN]]
+            rows += [picture_tile(cockpit, self._menu, self._pictures, path) for path in found.pictures[:_SHOWN]]
         rows.append(Note("Or drop a picture on the window, whenever you like."))
         return rows
 
     def _scene(self, scene: SceneLike) -> Tile:
         image, problem = self._pictures.ask(("scene", scene.name), scene.picture)
         return Tile(scene.name, problem or f"Begin in the {scene.name}", image=image,
-                    act=partial(self._desk.enter, scene), problem="cannot be read" if problem else "",
-                    mark=scene.name == self._desk.status.scene)  # fmt: skip
+                    act=partial(self._cockpit.enter, scene), problem="cannot be read" if problem else "",
+                    mark=scene.name == self._cockpit.status.scene)  # fmt: skip
 
     def _browse(self) -> None:
-        folder = pictures_folder(self._desk.preferences.folder)
-        page = FolderPage(self._desk, self._menu, folder, self._take, "Your pictures", self._pictures)
+        folder = pictures_folder(self._cockpit.preferences.folder)
+        page = FolderPage(self._cockpit, self._menu, folder, self._take, "Your pictures", self._pictures)
         self._menu.push(page)
 
     def _take(self, folder: Path) -> None:
-        self._desk.change(folder=str(folder))
+        self._cockpit.change(folder=str(folder))
         self._menu.pop()
         self.opened()

@@ -10,7 +10,7 @@ import numpy as np
 import pygame
 
 from game.background import Later
-from game.desk import Desk
+from game.cockpit import Cockpit
 from game.hud import clock_words
 from game.ui.menu import Menu
 from game.ui.page import Page
@@ -29,9 +29,9 @@ class RecordingsPage(Page):
 
     title = "Recordings"
 
-    def __init__(self, desk: Desk, menu: Menu, pictures: Thumbnails) -> None:
+    def __init__(self, cockpit: Cockpit, menu: Menu, pictures: Thumbnails) -> None:
         super().__init__()
-        self._desk, self._menu, self._pictures = desk, menu, pictures
+        self._cockpit, self._menu, self._pictures = cockpit, menu, pictures
         self._entries: Later | None = None
         self._listed: list[Entry] = []
         self._thrown: Thrown | None = None
@@ -39,8 +39,8 @@ class RecordingsPage(Page):
 
     def opened(self) -> None:
         """See Page."""
-        if self._desk.library is not None:
-            self._entries = Later(self._desk.background.begin(self._desk.library.entries))
+        if self._cockpit.library is not None:
+            self._entries = Later(self._cockpit.background.begin(self._cockpit.library.entries))
 
     def tick(self, now: float) -> bool:
         """See Page."""
@@ -55,13 +55,13 @@ class RecordingsPage(Page):
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        desk, status = self._desk, self._desk.status
+        cockpit, status = self._cockpit, self._cockpit.status
         words = f"Stop recording ({clock_words(status.recorded)})" if status.recording else "Record from now on"
         rows: list[Widget] = [
-            Button(words, "The next block is its first", lambda: desk.worker.toggle_recording(),
-                   note=desk.key_of("record"), bad=status.recording)
+            Button(words, "The next block is its first", lambda: cockpit.worker.toggle_recording(),
+                   note=cockpit.key_of("record"), bad=status.recording)
         ]  # fmt: skip
-        if desk.library is None:
+        if cockpit.library is None:
             return [*rows, Note("No folder of recordings is open here.")]
         if self._thrown is not None:
             rows.append(Button("Bring back what was deleted", self._thrown.folder.name, self._undo))
@@ -69,7 +69,7 @@ class RecordingsPage(Page):
         if self._entries is not None and self._entries.waiting and not self._listed:
             return [*rows, Note("Looking…")]
         if not self._listed:
-            rows.append(Note(f"There are none in {desk.library.root} yet."))
+            rows.append(Note(f"There are none in {cockpit.library.root} yet."))
         return [*rows, *(self._tile(entry) for entry in self._listed)]
 
     def deleted(self, thrown: Thrown) -> None:
@@ -79,26 +79,26 @@ class RecordingsPage(Page):
 
     def _undo(self) -> None:
         thrown, self._thrown = self._thrown, None
-        self._undoing = Later(self._desk.background.begin(self._desk.library.restore, thrown))
+        self._undoing = Later(self._cockpit.background.begin(self._cockpit.library.restore, thrown))
 
     def _tile(self, entry: Entry) -> Tile:
         image, problem = self._pictures.ask(("recording", str(entry.folder)), partial(self._thumbnail, entry))
         note = f"{clock_words(entry.seconds)}   {entry.model}   {entry.scene}"
         return Tile(f"{entry.made:%d %b %Y, %H:%M}", entry.problem or str(entry.folder.name), image=image, note=note,
                     problem=problem, name=str(entry.folder),
-                    act=lambda: self._menu.push(RecordingPage(self._desk, self._menu, self, entry)))  # fmt: skip
+                    act=lambda: self._menu.push(RecordingPage(self._cockpit, self._menu, self, entry)))  # fmt: skip
 
     def _thumbnail(self, entry: Entry) -> np.ndarray | None:
-        return self._desk.library.thumbnail(entry)
+        return self._cockpit.library.thumbnail(entry)
 
 
 class RecordingPage(Page):
     """One recording: watched, replayed and taken over, rendered again, deleted."""
 
-    def __init__(self, desk: Desk, menu: Menu, above: RecordingsPage, entry: Entry) -> None:
+    def __init__(self, cockpit: Cockpit, menu: Menu, above: RecordingsPage, entry: Entry) -> None:
         super().__init__()
         self.title = f"{entry.scene or entry.name}, {entry.made:%d %b %Y, %H:%M}"
-        self._desk, self._menu, self._above, self._entry = desk, menu, above, entry
+        self._cockpit, self._menu, self._above, self._entry = cockpit, menu, above, entry
         self._video: Video | None = None
         self._opening: Later | None = None
         self._frame, self._playing_since, self._from = 0, None, 0
@@ -111,12 +111,12 @@ class RecordingPage(Page):
     def opened(self) -> None:
         """See Page."""
         self.focus = "Button:Watch"
-        self._opening = Later(self._desk.background.begin(self._desk.library.open_video, self._entry))
+        self._opening = Later(self._cockpit.background.begin(self._cockpit.library.open_video, self._entry))
 
     def closed(self) -> None:
         """See Page."""
         if self._video is not None:
-            self._desk.background.begin(self._video.close)
+            self._cockpit.background.begin(self._video.close)
             self._video = None
 
     # -- what happens by itself --------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ class RecordingPage(Page):
             came = True
         busy = self._asked is not None and (self._asked[1].waiting or self._asked[0] == self._frame)
         if self._video is not None and not busy:
-            self._asked = (self._frame, Later(self._desk.background.begin(self._video.at, self._frame)))
+            self._asked = (self._frame, Later(self._cockpit.background.begin(self._video.at, self._frame)))
         return self._tick_work() or came
 
     def _tick_work(self) -> bool:
@@ -213,12 +213,12 @@ class RecordingPage(Page):
         self._playing_since = None
 
     def _replay(self) -> None:
-        self._desk.replay(self._entry.folder, self._frame)
+        self._cockpit.replay(self._entry.folder, self._frame)
 
     def _render(self) -> None:
-        weights = self._desk.preferences.weights
+        weights = self._cockpit.preferences.weights
         words = (f"weights={weights}",) if weights and self._entry.model != "tiny" else ()
-        self._working = Later(self._desk.background.begin(self._desk.library.render, self._entry, words))
+        self._working = Later(self._cockpit.background.begin(self._cockpit.library.render, self._entry, words))
 
     def _cancel(self) -> None:
         self._rendering.cancel()
@@ -226,7 +226,7 @@ class RecordingPage(Page):
 
     def _delete(self) -> None:
         self.closed()
-        self._working = Later(self._desk.background.begin(self._desk.library.delete, self._entry))
+        self._working = Later(self._cockpit.background.begin(self._cockpit.library.delete, self._entry))
 
     def _draw(self, paint: Painter, surface: pygame.Surface, area: pygame.Rect, unit: int) -> None:
         room = area.inflate(-2 * unit, -unit)

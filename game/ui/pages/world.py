@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from game.desk import Desk
+from game.cockpit import Cockpit
 from game.ui.page import Page
 from game.ui.widgets import Button, Choice, Heading, Note, Widget
 
@@ -17,13 +17,13 @@ class WorldPage(Page):
 
     title = "World"
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, cockpit: Cockpit) -> None:
         super().__init__()
-        self._desk = desk
+        self._cockpit = cockpit
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        desk, status, now = self._desk, self._desk.status, self._desk.preferences
+        cockpit, status, now = self._cockpit, self._cockpit.status, self._cockpit.preferences
         rewind = status.rewind
         depth = f"reaches {rewind.depth_s:.0f} s back, {rewind.mb:.0f} of {rewind.budget_mb:.0f} MB"
         return [
@@ -36,23 +36,23 @@ class WorldPage(Page):
             self._button("Save the world", "save", hint="Keeps it as it is now, to come back to"),
             self._button("Return to the save", "load", enabled=status.saved, hint="The same keys then give the same "
                          "pictures" if status.saved else "Nothing is saved yet"),
-            Note(f"Hold {desk.key_of('rewind') or 'no key yet'} while you play to run time backwards ({depth})."),
+            Note(f"Hold {cockpit.key_of('rewind') or 'no key yet'} while you play to run time backwards ({depth})."),
             Heading("Drift"),
             Note("Worlds decay as they go on. An anchor begins the world anew from the picture that is there now."),
             self._button("Anchor it now", "anchor"),
             Choice("Anchor by itself", "Recordings keep it, and replay it", value=now.anchor_every,
                    options=[(s, f"every {s:g} s" if s else "never") for s in _ANCHORS],
-                   put=lambda value: desk.change(anchor_every=value)),
+                   put=lambda value: cockpit.change(anchor_every=value)),
             Choice("Hold the picture when idle", "The world stands still while you touch nothing",
                    value=now.idle_hold, options=[(s, f"after {s:g} s" if s else "never") for s in _HOLDS],
-                   put=lambda value: desk.change(idle_hold=value)),
+                   put=lambda value: cockpit.change(idle_hold=value)),
         ]  # fmt: skip
 
     def _button(self, label: str, command: str, *, enabled: bool = True, hint: str = "") -> Button:
-        return Button(label, hint, partial(self._do, command), note=self._desk.key_of(command), enabled=enabled)
+        return Button(label, hint, partial(self._do, command), note=self._cockpit.key_of(command), enabled=enabled)
 
     def _do(self, command: str) -> None:
         import time
 
-        self._desk.close_menu()
-        self._desk.do(command, time.perf_counter())
+        self._cockpit.close_menu()
+        self._cockpit.do(command, time.perf_counter())

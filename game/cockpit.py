@@ -25,7 +25,7 @@ _SAY = 2.5  # s a remark stays
 _FIRST_KEYS = ("pause", "restart", "next_scene", "rewind", "save", "load", "record", "numbers", "menu")
 
 
-class Desk:
+class Cockpit:
     """Everything the commands and the menu's pages work with.
 
     say: shows a passing line for some seconds. shelf: the models there are, None if none but the one given can be
