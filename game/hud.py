@@ -148,8 +148,13 @@ class Hud:
         paint, unit = self._paint, self._paint.unit(surface)
         size, pad = round(0.95 * unit), unit
         extra = paint.cap_wide(cap, unit) + unit // 2 if cap else 0
-        room = surface.get_width() - 9 * unit - extra
-        lines = paint.wrapped(words, size, max(room, 6 * unit))[:3]
+        most = surface.get_width() - 13 * unit  # beside the recording's dot
+        if most < 20 * unit:
+            most, y = surface.get_width() - unit, max(y, round(2.6 * unit))  # or below it
+        room = most - extra - 2 * pad
+        lines = paint.wrapped(words, size, room)
+        if len(lines) > 3:
+            lines = [*lines[:2], paint.shortened(" ".join(lines[2:]), size, room)]
         line = round(1.35 * size)
         wide = max(paint.wide(text, size) for text in lines)
         area = pygame.Rect(0, y, wide + extra + 2 * pad, len(lines) * line + round(0.9 * unit))
