@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import game.window  # noqa: F401  (sets what SDL must know before pygame is there)
 
@@ -28,14 +27,14 @@ from game.hud import Hud, Numbers, numbers_of
 from game.library import Library
 from game.pacing import Pacer
 from game.preferences import Keeper
+from game.router import Router
 from game.shelf import Shelf
 from game.status import Figures, Picture, SceneLike, State
 from game.ui.pages import make_menu
-from game.ui.pages.drop import DropPage
 from game.ui.paint import Painter
 from game.ui.style import TEXT_SIZES
 from game.view import Look, Scenery, View
-from game.window import Window, button_name, key_name, on_display_lost
+from game.window import Window, on_display_lost
 from game.worker import MakeRecorder, OpenWorld, Worker
 
 _KEYS_SECONDS, _FADE_SECONDS, _NOTICE_SECONDS = 10.0, 1.5, 5.0
@@ -109,11 +108,13 @@ class App:
         self._pads = Gamepads()
         self._paint = Painter()
         self._menu = make_menu(self._cockpit, self._pads, self._paint, settings.scenes, self._menu_closed, self._quit)
+        self._router = Router(
+            self._cockpit, self._pads, self._menu, leave=self._quit, redraw=self._redraw, save=self._save
+        )
         self._view = View(self._paint, Hud(self._paint), self._menu)
-        self._cockpit.use_menu(self._open_menu, self._menu.close, self._menu.pop)
+        self._cockpit.use_menu(self._router.open_menu, self._menu.close, self._menu.pop)
         on_display_lost(self._end_without_display)
         self._open = True
-        self._paused_before = False  # the menu was opened on a paused world
         self._remark = ("", -math.inf)
         self._notices = 0
         self._played_since: float | None = None
@@ -154,6 +155,12 @@ class App:
     def _quit(self) -> None:
         self._open = False
 
+    def _redraw(self) -> None:
+        self._drawn = None
+
+    def _menu_closed(self) -> None:
+        self._router.menu_closed()
+
     def _end_without_display(self) -> None:
         """Keeps what was recorded and ends the program, which Xlib would otherwise do here and now."""
         self._open = False
@@ -167,7 +174,7 @@ class App:
 
     def _turn(self) -> None:
         for event in self._sleep():
-            self._handle(event, time.perf_counter())
+            self._router.handle(event, time.perf_counter())
         now = time.perf_counter()
         self._note_state(now)
         self._note_figures(now)
@@ -204,7 +211,7 @@ class App:
         else:
             self._loading_since = math.inf
             if status.state is State.FAILED and self._window.captured:
-                self._let_go()
+                self._router.let_go()
             if self._ended_since is None:
                 self._ended_since = now
         if self._settings.seconds is not None and self._ended_since is not None:
@@ -284,104 +291,3 @@ class App:
     def _save(self) -> None:
         if problem := self._cockpit.keeper.save():
             self._say(problem, _NOTICE_SECONDS)
-
-    # -- events ------------------------------------------------------------------------------------------------------
-
-    def _handle(self, event: pygame.event.Event, now: float) -> None:
-        if event.type in (pygame.KEYDOWN, pygame.KEYUP):
-            self._input(key_name(event), event.type == pygame.KEYDOWN, now)
-        elif event.type in (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP, pygame.MOUSEWHEEL):
-            self._handle_mouse(event, now)
-        elif event.type == pygame.WINDOWFOCUSLOST:
-            self._let_go()
-        elif event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED, pygame.WINDOWRESTORED):
-            self._drawn = None
-        elif event.type == pygame.DROPFILE:
-            self._open_menu("Scenes", DropPage(self._cockpit, Path(event.file)))
-        elif event.type == pygame.QUIT:
-            self._open = False
-        else:
-            for one in self._pads.handle(event):
-                self._input(one.name, one.down, now)
-            self._lean(now)
-
-    def _input(self, name: str, down: bool, now: float) -> None:
-        """A named input went down or up: the menu's, a command, or a control."""
-        command = self._cockpit.command_of(name)
-        if self._menu.is_open:
-            if down and command in ("full_screen", "screenshot") and not self._menu.takes_all:
-                self._cockpit.do(command, now)
-            else:
-                self._menu.input(name, down, now)
-            return
-        if command is None:
-            if not down:
-                self._controls.release(name, now)
-            elif self._controls.press(name, now) and self._worker.status.replay is not None:
-                self._worker.take_over()
-        elif down:
-            self._cockpit.do(command, now)
-        else:
-            self._cockpit.undo_hold(command, now)
-
-    def _handle_mouse(self, event: pygame.event.Event, now: float) -> None:
-        if self._menu.is_open:
-            if event.type == pygame.MOUSEMOTION:
-                self._menu.move(event.pos, event.rel, now)
-            elif event.type == pygame.MOUSEWHEEL:
-                self._menu.wheel(event.y)
-            elif event.button == 1 and not self._menu.takes_all:
-                self._menu.press(event.pos) if event.type == pygame.MOUSEBUTTONDOWN else self._menu.release()
-            elif name := button_name(event.button):
-                self._menu.input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
-        elif event.type == pygame.MOUSEMOTION:
-            if self._window.captured and not self._pacer.paused:
-                self._controls.motion(*event.rel, now)
-        elif event.type == pygame.MOUSEWHEEL:
-            pass
-        elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self._mouse_is_useful():
-            self._window.capture()
-            self._say(f"{self._cockpit.key_of('menu')} opens the menu and gives the mouse back", 2.5)
-        elif name := button_name(event.button):
-            self._input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
-
-    def _lean(self, now: float) -> None:
-        """A stick was moved: the one that looks counts by how far."""
-        prefer = self._cockpit.preferences
-        right, down = self._pads.stick(prefer.look_stick, prefer.dead_zone)
-        if self._menu.is_open or self._pacer.paused:
-            right = down = 0.0
-        self._controls.lean(right, down, now)
-
-    def _mouse_is_useful(self) -> bool:
-        status = self._worker.status
-        playing = status.state is State.PLAYING and not self._pacer.paused and not self._window.captured
-        return playing and status.space is not None and status.space.has_mouse
-
-    def _let_go(self) -> None:
-        """The person looks elsewhere: nothing stays pressed, and the mouse is theirs again."""
-        now = time.perf_counter()
-        for one in self._pads.let_go():
-            self._input(one.name, False, now)
-        self._worker.let_go(now)
-        self._controls.release_all()
-        self._window.give_back()
-
-    # -- the menu ----------------------------------------------------------------------------------------------------
-
-    def _open_menu(self, section: str | None = None, page=None) -> None:
-        """Pauses the world and opens the menu over it."""
-        now = time.perf_counter()
-        if not self._menu.is_open:
-            self._paused_before = self._pacer.paused
-            captured = self._window.captured
-            self._let_go()
-            if not self._paused_before:
-                self._cockpit.hold(now, captured=captured)
-        self._menu.open(section, page)
-
-    def _menu_closed(self) -> None:
-        """The menu is gone: the world goes on, unless it was paused before."""
-        self._save()
-        if not self._paused_before:
-            self._cockpit.go_on(time.perf_counter())

@@ -16,19 +16,20 @@ import numpy as np
 import pygame
 import pytest
 
-import game.app as app
 from engine.errors import CheckpointError, InputError
 from game.app import App, PlaySettings, play
-from game.worker import State
+from game.preferences import Keeper
+from game.status import State
+from game.window import key_name
 from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def settings(**kwargs) -> PlaySettings:
-    return PlaySettings(
-        scenes=(FakeScene("hall"), FakeScene("court")), **({"size": (640, 400), "seconds": 20.0} | kwargs)
-    )
+def settings(size: tuple[int, int] = (640, 400), seconds: float = 20.0, **prefer) -> PlaySettings:
+    prefer = {"window": f"{size[0]}x{size[1]}"} | prefer
+    scenes = (FakeScene("hall"), FakeScene("court"))
+    return PlaySettings(scenes=scenes, seconds=seconds, keeper=Keeper(session=prefer))
 
 
 class Player:
@@ -62,6 +63,11 @@ class Player:
     def tap(self, key: int) -> None:
         self.press(key)
         self.release(key)
+
+    def quit_by_menu(self) -> None:
+        """The menu's last line."""
+        for key in (pygame.K_ESCAPE, pygame.K_UP, pygame.K_RETURN):
+            self.tap(key)
 
     @property
     def shown(self) -> int:
@@ -169,10 +175,11 @@ def test_the_mouse_turns_the_view_only_while_it_is_captured_and_escape_gives_it_
         p.press(pygame.K_w)
         yield lambda: p.world.taken[-1][0] == ("W",)
         p.tap(pygame.K_ESCAPE)
-        yield lambda: not p.app._window.captured
-        yield lambda: p.world.taken[-1][0] == ()
+        yield lambda: not p.app._window.captured and p.app._menu.is_open
+        p.release(pygame.K_w)
         p.tap(pygame.K_ESCAPE)
-        yield p.closes
+        yield lambda: p.app._window.captured and not p.app._menu.is_open
+        yield lambda: p.world.taken[-1][0] == ()
 
     assert player(script).play() == 0
 
@@ -197,7 +204,10 @@ def test_a_pause_lends_the_mouse_to_the_person_and_takes_it_back(player):
         p.tap(pygame.K_p)
         yield lambda: p.app._pacer.paused
         p.tap(pygame.K_ESCAPE)  # as the pause's card says
-        yield p.closes
+        yield lambda: p.app._menu.is_open
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: not p.app._menu.is_open
+        assert p.app._pacer.paused, "it was paused before the menu came"
 
     assert player(script).play() == 0
 
@@ -209,7 +219,7 @@ def test_a_failure_gives_the_mouse_back(player):
         yield lambda: p.app._window.captured
         p.world.fail_at = frozenset(range(10_000))
         yield lambda: p.state is State.FAILED and not p.app._window.captured
-        p.tap(pygame.K_ESCAPE)
+        p.quit_by_menu()
         yield p.closes
 
     assert player(script).play() == 1
@@ -233,7 +243,10 @@ def test_every_key_is_answered_while_a_block_takes_seconds(player):
 
     def script(p):
         yield lambda: world.steps == 1
-        for key, answered in ((pygame.K_p, lambda: p.app._pacer.paused), (pygame.K_F3, lambda: p.app._show_numbers)):
+        for key, answered in (
+            (pygame.K_p, lambda: p.app._pacer.paused),
+            (pygame.K_F3, lambda: p.app._cockpit.show_numbers),
+        ):
             p.tap(key)
             yield answered
         assert world.rollouts[0].blocks_done == 0, "all the while the first block was not finished"
@@ -272,7 +285,7 @@ def test_a_failing_engine_is_told_in_words_and_r_restarts_it(player):
 def test_leaving_on_a_failure_says_why_and_exits_with_its_code(player, capsys):
     def script(p):
         yield lambda: p.state is State.FAILED
-        p.tap(pygame.K_ESCAPE)
+        p.quit_by_menu()
         yield p.closes
 
     def open_world(progress):
@@ -330,9 +343,7 @@ def test_every_state_can_be_drawn_at_any_size(player, size, mode):
     assert len(drawn) == 3
 
 
-def test_the_picture_keeps_its_aspect_and_its_colours(player, monkeypatch):
-    monkeypatch.setattr(app, "_HELP_SECONDS", 0.0)
-
+def test_the_picture_keeps_its_aspect_and_its_colours(player):
     def script(p):
         yield lambda: p.shown >= 1
         pixels = pygame.surfarray.array3d(p.app._window.surface).swapaxes(0, 1)
@@ -342,18 +353,18 @@ def test_the_picture_keeps_its_aspect_and_its_colours(player, monkeypatch):
         inside = pixels[top : top + round(400 * 80 / 144)]
         assert np.abs(inside[80:120, 150:250].mean((0, 1)) - picture[29:43, 54:90].mean((0, 1))).max() < 8
 
-    assert player(script, size=(400, 600), icons=False).play() == 0
+    assert player(script, size=(400, 600), icons="off", keys_shown=True).play() == 0
 
 
 def test_full_screen_and_back_keeps_playing(player):
     def script(p):
         yield lambda: p.shown >= 1
         p.tap(pygame.K_F11)
-        yield lambda: p.app._window._full_screen
+        yield lambda: p.app._window.full_screen
         before = p.shown
         yield lambda: p.shown > before + 2
         p.tap(pygame.K_F11)
-        yield lambda: not p.app._window._full_screen
+        yield lambda: not p.app._window.full_screen
         assert p.app._window.surface.get_size() == (640, 400)
 
     assert player(script).play() == 0
@@ -390,12 +401,19 @@ def test_the_window_is_imported_without_torch_or_cv2():
 def test_a_keyboard_of_another_alphabet_has_the_letters_where_they_always_were():
     pygame.display.init()
     cyrillic = pygame.event.Event(pygame.KEYDOWN, key=0x446, scancode=pygame.KSCAN_W)
-    assert app.key_name(cyrillic) == "w"
-    assert app.key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_z, scancode=pygame.KSCAN_W)) == "z"
-    assert app.key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_UP)) == "up"
+    assert key_name(cyrillic) == "w"
+    assert key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_z, scancode=pygame.KSCAN_W)) == "z"
+    assert key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_UP)) == "up"
     pygame.quit()
 
 
-def test_key_help_names_the_keys_of_each_mode():
-    for mode in ("universal", "gta_drive", "templerun"):
-        assert any("pause" in line for line in app.key_help(mode))
+def test_key_help_names_the_keys_of_each_mode_as_they_are_bound(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        cockpit = p.app._cockpit
+        cockpit.change(commands=cockpit.preferences.commands | {"pause": ("f1",), "rewind": ()})
+        for mode in ("universal", "gta_drive", "templerun"):
+            lines = {line.words: line.caps for line in cockpit.first_keys(mode)}
+            assert lines["pause"] == ("F1",) and not any("rewind" in words for words in lines)
+
+    assert player(script).play() == 0
