@@ -196,7 +196,7 @@ def test_the_keys_are_shown_at_the_first_start_and_never_again(player, monkeypat
 
     def first(p):
         yield lambda: p.app._drawn.keys_strength > 0.0
-        yield lambda: p.app._drawn.keys_strength == 0.0 and p.shown > 3
+        yield lambda: p.app._cockpit.preferences.keys_shown and p.app._drawn.keys_strength == 0.0
 
     def second(p):
         yield lambda: p.shown >= 1
