@@ -203,7 +203,7 @@ class Hud:
         words = paint.text(clock_words(seconds), round(0.9 * unit), PAPER)
         area = pygame.Rect(0, unit // 2, words.get_width() + round(2.1 * unit), round(1.7 * unit))
         area.right = surface.get_width() - unit // 2
-        self._glass(surface, area, unit, 0.72, radius=area.height / 2)
+        self._glass(surface, area, unit, 0.72, radius=area.height // 2)
         size = round(0.7 * unit)
         spot = rounded_panel(size, size, size / 2, RED, 1.0)
         paint.patch(surface, spot, area.left + round(0.6 * unit), area.centery - size // 2)
@@ -256,8 +256,7 @@ class Hud:
             paint.panel(surface, pygame.Rect(*rail.topleft, filled, rail.height), ACCENT, rail.height // 2)
 
     def _glass(
-        self, surface: pygame.Surface, area: pygame.Rect, unit: int, opacity: float, radius: float | None = None
+        self, surface: pygame.Surface, area: pygame.Rect, unit: int, opacity: float, radius: int | None = None
     ) -> None:
         """A panel that the picture shines through."""
-        round_off = 0.6 * unit if radius is None else radius
-        self._paint.patch(surface, rounded_panel(area.width, area.height, round_off, INK, opacity), *area.topleft)
+        self._paint.glass(surface, area, INK, opacity, round(0.6 * unit) if radius is None else radius)

@@ -28,6 +28,7 @@ class Painter:
         self._font = lru_cache(maxsize=48)(self._load_font)
         self._text = lru_cache(maxsize=512)(self._render)
         self._wide = lru_cache(maxsize=2048)(self._measure)
+        self._glasses = lru_cache(maxsize=24)(self._make_glass)
         self._patches: dict[int, tuple[np.ndarray, pygame.Surface]] = {}
 
     def unit(self, surface: pygame.Surface) -> int:
@@ -119,6 +120,10 @@ class Painter:
             for y, top in ((area.top, 0), (area.bottom - radius, radius)):
                 surface.blit(disc, (x, y), (left, top, radius, radius))
 
+    def glass(self, surface: pygame.Surface, area: pygame.Rect, colour: Colour, opacity: float, radius: int) -> None:
+        """A panel with smooth round corners that the picture shines through."""
+        surface.blit(self._glasses(area.size, colour, opacity, radius), area)
+
     def outline(self, surface: pygame.Surface, area: pygame.Rect, colour: Colour, radius: int, width: int) -> None:
         """A rounded frame around an area, inside it."""
         pygame.draw.rect(surface, colour, area, width, border_radius=radius)
@@ -152,6 +157,16 @@ class Painter:
         return known[1]
 
     # -- what is kept ------------------------------------------------------------------------------------------------
+
+    def _make_glass(self, size: tuple[int, int], colour: Colour, opacity: float, radius: int) -> pygame.Surface:
+        glass = pygame.Surface(size, pygame.SRCALPHA)
+        glass.fill((*colour, round(255 * opacity)))
+        radius = max(1, min(radius, size[0] // 2, size[1] // 2))
+        disc = self._surface_of(rounded_panel(2 * radius, 2 * radius, float(radius), colour, opacity))
+        for x, left in ((0, 0), (size[0] - radius, radius)):
+            for y, top in ((0, 0), (size[1] - radius, radius)):
+                glass.blit(disc, (x, y), (left, top, radius, radius), pygame.BLEND_RGBA_MIN)
+        return glass
 
     @staticmethod
     def _load_font(size: int, bold: bool) -> pygame.font.Font:

@@ -44,9 +44,15 @@ class Marked(Painter):
 
     def patch(self, surface, rgba, x, y):
         super().patch(surface, rgba, x, y)
-        left, top = surface.get_abs_offset()
+        self._note(surface, pygame.Rect(x, y, rgba.shape[1], rgba.shape[0]))
+
+    def glass(self, surface, area, colour, opacity, radius):
+        super().glass(surface, area, colour, opacity, radius)
+        self._note(surface, area)
+
+    def _note(self, surface, area):
         if surface.get_abs_parent() is pygame.display.get_surface():
-            self.laid.append(pygame.Rect(left + x, top + y, rgba.shape[1], rgba.shape[0]))
+            self.laid.append(area.move(surface.get_abs_offset()))
 
 
 def scenery(size, **changes) -> Scenery:
