@@ -26,7 +26,7 @@ from game.gamepad import Gamepads
 from game.hud import Hud, Numbers, numbers_of
 from game.library import Library
 from game.pacing import Pacer
-from game.preferences import Keeper
+from game.preferences import SettingsFile
 from game.router import Router
 from game.shelf import Shelf
 from game.status import Figures, Picture, SceneLike, State
@@ -51,8 +51,8 @@ class PlaySettings:
 
     scenes: first frames to choose from, at least one. scene: number of the one to begin with. seed: of every world.
     seconds: close by itself after so many seconds of play, None for never. margin_ms: slack of the block scheduler.
-    debug: on failure print the traceback too. keeper: the person's preferences, None for those in their folder. shelf,
-    library: the models and recordings that the menu offers, None for none.
+    debug: on failure print the traceback too. settings_file: the person's preferences, None for those in their folder.
+    shelf, library: the models and recordings that the menu offers, None for none.
     """
 
     scenes: Sequence[SceneLike]
@@ -61,7 +61,7 @@ class PlaySettings:
     seconds: float | None = None
     margin_ms: float = 12.0
     debug: bool = False
-    keeper: Keeper | None = None
+    settings_file: SettingsFile | None = None
     shelf: Shelf | None = None
     library: Library | None = None
 
@@ -88,9 +88,9 @@ class App:
 
     def __init__(self, settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None) -> None:
         self._settings = settings
-        keeper = settings.keeper or Keeper()
-        self._window = Window(keeper.now.window_size, keeper.now.full_screen)
-        self._controls = Controls(feel=feel_of(keeper.now))
+        settings_file = settings.settings_file or SettingsFile()
+        self._window = Window(settings_file.now.window_size, settings_file.now.full_screen)
+        self._controls = Controls(feel=feel_of(settings_file.now))
         self._pacer = Pacer(margin=settings.margin_ms / 1000.0)
         self._wake_event = pygame.event.custom_type()
         self._worker = Worker(
@@ -103,7 +103,7 @@ class App:
             make_recorder=make_recorder,
             wake=self._wake,
         )
-        self._cockpit = Cockpit(self._worker, self._pacer, self._controls, keeper, self._window, self._say,
+        self._cockpit = Cockpit(self._worker, self._pacer, self._controls, settings_file, self._window, self._say,
                           shelf=settings.shelf, library=settings.library)  # fmt: skip
         self._pads = Gamepads()
         self._paint = Painter()
@@ -123,7 +123,7 @@ class App:
         self._figures: tuple[float, Figures | None, Numbers] = (-math.inf, None, Numbers())
         self._drawn: Scenery | None = None
         self._counted: Picture | None = None
-        for words in [*keeper.problems, self._pads.problem]:
+        for words in [*settings_file.problems, self._pads.problem]:
             if words:
                 print(f"game: {words}", file=sys.stderr, flush=True)
 
@@ -141,7 +141,7 @@ class App:
             self._window.close()
             ended = self._worker.stop(_PATIENCE)
             self._cockpit.background.stop()
-            problem = self._cockpit.keeper.save()
+            problem = self._cockpit.settings_file.save()
             pygame.quit()
         if problem:
             print(f"game: {problem}", file=sys.stderr)
@@ -289,5 +289,5 @@ class App:
         self._remark = (words, time.perf_counter() + seconds)
 
     def _save(self) -> None:
-        if problem := self._cockpit.keeper.save():
+        if problem := self._cockpit.settings_file.save():
             self._say(problem, _NOTICE_SECONDS)

@@ -11,7 +11,7 @@ from game.bindings import COMMANDS, by_input, short_name
 from game.controls import Controls, Feel
 from game.hud import KeyLine
 from game.pacing import Pacer
-from game.preferences import Keeper, Preferences
+from game.preferences import Preferences, SettingsFile
 from game.scenes import Scene
 from game.status import Advice, SceneLike, State, Status
 from game.window import Window
@@ -37,7 +37,7 @@ class Cockpit:
         worker: Worker,
         pacer: Pacer,
         controls: Controls,
-        keeper: Keeper,
+        settings_file: SettingsFile,
         window: Window,
         say: Callable[[str, float], None],
         *,
@@ -45,11 +45,17 @@ class Cockpit:
         library: Library | None = None,
         background: Background | None = None,
     ) -> None:
-        self.worker, self.pacer, self.controls, self.keeper, self.window = worker, pacer, controls, keeper, window
+        self.worker, self.pacer, self.controls, self.settings_file, self.window = (
+            worker,
+            pacer,
+            controls,
+            settings_file,
+            window,
+        )
         self.shelf, self.library = shelf, library
         self.background = background or Background()
         self.advice: Advice | None = None
-        self.show_numbers = keeper.now.numbers
+        self.show_numbers = settings_file.now.numbers
         self.frame_size = (144, 80)  # width and height of the model's pictures, once one was seen
         self._say = say
         self._open_menu: Callable[[], None] = lambda: None
@@ -84,7 +90,7 @@ class Cockpit:
     @property
     def preferences(self) -> Preferences:
         """What counts at present."""
-        return self.keeper.now
+        return self.settings_file.now
 
     def use_menu(self, open_it: Callable[[], None], close_it: Callable[[], None], back: Callable[[], None]) -> None:
         """Says how the menu is opened and closed, and how its present page is left."""
@@ -104,7 +110,7 @@ class Cockpit:
 
     def change(self, **changes: Any) -> None:
         """Changes preferences, and what depends on them."""
-        self.keeper.change(**changes)
+        self.settings_file.change(**changes)
         if changes.keys() & {"controls", "commands", "sensitivity", "invert_look", "invert_turn", "stick_speed"}:
             self.rebind()
         if "window" in changes:
@@ -218,7 +224,7 @@ class Cockpit:
     def enter(self, scene: SceneLike) -> None:
         """Goes to a world that begins with a picture; one of the person's own is remembered."""
         if isinstance(scene, Scene) and not scene.shipped:
-            self.keeper.change(recent=self.preferences.with_recent(str(scene.path)).recent)
+            self.settings_file.change(recent=self.preferences.with_recent(str(scene.path)).recent)
         self._close_menu()
         self.worker.enter(scene)
         self.say(f"Scene: {scene.name}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from game.console import say
 from game.models import find_weights, header_of
-from game.preferences import Keeper
+from game.preferences import SettingsFile
 from game.scenes import scenes_from
 from game.session import ACTIONS, FIRST_FRAME, REPORT, Job, check_folder, new_folder
 from game.settings import LiveSettings, load_settings
@@ -53,7 +53,7 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
         seconds=seconds,
         margin_ms=settings.play.margin_ms,
         debug=debug,
-        keeper=Keeper(session=said_of_play(settings.play, words)),
+        settings_file=SettingsFile(session=said_of_play(settings.play, words)),
         shelf=shelf,
         library=Library(root),
     )

@@ -87,7 +87,7 @@ def config_folder() -> Path:
     return base / "neural-world"
 
 
-class Keeper:
+class SettingsFile:
     """The preferences of one run: read once, changed by the window, written when asked to.
 
     path: of the file; None for the person's own. session: what counts for this run only, as the command line said it;

@@ -17,7 +17,7 @@ from game.window import TITLE
 
 _EDGE = (8, 9, 13)  # beside the picture, where the window's aspect is another
 _ICON_TIMES = {"small": 0.7, "normal": 1.0, "large": 1.4}
-_SHADES = {"menu": 170, "state": 150, "pause": 110}
+_MENU, _STATE, _PAUSE = 170, 150, 110  # how dark the picture is under them, of 255
 
 
 @dataclass(frozen=True)
@@ -80,17 +80,15 @@ class View:
                 self._hud.dot(surface, scenery.status.recorded)
             return
         self._ground = None
-        self._draw_world(surface, scenery)
         picture, status = scenery.picture, scenery.status
-        if status.state is State.LOADING and (picture is None or picture.backdrop):
-            self._dim(surface, "state")
+        waiting = status.state is State.LOADING and (picture is None or picture.backdrop)
+        states = waiting or status.state is State.FAILED
+        self._draw_world(surface, scenery, _STATE if states else _PAUSE if scenery.paused else 0)
+        if waiting:
             self._hud.loading(surface, TITLE, status.words, status.progress)
         elif status.state is State.FAILED:
-            self._dim(surface, "state")
             self._hud.card(surface, "The world stopped", status.words, scenery.hints[1], bad=True)
         else:
-            if scenery.paused:
-                self._dim(surface, "pause")
             self._draw_words(surface, scenery)
             if scenery.paused:
                 self._hud.card(surface, "Paused", "", scenery.hints[0])
@@ -99,19 +97,19 @@ class View:
         """The dimmed world under the menu; kept, so that moving about in the menu costs little."""
         key = (id(scenery.picture), surface.get_size(), scenery.look)
         if self._ground is None or self._ground[0] != key:
-            self._draw_world(surface, scenery)
-            self._dim(surface, "menu")
+            self._draw_world(surface, scenery, _MENU)
             self._ground = (key, surface.copy())
         else:
             surface.blit(self._ground[1], (0, 0))
 
-    def _draw_world(self, surface: pygame.Surface, scenery: Scenery) -> None:
+    def _draw_world(self, surface: pygame.Surface, scenery: Scenery, shade: int) -> None:
+        """The picture, and the icons on it where it is not shaded."""
         picture, status = scenery.picture, scenery.status
         surface.fill(_EDGE if picture is not None else INK)
         if picture is None:
             return
-        area = self._draw_picture(surface, picture, scenery.look.scale)
-        plain = picture.backdrop or scenery.look.icons == "off" or status.state is State.FAILED
+        area = self._draw_picture(surface, picture, scenery.look.scale, shade)
+        plain = picture.backdrop or scenery.look.icons == "off" or shade
         if not plain and status.space is not None:
             self._draw_icons(surface.subsurface(area), picture, scenery)
 
@@ -168,10 +166,18 @@ class View:
                 return area
         return fitted(inner, size)
 
-    def _draw_picture(self, surface: pygame.Surface, picture: Picture, scale: str) -> pygame.Rect:
-        """Scales the picture into the window, all of it, or a backdrop so that it fills it. Returns where it lies."""
+    def _draw_picture(self, surface: pygame.Surface, picture: Picture, scale: str, shade: int) -> pygame.Rect:
+        """Scales the picture into the window, all of it, or a backdrop so that it fills it. Returns where it lies.
+
+        It is shaded before it is enlarged, while it is small.
+        """
         height, width = picture.pixels.shape[:2]
         image = pygame.image.frombuffer(picture.pixels, (width, height), "RGB").convert(surface)
+        if shade:
+            dark = pygame.Surface(image.get_size())
+            dark.fill(INK)
+            dark.set_alpha(shade)
+            image.blit(dark, (0, 0))
         if picture.backdrop:
             image = image.subsurface(fitted(surface.get_size(), (width, height)))
             area = surface.get_rect()
@@ -192,13 +198,6 @@ class View:
     def _draw_icons(self, area: pygame.Surface, picture: Picture, scenery: Scenery) -> None:
         for icon in self._icons(area.get_size(), picture, scenery):
             self._paint.patch(area, icon.rgba, icon.x, icon.y)
-
-    @staticmethod
-    def _dim(surface: pygame.Surface, what: str) -> None:
-        shade = pygame.Surface(surface.get_size())
-        shade.fill(INK)
-        shade.set_alpha(_SHADES[what])
-        surface.blit(shade, (0, 0))
 
 
 def fitted(inner: Sequence[int], outer: Sequence[int]) -> pygame.Rect:

@@ -12,7 +12,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests 
 import pygame
 
 from game.app import App, PlaySettings, play
-from game.preferences import Keeper
+from game.preferences import SettingsFile
 from game.status import State
 from tests.game.fakes import FakeScene, FakeWorld
 
@@ -20,7 +20,7 @@ from tests.game.fakes import FakeScene, FakeWorld
 def settings(size: tuple[int, int] = (640, 400), seconds: float = 20.0, **prefer) -> PlaySettings:
     prefer = {"window": f"{size[0]}x{size[1]}"} | prefer
     scenes = (FakeScene("hall"), FakeScene("court"))
-    return PlaySettings(scenes=scenes, seconds=seconds, keeper=Keeper(session=prefer))
+    return PlaySettings(scenes=scenes, seconds=seconds, settings_file=SettingsFile(session=prefer))
 
 
 class Player:

@@ -26,7 +26,7 @@ from game.gamepad import Gamepads
 from game.hud import Hud, numbers_of
 from game.library import Entry, Thrown
 from game.pacing import Pacer, PaceReport
-from game.preferences import Keeper
+from game.preferences import SettingsFile
 from game.scenes import shipped_scenes
 from game.shelf import ModelChoice
 from game.status import Advice, Figures, Picture, ReplayFigures, RewindFigures, State, Status, Suggestion
@@ -167,10 +167,10 @@ class Stage:
 
 def set_stage(size: tuple[int, int], folder: Path) -> Stage:
     """A stage of a size. folder: for preferences."""
-    keeper = Keeper(folder / "settings.yaml", session={"window": f"{size[0]}x{size[1]}", "folder": "."})
+    settings_file = SettingsFile(folder / "settings.yaml", session={"window": f"{size[0]}x{size[1]}", "folder": "."})
     window, remarks = Window(size, False), []
-    controls = Controls(feel=feel_of(keeper.now))
-    cockpit = Cockpit(_Worker(), Pacer(), controls, keeper, window, lambda words, seconds: remarks.append(words),
+    controls = Controls(feel=feel_of(settings_file.now))
+    cockpit = Cockpit(_Worker(), Pacer(), controls, settings_file, window, lambda words, seconds: remarks.append(words),
                 shelf=_Shelf(), library=_Library())  # fmt: skip
     paint, pads = Painter(), Gamepads()
     menu = make_menu(cockpit, pads, paint, shipped_scenes(), lambda: None, lambda: None)

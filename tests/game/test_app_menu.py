@@ -6,7 +6,7 @@ import cv2
 import pygame
 import pytest
 
-from game.preferences import FILE, Keeper, config_folder, load
+from game.preferences import FILE, SettingsFile, config_folder, load
 from game.status import State
 from tests.game.fakes import FakeRecorder, FakeWorld, landscape, read_frame
 
@@ -141,7 +141,7 @@ def test_a_picture_dropped_on_the_window_is_shown_first_and_begun_from_then(play
         assert not p.app._menu.is_open and p.app._cockpit.preferences.recent == (str(path),)
 
     assert player(script).play() == 0
-    assert Keeper().now.recent == (str(path),)
+    assert SettingsFile().now.recent == (str(path),)
 
 
 def test_a_file_that_is_no_picture_is_one_clear_line_and_the_world_goes_on(player, tmp_path):

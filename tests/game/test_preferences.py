@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from game.bindings import bound, preset
-from game.preferences import FILE, Keeper, Preferences, config_folder, load, to_text
+from game.preferences import FILE, Preferences, SettingsFile, config_folder, load, to_text
 
 
 @pytest.fixture
@@ -98,33 +98,33 @@ def test_a_newer_file_is_read_as_far_as_it_is_known(file):
 
 def test_what_is_changed_is_kept_and_a_damaged_file_is_copied_first(file):
     written(file, "dead_zone: lots\n# my own words\n")
-    keeper = Keeper(file)
-    assert len(keeper.problems) == 1
-    keeper.change(text="large")
-    assert keeper.save() is None
-    assert Keeper(file).now == replace(Preferences(), text="large")
+    settings_file = SettingsFile(file)
+    assert len(settings_file.problems) == 1
+    settings_file.change(text="large")
+    assert settings_file.save() is None
+    assert SettingsFile(file).now == replace(Preferences(), text="large")
     assert "my own words" in file.with_suffix(".yaml.bak").read_text()
 
 
 def test_nothing_is_written_where_nothing_was_changed(file):
-    keeper = Keeper(file)
-    assert keeper.save() is None and not file.exists()
+    settings_file = SettingsFile(file)
+    assert settings_file.save() is None and not file.exists()
 
 
 def test_what_the_command_line_says_counts_for_one_run_only(file):
-    keeper = Keeper(file, session={"sensitivity": 20.0, "icons": "off"})
-    assert keeper.now.sensitivity == 20.0
-    keeper.change(sensitivity=90.0, text="small")
-    assert keeper.now.sensitivity == 90.0 and keeper.now.icons == "off"
-    keeper.save()
-    assert Keeper(file).now == replace(Preferences(), sensitivity=90.0, text="small")
+    settings_file = SettingsFile(file, session={"sensitivity": 20.0, "icons": "off"})
+    assert settings_file.now.sensitivity == 20.0
+    settings_file.change(sensitivity=90.0, text="small")
+    assert settings_file.now.sensitivity == 90.0 and settings_file.now.icons == "off"
+    settings_file.save()
+    assert SettingsFile(file).now == replace(Preferences(), sensitivity=90.0, text="small")
 
 
 def test_a_place_that_cannot_be_written_is_said_in_words(tmp_path):
     (tmp_path / "file").write_text("")
-    keeper = Keeper(tmp_path / "file" / FILE)
-    keeper.change(text="large")
-    assert "cannot be kept" in keeper.save()
+    settings_file = SettingsFile(tmp_path / "file" / FILE)
+    settings_file.change(text="large")
+    assert "cannot be kept" in settings_file.save()
 
 
 def test_recent_pictures_are_few_and_each_is_there_once():

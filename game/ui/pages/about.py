@@ -22,14 +22,14 @@ class AboutPage(Page):
         """See Page."""
         cockpit, status = self._cockpit, self._cockpit.status
         running = f"{status.model} on {status.device}" if status.model else "no model yet"
-        problems = [Note(words, bad=True) for words in cockpit.keeper.problems]
+        problems = [Note(words, bad=True) for words in cockpit.settings_file.problems]
         return [
             Note(
                 f"Neural world {VERSION}. A neural network makes every picture from the ones before it and your keys."
             ),
             Note(f"Running {running}. Gamepads: {', '.join(self._pads.names) or 'none plugged in'}."),
             Heading("Yours"),
-            Note(f"Settings: {cockpit.keeper.path}"),
+            Note(f"Settings: {cockpit.settings_file.path}"),
             *([Note(f"Recordings: {cockpit.library.root.resolve()}")] if cockpit.library is not None else []),
             *problems,
             Heading("From others"),
