@@ -7,14 +7,14 @@ frame or a changed word, and draws only when something looks different.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
 os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, not enlarged ones
@@ -26,35 +26,37 @@ if sys.platform.startswith("linux"):
 import pygame
 
 from engine.errors import InputError
+from game.commands import REWIND_KEY, world_commands
 from game.controls import Controls
 from game.hud import Hud, key_help, number_rows
-from game.overlay import key_cap
 from game.pacing import Pacer
-from game.view import TITLE, Scenery, View
-from game.worker import MakeRecorder, OpenWorld, Picture, SceneLike, State, Worker
+from game.view import Scenery, View
+from game.window import Window, key_name, on_display_lost
+from game.worker import ChangeQuality, Habits, MakeRecorder, OpenWorld, Picture, SceneLike, State, Worker
 
 _HELP_SECONDS, _FADE_SECONDS, _REMARK_SECONDS = 9.0, 1.5, 2.5
 _SLOW_START = 0.5  # s a new world may take before the window says what it waits for
 _LONGEST_SLEEP = 0.05  # s: bounds how late a signal (Ctrl-C) or a missed wake-up is noticed
 _NUMBERS_EVERY = 0.25  # s
 _PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
-_lost_handler = None  # X keeps no reference to it
 
 
 @dataclass(frozen=True)
 class PlaySettings:
     """How to play.
 
-    scenes: first frames to choose from, at least one. scene: number of the one to begin with. seed: of every world.
-    seconds: close by itself after so many seconds of play, None for never. sensitivity: pixels of mouse motion that
-    are 0.1 of the camera unit. margin_ms: slack of the block scheduler. smooth: interpolate the enlarged picture.
-    icons, numbers: key and mouse icons, F3 numbers from the start. size: of the window in pixels, None to fit the
-    screen. debug: on failure print the traceback too.
+    scenes: first frames to choose from, at least one. scene: number of the one to begin with. habits, change_quality,
+    shots: as game/worker.py has them. seconds: close by itself after so many seconds of play, None for never.
+    sensitivity: pixels of mouse motion that are 0.1 of the camera unit. margin_ms: slack of the block scheduler. smooth:
+    interpolate the enlarged picture. icons, numbers: key and mouse icons, F3 numbers from the start. size: of the window
+    in pixels, None to fit the screen. debug: on failure print the traceback too.
     """
 
     scenes: Sequence[SceneLike]
     scene: int = 0
-    seed: int = 0
+    habits: Habits = field(default_factory=lambda: Habits(record=True))
+    change_quality: ChangeQuality | None = None
+    shots: Path = Path("recordings")
     seconds: float | None = None
     sensitivity: float = 60.0
     margin_ms: float = 12.0
@@ -70,8 +72,8 @@ def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecor
     """Opens the window and plays until it is closed.
 
     open_world: loads the model and tells its progress; called in the inference thread, and again when a person
-    restarts after it failed. make_recorder: makes a recorder for each new rollout (rollout, world, scene name), None to
-    record nothing. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
+    restarts after it failed. make_recorder: as game/keeping.py has it, None where nothing can be
+    recorded. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
     Raises InputError when there is no display to open a window on.
     """
     try:
@@ -88,7 +90,7 @@ class App:
 
     def __init__(self, settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None) -> None:
         self._settings = settings
-        self._window = _Window(settings.size, settings.full_screen)
+        self._window = Window(settings.size, settings.full_screen)
         self._view = View(Hud(), settings.smooth)
         self._controls = Controls(sensitivity=settings.sensitivity)
         self._pacer = Pacer(margin=settings.margin_ms / 1000.0)
@@ -99,11 +101,13 @@ class App:
             self._controls,
             self._pacer,
             scene=settings.scene,
-            seed=settings.seed,
+            habits=settings.habits,
             make_recorder=make_recorder,
+            change_quality=settings.change_quality,
+            shots=settings.shots,
             wake=self._wake,
         )
-        _on_display_lost(self._end_without_display)
+        on_display_lost(self._end_without_display)
         self._open = True
         self._retake_mouse = False  # a pause lent it to the person
         self._icons, self._show_numbers = settings.icons, settings.numbers
@@ -122,6 +126,7 @@ class App:
             "f3": self._toggle_numbers,
             "f11": lambda now: self._window.toggle_full_screen(),
             "escape": self._escape,
+            **world_commands(self._worker),
         }
 
     def run(self) -> int:
@@ -166,7 +171,7 @@ class App:
     def _sleep(self) -> list[pygame.event.Event]:
         """Waits for something to do, and returns the events that came."""
         now = time.perf_counter()
-        due = self._pacer.next_change(now)
+        due = self._worker.next_change(now)
         wait = _LONGEST_SLEEP if due is None else max(0.0, min(_LONGEST_SLEEP, due - now))
         first = pygame.event.wait(max(1, math.ceil(wait * 1000)))
         return [first, *pygame.event.get()] if first.type != pygame.NOEVENT else []
@@ -258,7 +263,7 @@ class App:
             else:
                 self._controls.press(name, now)
         elif event.type == pygame.KEYUP:
-            self._controls.release(key_name(event), now)
+            self._release(key_name(event), now)
         elif event.type == pygame.MOUSEBUTTONDOWN:
             if event.button == 1 and self._mouse_is_useful():
                 self._window.capture()
@@ -270,6 +275,11 @@ class App:
         elif event.type == pygame.QUIT:
             self._open = False
 
+    def _release(self, name: str, now: float) -> None:
+        if name == REWIND_KEY:
+            self._worker.let_go(now)
+        self._controls.release(name, now)
+
     def _mouse_is_useful(self) -> bool:
         status = self._worker.status
         playing = status.state is State.PLAYING and not self._pacer.paused and not self._window.captured
@@ -277,6 +287,7 @@ class App:
 
     def _let_go(self) -> None:
         """The person looks elsewhere: nothing stays pressed, and the mouse is theirs again."""
+        self._worker.let_go(time.perf_counter())
         self._controls.release_all()
         self._window.give_back()
 
@@ -312,87 +323,3 @@ class App:
     def _toggle_numbers(self, now: float) -> None:
         self._show_numbers = not self._show_numbers
         self._numbers = (-math.inf, ())
-
-
-def _open_display() -> None:
-    """Connects to the display, and not to the one nobody sees that SDL would make do with. Raises pygame.error."""
-    chosen = os.environ.get("SDL_VIDEODRIVER")
-    if sys.platform.startswith("linux") and not chosen and not os.environ.get("XDG_RUNTIME_DIR"):
-        os.environ["SDL_VIDEODRIVER"] = "x11,KMSDRM"  # Wayland cannot work then, and says so on standard error
-    pygame.display.init()
-    if pygame.display.get_driver() == "offscreen" and chosen != "offscreen":
-        raise pygame.error("no display")
-
-
-def _on_display_lost(end: Callable[[], None]) -> None:
-    """Has `end`, which must not return, called when the X server goes away (elsewhere SDL asks the program to quit)."""
-    global _lost_handler
-    if pygame.display.get_driver() == "x11" and sys.platform.startswith("linux"):  # SDL itself loads X by this name
-        _lost_handler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda display: end())
-        ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_lost_handler)
-
-
-def key_name(event: pygame.event.Event) -> str:
-    """Name of the key of a KEYDOWN or KEYUP event: what is printed on it, or the Latin letter of its place."""
-    name = pygame.key.name(event.key)
-    place = getattr(event, "scancode", 0) - pygame.KSCAN_A
-    if not (name and name.isascii()) and 0 <= place < 26:  # on a Cyrillic keyboard, W is where it always was
-        return chr(ord("a") + place)
-    return name
-
-
-class _Window:
-    """The display surface, full screen or not, and who has the mouse."""
-
-    def __init__(self, size: tuple[int, int] | None, full_screen: bool) -> None:
-        _open_display()
-        self._size = size or self._fitting_size()
-        pygame.display.set_caption(TITLE)
-        icon = key_cap("W", 64, True)
-        pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
-        self._full_screen = False
-        pygame.display.set_mode(self._size, pygame.RESIZABLE)
-        pygame.key.stop_text_input()  # an input method would keep keys to itself
-        self.captured = False
-        if full_screen:
-            self.toggle_full_screen()
-
-    @property
-    def surface(self) -> pygame.Surface:
-        """Today's surface: another one after every change of size."""
-        return pygame.display.get_surface()
-
-    def toggle_full_screen(self) -> None:
-        """Fills the screen with the window, or gives it its old size back."""
-        self._full_screen = not self._full_screen
-        if self._full_screen:
-            self._size = self.surface.get_size()
-            pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
-        else:
-            for _ in range(2):  # the first call leaves full screen and keeps the screen's size
-                pygame.display.set_mode(self._size, pygame.RESIZABLE)
-
-    def capture(self) -> None:
-        """Takes the mouse: hidden and held, so that only its motion counts."""
-        self.captured = True
-        pygame.mouse.set_visible(False)
-        pygame.event.set_grab(True)
-        pygame.event.clear(pygame.MOUSEMOTION)  # the jump to the middle is not the person's
-
-    def give_back(self) -> None:
-        """Lets the mouse go where it likes."""
-        self.captured = False
-        pygame.event.set_grab(False)
-        pygame.mouse.set_visible(True)
-
-    def close(self) -> None:
-        """Takes the window off the screen at once, whatever is still to be finished."""
-        self.captured = False
-        pygame.display.quit()
-
-    @staticmethod
-    def _fitting_size() -> tuple[int, int]:
-        """1152 x 640, the shape of every model's picture, or as much of it as the screen has room for."""
-        screen = (pygame.display.get_desktop_sizes() or [(1280, 720)])[0]
-        scale = min(1.0, 0.9 * screen[0] / 1152, 0.85 * screen[1] / 640)
-        return round(1152 * scale), round(640 * scale)
