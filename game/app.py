@@ -13,7 +13,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import game.window  # noqa: F401  (sets what SDL must know before pygame is there)
 
@@ -35,7 +36,7 @@ from game.ui.paint import Painter
 from game.ui.style import TEXT_SIZES
 from game.view import Look, Scenery, View
 from game.window import Window, on_display_lost
-from game.worker import MakeRecorder, OpenWorld, Worker
+from game.worker import ChangeQuality, Habits, MakeRecorder, OpenWorld, Worker
 
 _KEYS_SECONDS, _FADE_SECONDS, _NOTICE_SECONDS = 10.0, 1.5, 5.0
 _SLOW_START = 0.5  # s a new world may take before the window says what it waits for
@@ -49,15 +50,18 @@ _PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
 class PlaySettings:
     """How to play.
 
-    scenes: first frames to choose from, at least one. scene: number of the one to begin with. seed: of every world.
-    seconds: close by itself after so many seconds of play, None for never. margin_ms: slack of the block scheduler.
+    scenes: first frames to choose from, at least one. scene: number of the one to begin with. habits, change_quality,
+    shots: as game/worker.py has them; what a person prefers goes into the habits. seconds: close by itself after so
+    many seconds of play, None for never. margin_ms: slack of the block scheduler.
     debug: on failure print the traceback too. settings_file: the person's preferences, None for those in their folder.
     shelf, library: the models and recordings that the menu offers, None for none.
     """
 
     scenes: Sequence[SceneLike]
     scene: int = 0
-    seed: int = 0
+    habits: Habits = field(default_factory=lambda: Habits(record=True))
+    change_quality: ChangeQuality | None = None
+    shots: Path = Path("recordings")
     seconds: float | None = None
     margin_ms: float = 12.0
     debug: bool = False
@@ -70,8 +74,8 @@ def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecor
     """Opens the window and plays until it is closed.
 
     open_world: loads the model and tells its progress; called in the inference thread, and again when a person
-    restarts after it failed. make_recorder: makes a recorder for each new rollout (rollout, world, scene name), None to
-    record nothing. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
+    restarts after it failed. make_recorder: as game/keeping.py has it, None where nothing can be recorded. Returns the
+    exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
     Raises InputError when there is no display to open a window on.
     """
     try:
@@ -99,8 +103,10 @@ class App:
             self._controls,
             self._pacer,
             scene=settings.scene,
-            seed=settings.seed,
+            habits=settings.habits,
             make_recorder=make_recorder,
+            change_quality=settings.change_quality,
+            shots=settings.shots,
             wake=self._wake,
         )
         self._cockpit = Cockpit(self._worker, self._pacer, self._controls, settings_file, self._window, self._say,

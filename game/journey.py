@@ -170,7 +170,8 @@ class Journey:
         if moment.snapshot is None:
             self._restore(moment)
             self._restore(here)
-        moment.tape = moment.start.tape.copy(moment.frames)
+        if moment.tape is None:
+            moment.tape = moment.start.tape.copy(moment.frames)
         self.past.pin(moment)
         return moment
 

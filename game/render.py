@@ -41,7 +41,7 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
     actions, first = _actions(source, settings), _first_scene(source, job)
     picture = first.picture()
     if isinstance(source, Recording) and job.scene is None:
-        _check_first_frame(source, picture)
+        check_first_frame(source, picture)
     check_folder(job.out or Path(settings.record.root))
     _check_out(source, job.out)
     progress = Progress()
@@ -148,18 +148,22 @@ def _actions(source: Script | Recording, settings: Settings) -> Actions:
         raise ScriptError(
             f"{source.path} was recorded in another mode", got=source.header.mode, expected=space.mode, remedy=remedy
         )
-    _check_recorded(source.path, source.actions, space)
-    if source.prelude is not None:
-        _check_recorded(source.path.with_name(PRELUDE), source.prelude, space)
-    for events in source.happenings.events.values():
-        for event in events:
-            if isinstance(event, Enter) and event.actions is not None:
-                _check_recorded(source.path, event.actions, space)
+    check_recorded(source, space)
     return source.actions
 
 
-def _check_recorded(path: Path, actions: Actions, space: ActionSpace) -> None:
-    """Raises ScriptError for an action that this mode's keys and mouse do not make: the file was changed by hand."""
+def check_recorded(recording: Recording, space: ActionSpace) -> None:
+    """Raises ScriptError for actions that this mode's keys and mouse do not make: a file was changed by hand."""
+    _check_actions(recording.path, recording.actions, space)
+    if recording.prelude is not None:
+        _check_actions(recording.path.with_name(PRELUDE), recording.prelude, space)
+    for events in recording.happenings.events.values():
+        for event in events:
+            if isinstance(event, Enter) and event.actions is not None:
+                _check_actions(recording.path, event.actions, space)
+
+
+def _check_actions(path: Path, actions: Actions, space: ActionSpace) -> None:
     from engine.errors import ActionError
 
     known: dict[tuple[str, ...], tuple[float, ...]] = {}
@@ -195,7 +199,8 @@ def _first_scene(source: Script | Recording, job: Job) -> Scene:
     return shipped_scenes()[0]
 
 
-def _check_first_frame(source: Recording, picture: np.ndarray) -> None:
+def check_first_frame(source: Recording, picture: np.ndarray) -> None:
+    """Raises ScriptError unless `picture` is the one that the recording started from."""
     if picture_sha256(picture) != source.header.first_frame_sha256:
         remedy = "put the original back, or name a picture with --scene PATH"
         raise ScriptError(f"{source.first_frame} is not the picture this recording started from", remedy=remedy)

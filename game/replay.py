@@ -61,6 +61,12 @@ class Replay:
         """Whether all actions are played."""
         return self.frame >= len(self.actions)
 
+    @property
+    def next_frames(self) -> int:
+        """How many frames the next `play` makes."""
+        until = self._held.get(self.frame)
+        return self.journey.next_frames if until is None else until - self.frame
+
     def play(self) -> Played:
         """The next frames. Raises ScriptError where the recording's blocks are not this model's."""
         if self._returns[self.frame] and self.frame not in self._kept:

@@ -10,7 +10,8 @@ import numpy as np
 
 from engine.actions import ActionSpace
 from game.controls import FrameControl
-from game.pacing import PaceReport
+from game.playstats import PaceReport
+from game.timeline import Moment
 
 _IDLE = FrameControl((), None)
 
@@ -128,7 +129,8 @@ class Picture:
 
     pixels: (H, W, 3) uint8 RGB. number: of the video frame since the play clock began, None for a still. control: what
     the model was told for it. backdrop: a scene's picture as it is, any size, to put behind the loading words.
-    behind_s: while rewinding, seconds of play between this picture and where the rewind began.
+    behind_s: while rewinding, seconds of play between this picture and where the rewind began. moment: the one that its
+    block leads to, None for a still.
     """
 
     pixels: np.ndarray
@@ -136,3 +138,4 @@ class Picture:
     control: FrameControl = _IDLE
     backdrop: bool = False
     behind_s: float = 0.0
+    moment: Moment | None = field(default=None, repr=False)

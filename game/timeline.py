@@ -57,7 +57,7 @@ class Moment:
     snapshot: Snapshot | None = None
     tape: Tape | None = None
     mark: tuple[Any, int] | None = None
-    pinned: bool = False
+    pins: int = 0
     memory: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -68,7 +68,7 @@ class Moment:
     @property
     def needed(self) -> bool:
         """Whether its state must stay as long as it does: somebody asked for it, or its rollout begins here."""
-        return self.pinned or self.frames == 0
+        return self.pins > 0 or self.frames == 0
 
 
 class Ledger:
@@ -153,14 +153,17 @@ class Timeline:
     def pin(self, moment: Moment) -> None:
         """Keeps a moment's state, which it must have, until `unpin`, in the timeline or not; it counts all the same."""
         assert moment.snapshot is not None
-        if moment not in self._pinned:
-            moment.pinned, self._pinned[moment] = True, moment.snapshot.storages()
+        moment.pins += 1
+        if moment.pins == 1:
+            self._pinned[moment] = moment.snapshot.storages()
             self._ledger.add(self._pinned[moment])
 
     def unpin(self, moment: Moment) -> None:
-        """Lets a pinned moment go the way of the others."""
+        """Takes one `pin` back; after the last a moment goes the way of the others."""
+        moment.pins -= 1
+        if moment.pins:
+            return
         self._ledger.remove(self._pinned.pop(moment))
-        moment.pinned = False
         if moment not in self._moments:
             moment.snapshot = None
 
@@ -182,6 +185,11 @@ class Timeline:
         if found is None:
             raise LookupError("nothing to return from is kept")
         return found
+
+    def set_budget(self, budget: int) -> None:
+        """Another budget, kept to from now on."""
+        self.budget = budget
+        self.trim(_MOST_AGAIN)
 
     def trim(self, most_again: int) -> None:
         """Gives memory up until the budget is kept to: first states in between, then the oldest moments."""
@@ -228,7 +236,7 @@ class Timeline:
             del self._starts[moment.start]
         self._ledger.remove(moment.memory)
         moment.memory = {}
-        if not moment.pinned:
+        if not moment.pins:
             moment.snapshot = None
         if self._moments:
             lost = self._moments[0] if first else moment
