@@ -73,8 +73,8 @@ from game.app import PlaySettings, play
 from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
 
 class Recorder(FakeRecorder):
-    def add(self, block):
-        super().add(block)
+    def add(self, block, *rest):
+        super().add(block, *rest)
         print("block", flush=True)
 
     def close(self, stats):
