@@ -92,6 +92,12 @@ class Inference:
         """Leaves for a new world that begins as this one did."""
         self.visit(self._scene)
 
+    def change_model(self, open_world: OpenWorld, quality: str) -> None:
+        """Leaves all worlds, and loads another model."""
+        self._leave()
+        self._visits.forget()
+        self._world, self._open_world, self._quality = None, open_world, quality
+
     def other_world(self) -> None:
         """Changes places with the world before."""
         if (visit := self._visits.before) is None:
@@ -203,9 +209,9 @@ class Inference:
 
     def _play(self) -> None:
         """Loads and enters what is missing, then makes block after block until something is raised."""
-        if self._world is None:
-            self._load()
         while True:
+            if self._world is None:
+                self._load()
             if self._visits.current is None:
                 self._enter_scene()
             ready = self._desk.wait()

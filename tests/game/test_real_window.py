@@ -59,8 +59,8 @@ def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
             xdotool("mousemove_relative", "10", "0")
         assert wait_until(lambda: any(line.startswith("[[], [0.0, 0.0") and not line.startswith("[[], [0.0, 0.0]")
                                       for line in said.read_text().splitlines()))  # fmt: skip
-        xdotool("key", "Escape")
-        xdotool("key", "Escape")
+        for key in ("Escape", "Up", "Return"):  # the menu's last line
+            xdotool("key", key)
         assert game.wait(15) == 0, said.read_text()
     finally:
         if game.poll() is None:
