@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import game.window  # noqa: F401  (sets what SDL must know before pygame is there)
@@ -36,7 +36,7 @@ from game.ui.paint import Painter
 from game.ui.style import TEXT_SIZES
 from game.view import Look, Scenery, View
 from game.window import Window, on_display_lost
-from game.worker import ChangeQuality, Habits, MakeRecorder, OpenWorld, Worker
+from game.worker import Habits, MakeRecorder, OpenWorld, Worker
 
 _KEYS_SECONDS, _FADE_SECONDS, _NOTICE_SECONDS = 10.0, 1.5, 5.0
 _SLOW_START = 0.5  # s a new world may take before the window says what it waits for
@@ -50,32 +50,33 @@ _PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
 class PlaySettings:
     """How to play.
 
-    scenes: first frames to choose from, at least one. scene: number of the one to begin with. habits, change_quality,
-    shots: as game/worker.py has them; what a person prefers goes into the habits. seconds: close by itself after so
-    many seconds of play, None for never. margin_ms: slack of the block scheduler.
-    debug: on failure print the traceback too. settings_file: the person's preferences, None for those in their folder.
-    shelf, library: the models and recordings that the menu offers, None for none.
+    scenes: first frames to choose from, at least one. scene: number of the one to begin with. seed: of every world.
+    record: keep every world from its beginning, if there is a recorder. rewind_mb: as Habits. seconds: close by itself
+    after so many seconds of play, None for never. margin_ms: slack of the block scheduler. shots: folder of
+    screenshots. debug: on failure print the traceback too. settings_file: the person's preferences, None for those in
+    their folder. shelf, library: the models and recordings that the menu offers, None for none.
     """
 
     scenes: Sequence[SceneLike]
     scene: int = 0
-    habits: Habits = field(default_factory=lambda: Habits(record=True))
-    change_quality: ChangeQuality | None = None
-    shots: Path = Path("recordings")
+    seed: int = 0
+    record: bool = True
+    rewind_mb: int | None = None
     seconds: float | None = None
     margin_ms: float = 12.0
     debug: bool = False
     settings_file: SettingsFile | None = None
     shelf: Shelf | None = None
     library: Library | None = None
+    shots: Path = Path("recordings")
 
 
 def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None = None) -> int:
     """Opens the window and plays until it is closed.
 
     open_world: loads the model and tells its progress; called in the inference thread, and again when a person
-    restarts after it failed. make_recorder: as game/keeping.py has it, None where nothing can be recorded. Returns the
-    exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
+    restarts after it failed. make_recorder: as game/keeping.py has it, None where nothing can be
+    recorded. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
     Raises InputError when there is no display to open a window on.
     """
     try:
@@ -85,6 +86,19 @@ def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecor
         remedy = "without one, render a script: python -m game --headless --script FILE"
         raise InputError("no window can be opened here", got=error, expected="a display", remedy=remedy) from error
     return app.run()
+
+
+def _habits(settings: PlaySettings, settings_file: SettingsFile) -> Habits:
+    """How the worker is to play, by what was asked for and what the person prefers."""
+    now = settings_file.now
+    return Habits(
+        seed=settings.seed,
+        record=settings.record,
+        rewind_mb=settings.rewind_mb,
+        idle_hold=now.idle_hold,
+        anchor_every=now.anchor_every,
+        quality="default" if settings.shelf is None else settings.shelf.quality,
+    )
 
 
 class App:
@@ -103,9 +117,9 @@ class App:
             self._controls,
             self._pacer,
             scene=settings.scene,
-            habits=settings.habits,
+            habits=_habits(settings, settings_file),
             make_recorder=make_recorder,
-            change_quality=settings.change_quality,
+            change_quality=None if settings.shelf is None else settings.shelf.at_quality,
             shots=settings.shots,
             wake=self._wake,
         )

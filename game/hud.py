@@ -59,7 +59,7 @@ def numbers_of(figures: Figures, status: Status) -> Numbers:
         ("rewind", f"{rewind.depth_s:.0f} s, {rewind.mb:.0f} of {rewind.budget_mb:.0f} MB", False),
         ("model", f"{status.model} on {status.device}", False),
     )
-    return Numbers(rows, pace.blocks, deadline)
+    return Numbers(rows, pace.recent_ms, deadline)
 
 
 def clock_words(seconds: float) -> str:

@@ -92,6 +92,12 @@ class Inference:
         """Leaves for a new world that begins as this one did."""
         self.visit(self._scene)
 
+    def change_model(self, open_world: OpenWorld, quality: str) -> None:
+        """Leaves all worlds, and loads another model."""
+        self._leave()
+        self._visits.forget()
+        self._world, self._open_world, self._quality = None, open_world, quality
+
     def other_world(self) -> None:
         """Changes places with the world before."""
         if (visit := self._visits.before) is None:
@@ -198,13 +204,6 @@ class Inference:
         journey = Journey(world, picture, self._habits.seed, self._visits.budget)
         self._world, self._quality = world, name
         self._enter(Visit(journey, self._scene, name, journey.present))
-
-    def change_model(self, open_world: OpenWorld, quality: str) -> None:
-        """Leaves all worlds for one of another model, which is loaded first."""
-        self._leave()
-        self._visits.forget()
-        self._open_world, self._world, self._quality = open_world, None, quality
-        self._desk.tell(model="", device="", quality=quality, saved=False, other_world="")
 
     # -- playing -----------------------------------------------------------------------------------------------------
 

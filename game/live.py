@@ -10,10 +10,11 @@ from game.console import say
 from game.models import find_weights, header_of
 from game.preferences import SettingsFile
 from game.scenes import scenes_from
-from game.session import ACTIONS, FIRST_FRAME, REPORT, Job, check_folder, new_folder
+from game.session import ACTIONS, FIRST_FRAME, PRELUDE, REPORT, Job, check_folder, new_folder
 from game.settings import LiveSettings, load_settings
 
 if TYPE_CHECKING:
+    from engine.actions import Actions
     from engine.rollout import Rollout
     from engine.world import WorldModel
     from game.recorder import Recorder
@@ -45,20 +46,23 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
         return worlds[-1]
 
     shelf = Shelf(words, profiled if profile else (lambda world: world))
-    recordings = _Recordings(shelf, job) if record else None
+    recordings = _Recordings(shelf, job)
     how = PlaySettings(
         scenes=scenes,
         scene=index,
         seed=job.seed or 0,
+        record=record,
+        rewind_mb=settings.play.rewind_mb,
         seconds=seconds,
         margin_ms=settings.play.margin_ms,
         debug=debug,
         settings_file=SettingsFile(session=said_of_play(settings.play, words)),
         shelf=shelf,
         library=Library(root),
+        shots=job.out or root,
     )
     code = play(how, shelf.opener(), recordings)
-    if recordings is not None and recordings.tell():
+    if recordings.tell():
         code = code or 1
     for world in worlds:
         from game.trace import write_trace
@@ -87,18 +91,20 @@ class _Recordings:
         self._shelf, self._job = shelf, job
         self._recorders: list[Recorder] = []
 
-    def __call__(self, rollout: Rollout, world: WorldModel, scene: str) -> Recorder:
-        """A recorder for a rollout that has just begun. Raises RecordingError if its folder cannot be written."""
+    def __call__(self, rollout: Rollout, world: WorldModel, scene: str, prelude: Actions | None = None) -> Recorder:
+        """A recorder for a rollout that was told `prelude` so far. Raises RecordingError if its folder cannot be
+        written."""
         from game.recorder import Recorder
 
-        settings, job = self._shelf.settings, self._job
-        header = header_of(world, rollout, settings, source="live", scene=scene)
+        settings, job = self._shelf.settings_of(world), self._job
+        header = header_of(world, rollout, settings, source="live", scene=scene, prelude=prelude)
         folder = new_folder(job.out, job.name, root=Path(settings.record.root))
         recorder = Recorder(
             folder,
             header,
             name=job.name,
             first_frame=rollout.first_frame,
+            prelude=prelude,
             current=settings.record.current,
             settings=settings.record,
         )
@@ -119,7 +125,7 @@ class _Recordings:
 
 def _discard(recorder: Recorder) -> None:
     """Removes the files of a world that was left before its first frame; a folder that holds more than them stays."""
-    files = [recorder.folder / name for name in (ACTIONS, FIRST_FRAME, REPORT)]
+    files = [recorder.folder / name for name in (ACTIONS, FIRST_FRAME, PRELUDE, REPORT)]
     files += [recorder.path(suffix) for suffix in (".mp4", "_icon.mp4", "_current.mp4")]
     with contextlib.suppress(OSError):
         for file in files:

@@ -340,9 +340,9 @@ class Pacer:
                 lookahead_ms=self._stats.lookahead(last=200),
                 late_frames=clock.late_frames,
                 undrawn_frames=clock.undrawn_frames,
-                blocks=tuple(self._blocks),
                 pace=self._pace,
                 slow_words=self.slow_words(),
+                recent_ms=tuple(self._blocks),
             )
 
     def slow_words(self) -> str:

@@ -64,8 +64,8 @@ class PlayStats:
 class PaceReport:
     """One moment's numbers for the HUD; times in ms.
 
-    pace: share of the model's rate that the clock was asked to keep to; speed: the share it runs at now. blocks: what
-    the newest blocks took, oldest first, each against `deadline_ms` (at the speed of now: `deadline_ms / speed`).
+    pace: share of the model's rate that the clock was asked to keep to; speed: the share it runs at now. recent_ms:
+    what the newest blocks took, oldest first, each against `deadline_ms` (at the speed of now: `deadline_ms / speed`).
     late_frames: not there, or not drawn, when they were due; of these undrawn_frames were there, and the window was
     late.
     """
@@ -79,7 +79,7 @@ class PaceReport:
     latency_ms: dict[str, float] | None
     lookahead_ms: dict[str, float]
     late_frames: int
-    undrawn_frames: int
-    blocks: tuple[float, ...]
-    pace: float
     slow_words: str
+    recent_ms: tuple[float, ...] = ()
+    undrawn_frames: int = 0
+    pace: float = 1.0

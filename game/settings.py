@@ -66,10 +66,13 @@ class LiveSettings:
     icons: bool = True
     numbers: bool = False
     full_screen: bool = False
+    rewind_mb: int | None = None
 
     def __post_init__(self) -> None:
         _between("play.sensitivity", self.sensitivity, 1.0, 10000.0)
         _between("play.margin_ms", self.margin_ms, 0.0, 1000.0)
+        if self.rewind_mb is not None:
+            _between("play.rewind_mb", self.rewind_mb, 0, 1_000_000)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from game.console import say
 from game.errors import InputError
 from game.models import Progress, find_weights, open_world
 from game.settings import Settings, load_settings, options
 from game.worker import OpenWorld
+
+if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
+    from engine.world import WorldModel
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Shelf:
         self._words, self._wrap = list(words), wrap
         self.settings: Settings = load_settings(words)
         self.model, self.quality = self.settings.model.name, self.settings.quality.name
+        self._chosen = list(words)  # the words of the model in use
+        self._of: WeakKeyDictionary[WorldModel, Settings] = WeakKeyDictionary()
 
     def choices(self, weights: str) -> list[ModelChoice]:
         """Every model; takes a moment. weights: folder of the large models' weights, "" for none."""
@@ -63,15 +70,32 @@ class Shelf:
         self.model, self.quality = model, quality
         words = self._for(model, quality, weights)
 
-        def opener(progress: Progress):
-            self.settings = load_settings(words)
-            return self._wrap(open_world(self.settings, progress, say))
+        def opener(progress: Progress) -> WorldModel:
+            self.settings, self._chosen = load_settings(words), words
+            return self._open(progress)
 
         return opener
 
     def opener(self) -> OpenWorld:
         """Opens the model that the command line chose."""
-        return lambda progress: self._wrap(open_world(self.settings, progress, say))
+        return self._open
+
+    def at_quality(self, world: WorldModel, quality: str) -> WorldModel:
+        """The weights of `world` at another quality's denoising steps, ready at once."""
+        words = [word for word in self._chosen if word.partition("=")[0] != "quality"]
+        settings = load_settings([f"quality={quality}", *words])
+        made = self._wrap(world.with_steps(settings.model.denoising_steps))
+        self.quality, self._of[made] = quality, settings
+        return made
+
+    def settings_of(self, world: WorldModel) -> Settings:
+        """The settings that a world was opened with, or last changed to."""
+        return self._of[world]
+
+    def _open(self, progress: Progress) -> WorldModel:
+        world = self._wrap(open_world(self.settings, progress, say))
+        self._of[world] = self.settings
+        return world
 
     def _for(self, model: str, quality: str, weights: str) -> list[str]:
         """The words for another model: the command line's, without those that are about the one it named."""

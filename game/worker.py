@@ -128,8 +128,8 @@ class Worker:
         self._order(self._inference.other_world, cut=there)
         return there
 
-    def change_model(self, open_world: OpenWorld, quality: str) -> None:
-        """Goes to a world of another model, from the present scene. quality: the one that it opens with, by name."""
+    def change_model(self, open_world: OpenWorld, quality: str = "default") -> None:
+        """Leaves all worlds for another model. open_world: loads it. quality: the name of the one it opens with."""
         self._order(partial(self._inference.change_model, open_world, quality), fresh=True)
 
     def restart(self) -> None:

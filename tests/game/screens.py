@@ -64,7 +64,7 @@ _PACE = PaceReport(
     lookahead_ms={"p50": 12.0, "p95": 48.0},
     late_frames=3,
     undrawn_frames=1,
-    blocks=_TIMES,
+    recent_ms=_TIMES,
     pace=1.0,
     slow_words="",
 )
