@@ -15,9 +15,10 @@ from game.hud import clock_words
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.paint import Painter
+from game.ui.plates import Canvas, Heading, Note, Tile
 from game.ui.style import INK, QUIET
 from game.ui.thumbnails import Thumbnails
-from game.ui.widgets import Button, Canvas, Heading, Note, Slider, Tile, Widget
+from game.ui.widgets import Button, Slider, Widget
 from game.view import fitted
 
 if TYPE_CHECKING:
