@@ -9,7 +9,7 @@ import pygame
 
 from game.ui.paint import Painter
 from game.ui.style import ACCENT, PANEL, PAPER, QUIET, RAISED, WARN
-from game.ui.widgets import Widget, draw_caps, label_room, value_area
+from game.ui.widgets import Widget, draw_caps
 
 
 @dataclass
@@ -56,6 +56,7 @@ class Caps(Widget):
 
     caps: Sequence[str] = ()
     focusable = False
+    tile = 16.0
 
     def height(self, paint, unit, width):
         """See Widget."""
@@ -64,8 +65,8 @@ class Caps(Widget):
     def draw(self, paint, surface, area, unit, focused):
         """See Widget."""
         at = (area.left + unit, area.centery)
-        paint.put(surface, self.label, round(0.95 * unit), PAPER, at, room=label_room(area, unit))
-        draw_caps(paint, surface, value_area(area, unit), unit, self.caps)
+        end = paint.put(surface, self.label, round(0.95 * unit), PAPER, at, room=area.width // 2).right + unit
+        draw_caps(paint, surface, pygame.Rect(end, area.top, area.right - unit - end, area.height), unit, self.caps)
 
 
 @dataclass
@@ -82,7 +83,7 @@ class Tile(Widget):
     mark: bool = False
     remove: Callable[[], None] = lambda: None
 
-    tile = True
+    tile = 11.5
 
     @property
     def key(self) -> str:

@@ -27,7 +27,7 @@ class Widget:
     hint: str = ""
 
     focusable = True
-    tile = False  # stands in a grid with its like, instead of a row of its own
+    tile = 0.0  # units of width it needs at least, where it stands in a grid with its like; 0: it has a row of its own
 
     @property
     def key(self) -> str:

@@ -28,7 +28,7 @@ class KeysPage(Page):
         rows: list[Widget] = [Note(where)]
         table = prefer.controls[mode]
         rows += [self._row(label, table[name]) for name, label in controls_of(mode).items()]
-        rows.append(Heading("And"))
+        rows.append(Heading("Commands"))
         return [*rows, *(self._row(one.label, prefer.commands[one.name]) for one in COMMANDS)]
 
     @staticmethod
