@@ -79,6 +79,8 @@ class Cockpit:
             "full_screen": lambda now: self.toggle_full_screen(),
         }
         self.rebind()
+        worker.set_anchor_every(settings_file.now.anchor_every)
+        worker.set_idle_hold(settings_file.now.idle_hold)
 
     # -- who is asked ------------------------------------------------------------------------------------------------
 

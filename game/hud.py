@@ -52,7 +52,8 @@ def numbers_of(figures: Figures, status: Status) -> Numbers:
         ("deadline", f"{deadline:.0f} ms, {abs(pace.spare_ms):.0f} ms {spare}", pace.spare_ms < 0),
         ("latency p50 / p95", spread(pace.latency_ms), False),
         ("lookahead p50 / p95", spread(pace.lookahead_ms), False),
-        ("late frames", f"{pace.late_frames}, none dropped", False),
+        # Frames that are late are waited for: none is ever dropped.
+        ("late / drawn late / dropped", f"{pace.late_frames} / {pace.undrawn_frames} / 0", False),
         ("play clock", f"{pace.speed:.0%}", slow),
         ("memory", f"{figures.rss_mb:.0f} MB{vram}", False),
         ("rewind", f"{rewind.depth_s:.0f} s, {rewind.mb:.0f} of {rewind.budget_mb:.0f} MB", False),

@@ -54,9 +54,20 @@ PLAYING = Status(
 )
 _TIMES = tuple(31 + 9 * np.sin(i / 3.0) + 6 * np.sin(i * 1.7) for i in range(64))
 _PACE = PaceReport(
-    20.0, 19.8, 1.0, {"p50": 31.2, "p95": 44.0}, 50.0, 6.1, {"p50": 84.0, "p95": 97.0}, {"p50": 12.0, "p95": 48.0}, 3,
-    "", _TIMES,
-)  # fmt: skip
+    fps=20.0,
+    shown_fps=19.8,
+    speed=1.0,
+    block_ms={"p50": 31.2, "p95": 44.0},
+    deadline_ms=50.0,
+    spare_ms=6.1,
+    latency_ms={"p50": 84.0, "p95": 97.0},
+    lookahead_ms={"p50": 12.0, "p95": 48.0},
+    late_frames=3,
+    undrawn_frames=1,
+    recent_ms=_TIMES,
+    pace=1.0,
+    slow_words="",
+)
 FIGURES = Figures(_PACE, PLAYING.rewind, 412.0, None, None)
 ADVICE = Advice(
     "Playing at 62% speed: a frame takes 80 ms here, 50 ms would be in time",

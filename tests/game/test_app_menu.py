@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import cv2
 import pygame
 import pytest
@@ -251,5 +253,33 @@ def test_every_page_of_the_menu_can_be_gone_through_blindly(player):
                 yield
             yield lambda: p.app._drawn.menu == p.app._menu.stamp
             p.app._menu.close()
+
+    assert player(script).play() == 0
+
+
+@pytest.mark.parametrize("rate", [30, 60, 144])
+def test_on_a_display_of_any_rate_every_frame_is_shown_once_and_in_order(player, monkeypatch, rate):
+    flip, shown = pygame.display.flip, []
+
+    def waits_for_the_display():
+        time.sleep(1 / rate)
+        flip()
+
+    monkeypatch.setattr(pygame.display, "flip", waits_for_the_display)
+
+    def script(p):
+        while p.shown < 12:
+            if p.shown >= 0 and (not shown or shown[-1] != p.shown):
+                shown.append(p.shown)
+            yield
+        assert shown == list(range(shown[0], shown[0] + len(shown))) and len(shown) >= 11
+
+    assert player(script, FakeWorld(fps=20.0), keys_shown=True).play() == 0
+
+
+def test_no_sound_device_is_asked_for(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        assert pygame.mixer.get_init() is None
 
     assert player(script).play() == 0

@@ -9,6 +9,7 @@ from game.background import Later
 from game.bindings import MODE_LABELS
 from game.cockpit import Cockpit
 from game.shelf import ModelChoice
+from game.status import Suggestion
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.pages.folder import FolderPage
@@ -48,9 +49,9 @@ class ModelsPage(Page):
         return [
             *[self._button(choice) for choice in self._choices.value],
             Heading("Quality"),
-            Choice("Denoising", "Fewer steps are faster and rougher; the world begins anew",
-                   value=cockpit.shelf.quality, options=[(name, name) for name in cockpit.shelf.qualities()],
-                   put=lambda value: self._choose(cockpit.shelf.model, value)),
+            Choice("Denoising", "Fewer steps are faster and rougher; the world goes on from its picture",
+                   value=cockpit.status.quality or cockpit.shelf.quality,
+                   options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
             Heading("Weights of the large models"),
             Button(folder or "Choose their folder", "Skywork/Matrix-Game-2.0 from Hugging Face, as it was downloaded",
                    self._browse),
@@ -69,6 +70,10 @@ class ModelsPage(Page):
         cockpit.close_menu()
         cockpit.worker.change_model(opener, quality)
         cockpit.say(f"Model: {model}, {quality} quality")
+
+    def _change_quality(self, quality: str) -> None:
+        self._cockpit.shelf.quality = quality
+        self._cockpit.worker.apply(Suggestion("quality", name=quality))
 
     def _browse(self) -> None:
         start = Path(self._cockpit.preferences.weights or Path.home())
