@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 from engine.block import Block
@@ -27,7 +26,7 @@ class Halt(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """Something to do between two blocks. fresh: it makes a new world, so that of several in a row the last will do."""
+    """Something to do between two blocks. fresh: it asks for a new world, which is made once all orders are obeyed."""
 
     call: Callable[[], None]
     fresh: bool = False
@@ -147,7 +146,8 @@ class Desk:
                 return False
             first = self.pacer.deliver(len(block.frames), self.clock(), seconds)
             for i, (pixels, told) in enumerate(zip(block.frames, controls, strict=True)):
-                self._finished.append(Picture(pixels, first + i, told, moment=moment))
+                place = -1 if seconds is None else i  # a held picture is the moment's last
+                self._finished.append(Picture(pixels, first + i, told, place=place, moment=moment))
         self._wake()
         return True
 
@@ -182,5 +182,4 @@ class Desk:
 
     def _take(self) -> list[Order]:
         orders, self._orders = list(self._orders), deque()
-        overtaken = [one.fresh and other.fresh for one, other in pairwise(orders)]
-        return [order for order, late in zip(orders, [*overtaken, False], strict=False) if not late]
+        return orders

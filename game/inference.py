@@ -309,6 +309,8 @@ class Inference:
         if now - self._told_at >= _TELL_EVERY:
             self._tell_figures()
         self._desk.tell(held=played.held, recording=self._keeper.recording)
+        if not self._source.replaying:
+            self._desk.tell(replay=None)
 
     # -- recording, and what is told ---------------------------------------------------------------------------------
 

@@ -20,10 +20,11 @@ class Rewind:
         moments: of the past, oldest first, at least one; the last is where it begins.
         fps: the model's video frames a second.
         began: s, when the key went down.
+        skip: newest pictures that were not on the window yet when it did.
     """
 
-    def __init__(self, moments: Sequence[Moment], fps: float, began: float) -> None:
-        self._moments, self._fps, self._began = moments, fps, began
+    def __init__(self, moments: Sequence[Moment], fps: float, began: float, skip: int = 0) -> None:
+        self._moments, self._fps, self._began, self._skip = moments, fps, began, skip
         # Of the oldest moment only its last picture can be gone back to: what led there is forgotten.
         self._ends = list(accumulate(1 if i == 0 else len(m.pictures) for i, m in enumerate(moments)))
         self._shown: tuple[int, Picture] | None = None
@@ -38,13 +39,13 @@ class Rewind:
                 action = moment.actions[frame]
                 told = FrameControl(action.keys, action.mouse)
             pixels = moment.pictures[frame]
-            self._shown = back, Picture(pixels, control=told, behind_s=back / self._fps, moment=moment)
+            self._shown = back, Picture(pixels, control=told, behind_s=(back - self._skip) / self._fps, moment=moment)
         return self._shown[1]
 
     def next_change(self, now: float) -> float | None:
         """When the next picture is due; None at the end of the past."""
         back = self._back(now)
-        return None if back >= self._ends[-1] - 1 else self._began + (back + 1) / (SPEED * self._fps)
+        return None if back >= self._ends[-1] - 1 else self._began + (back + 1 - self._skip) / (SPEED * self._fps)
 
     def target(self, now: float) -> Moment:
         """The moment to go on from: the newest whose block has not been run back into."""
@@ -54,7 +55,8 @@ class Rewind:
         return self._moments[max(0, self._moments.index(moment) - 1)]
 
     def _back(self, now: float) -> int:
-        return max(0, min(self._ends[-1] - 1, int((now - self._began) * SPEED * self._fps + 1e-6)))
+        gone = max(0, int((now - self._began) * SPEED * self._fps + 1e-6))
+        return min(self._ends[-1] - 1, self._skip + gone)
 
     def _place(self, back: int) -> tuple[Moment, int]:
         """The moment, and the number among its pictures, of the picture so many before the newest."""

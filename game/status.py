@@ -130,7 +130,7 @@ class Picture:
     pixels: (H, W, 3) uint8 RGB. number: of the video frame since the play clock began, None for a still. control: what
     the model was told for it. backdrop: a scene's picture as it is, any size, to put behind the loading words.
     behind_s: while rewinding, seconds of play between this picture and where the rewind began. moment: the one that its
-    block leads to, None for a still.
+    block leads to, None for a still; place: its index among the moment's pictures.
     """
 
     pixels: np.ndarray
@@ -138,4 +138,5 @@ class Picture:
     control: FrameControl = _IDLE
     backdrop: bool = False
     behind_s: float = 0.0
+    place: int = -1
     moment: Moment | None = field(default=None, repr=False)

@@ -167,9 +167,12 @@ class Worker:
             if self.status.state is not State.PLAYING or desk.rewind is not None or not desk.past:
                 return
             shown = None if desk.current is None else desk.current.moment
-            past = desk.past[: desk.past.index(shown) + 1] if shown in desk.past else desk.past
+            past, skip = desk.past, 0
+            if shown in past:
+                past = past[: past.index(shown) + 1]
+                skip = 0 if desk.current.place < 0 else len(shown.pictures) - 1 - desk.current.place
             desk.drop_frames()
-            desk.rewind = Rewind(past, self._pacer.fps, now)
+            desk.rewind = Rewind(past, self._pacer.fps, now, skip)
         desk.tell(rewinding=True)
 
     def let_go(self, now: float) -> None:

@@ -28,8 +28,7 @@ class Stage:
             self.controls,
             self.pacer,
             make_recorder=make_recorder,
-            habits=Habits(record=record and make_recorder is not None),
-            **others,
+            **{"habits": Habits(record=record and make_recorder is not None)} | others,
         )
         self.seen: list = []
 
