@@ -72,23 +72,17 @@ class Caps(Widget):
 @dataclass
 class Tile(Widget):
     """A picture with a title under it. image: gives it in a size, None while it is being loaded. problem: why there is
-    none. name: tells it apart from others of the same title.
+    none.
     """
 
     image: Callable[[tuple[int, int]], pygame.Surface | None] = lambda size: None
     act: Callable[[], None] = lambda: None
     note: str = ""
     problem: str = ""
-    name: str = ""
     mark: bool = False
     remove: Callable[[], None] = lambda: None
 
     tile = 11.5
-
-    @property
-    def key(self) -> str:
-        """See Widget."""
-        return f"Tile:{self.name or self.label}"
 
     def height(self, paint, unit, width):
         """See Widget."""

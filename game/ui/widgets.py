@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pygame
@@ -21,10 +21,13 @@ _ROW = 2.3  # height of a row
 
 @dataclass
 class Widget:
-    """One thing on a page. hint: the line at the menu's foot while it has the focus."""
+    """One thing on a page. hint: the line at the menu's foot while it has the focus. name: what the focus remembers it
+    by, where its label changes or is not its own.
+    """
 
     label: str
     hint: str = ""
+    name: str = field(default="", kw_only=True)
 
     focusable = True
     tile = 0.0  # units of width it needs at least, where it stands in a grid with its like; 0: it has a row of its own
@@ -32,7 +35,7 @@ class Widget:
     @property
     def key(self) -> str:
         """What the focus remembers it by."""
-        return f"{type(self).__name__}:{self.label}"
+        return f"{type(self).__name__}:{self.name or self.label}"
 
     def height(self, paint: Painter, unit: int, width: int) -> int:
         """Pixels it needs when it is so wide."""
