@@ -1,9 +1,10 @@
 """How does the live game feel here? Plays the real thing in a real X window, by xdotool, and prints the figures.
 
-    python -m tests.game.live_session --seconds 60
+    python -m tests.game.live_session --seconds 60 [--everything]
 
 Not a test: what it prints is of this machine and of what else runs on it. Moments are read where the window has been
 flipped, so "first picture" is the world's first frame on the screen, "first generated" the first one of the network.
+With --everything the person also opens menus, rewinds, saves and returns, changes worlds, and resizes the window.
 """
 
 from __future__ import annotations
@@ -43,7 +44,25 @@ runpy.run_module("game", run_name="__main__")
 """
 
 
-def plan(seconds: float, seed: int) -> list[str]:
+# What --everything adds: keys one after another, each with the seconds it is held and the seconds waited then.
+_MORE = {
+    "menu": [("Escape", 0.02, 0.8), *[("Down", 0.02, 0.3)] * 6, ("Escape", 0.02, 0.5)],
+    "controls": [("Escape", 0.02, 0.3), *[("Down", 0.02, 0.2)] * 4, ("Right", 0.02, 0.3), *[("Down", 0.02, 0.2)] * 8,
+                 ("Escape", 0.02, 0.5)],
+    "rewind": [("BackSpace", 1.0, 0.5)],
+    "save": [("F5", 0.02, 2.0), ("F9", 0.02, 0.5)],
+    "pause": [("p", 0.02, 1.0), ("p", 0.02, 0.2)],
+    "anchor": [("g", 0.02, 0.5)],
+    "scene": [("n", 0.02, 2.0), ("Tab", 0.02, 1.0)],
+    "restart": [("r", 0.02, 0.5)],
+    "record": [("F6", 0.02, 1.5), ("F6", 0.02, 0.5)],
+    "screenshot": [("F12", 0.02, 0.3)],
+    "numbers": [("F3", 0.02, 0.3)],
+}  # fmt: skip
+_SIZES = ((1152, 640), (640, 400), (1200, 500))
+
+
+def plan(seconds: float, seed: int, everything: bool = False) -> list[str]:
     """A person's doings as lines for xdotool: holds, taps, arrow keys, sweeps of the mouse, and rests."""
     chance, lines, passed = random.Random(seed), [], 0.0
 
@@ -66,7 +85,13 @@ def plan(seconds: float, seed: int) -> list[str]:
 
     while passed < seconds:
         what = chance.choice(["hold", "hold", "chord", "tap", "tap", "look", "sweep", "sweep"])
-        if what == "hold":
+        if everything and chance.random() < 0.3:
+            for key, held, then in _MORE[chance.choice(list(_MORE))]:
+                press([key], held, held)
+                wait(then, then)
+        elif everything and chance.random() < 0.05:
+            lines.append("windowsize --sync %1 {} {}".format(*chance.choice(_SIZES)))
+        elif what == "hold":
             press([chance.choice("wasd")], 0.2, 1.5)
         elif what == "chord":
             press(["w", chance.choice("ad")], 0.2, 1.0)
@@ -80,10 +105,15 @@ def plan(seconds: float, seed: int) -> list[str]:
     return lines
 
 
-def play(seconds: float, seed: int, out: Path, words: list[str]) -> tuple[dict, list, float, list[int]]:
-    """One session. Returns its report, what was shown when, when the command was given, and memory in MB over time."""
+def play(
+    seconds: float, seed: int, out: Path, words: list[str], everything: bool = False
+) -> tuple[list[dict], list, float, list[int]]:
+    """One session. Returns its recordings' reports, what was shown when, when the command was given, and memory in MB
+    over time.
+    """
     watch, memory = out / "shown.json", []
     with virtual_display("1280x800") as environment:
+        environment["NEURAL_WORLD_CONFIG"] = str(out / "settings")
         began = time.monotonic()
         command = [sys.executable, "-c", _WATCHED, str(watch), "--record", "--out", str(out / "session")]
         game = subprocess.Popen([*command, "--seconds", str(seconds), *words], cwd=ROOT, env=environment)
@@ -99,7 +129,7 @@ def play(seconds: float, seed: int, out: Path, words: list[str]) -> tuple[dict, 
         window = xdotool("search", "--class", "neural-world").split()[0]
         xdotool("windowfocus", "--sync", window, "mousemove", "--window", window, "300", "200", "click", "1")
         script = out / "plan.txt"
-        script.write_text("\n".join(plan(seconds, seed)))
+        script.write_text("\n".join(["search --class neural-world", *plan(seconds, seed, everything)]))
         person = subprocess.Popen(["xdotool", str(script)], env=environment)
         while game.poll() is None:
             memory.append(resident_mb(game.pid))
@@ -108,7 +138,8 @@ def play(seconds: float, seed: int, out: Path, words: list[str]) -> tuple[dict, 
         person.wait()
     if game.returncode:
         raise SystemExit(f"the game ended with {game.returncode}")
-    return json.loads((out / "session" / "report.json").read_text()), json.loads(watch.read_text()), began, memory
+    reports = [json.loads(path.read_text()) for path in sorted(out.glob("session*/report.json"))]
+    return reports, json.loads(watch.read_text()), began, memory
 
 
 def resident_mb(pid: int) -> int:
@@ -120,8 +151,9 @@ def resident_mb(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
-def figures(report: dict, shown: list, began: float, memory: list[int]) -> list[tuple[str, str]]:
-    """What is worth reading of a session, as (name, value)."""
+def figures(reports: list[dict], shown: list, began: float, memory: list[int]) -> list[tuple[str, str]]:
+    """What is worth reading of a session, as (name, value); latency and the like of its longest recording."""
+    report = max(reports, key=lambda report: report["frames"])
 
     def spread(values: dict) -> str:
         return "-" if values["p50"] is None else f"{values['p50']:.1f} / {values['p95']:.1f} ms"
@@ -142,7 +174,8 @@ def figures(report: dict, shown: list, began: float, memory: list[int]) -> list[
         ("lookahead p50 / p95", spread(report["lookahead_ms"])),
         ("block p50 / p95", spread(report["block_ms"])),
         ("frame interval off by", spread(percentiles(off))),
-        ("late frames", f"{report['late_frames']} of {report['frames']}"),
+        ("late frames", f"{sum(r['late_frames'] for r in reports)} of {sum(r['frames'] for r in reports)}"),
+        ("recordings", str(len(reports))),
         ("memory", f"{alive[0]} MB at first, {alive[-1]} MB at last, {max(alive)} MB at most"),
     ]
 
@@ -152,13 +185,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0, help="of what the person does")
+    parser.add_argument("--everything", action="store_true", help="menus, rewinds, saves, other worlds, resizing, too")
     parser.add_argument("words", nargs="*", help="settings for the game, such as threads=2")
     flags = parser.parse_args()
     if MISSING:
         raise SystemExit(f"{' and '.join(MISSING)} not installed")
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
-        rows = figures(*play(flags.seconds, flags.seed, Path(folder), flags.words))
+        rows = figures(*play(flags.seconds, flags.seed, Path(folder), flags.words, flags.everything))
     for name, value in [*rows, ("load before", f"{load:.1f} on {os.cpu_count()} cores")]:
         print(f"{name:26}{value}")
 
