@@ -264,7 +264,7 @@ class App:
         self._paint.times = TEXT_SIZES[cockpit.preferences.text]
         words, until = self._remark
         if now >= until:
-            words = status.words if now - self._loading_since > _SLOW_START else ""
+            words = self._waiting_words() if now - self._loading_since > _SLOW_START else ""
         scenery = Scenery(
             picture=picture,
             status=status,
@@ -290,6 +290,10 @@ class App:
                 f"{cockpit.key_of('restart')} tries again, {cockpit.key_of('menu')} opens the menu",
             ),
         )
+
+    def _waiting_words(self) -> str:
+        status = self._worker.status
+        return status.words + (f", {status.progress:.0%}" if status.words and 0.0 < status.progress < 1.0 else "")
 
     def _look(self) -> Look:
         now = self._cockpit.preferences

@@ -168,29 +168,36 @@ class Hud:
             paint.put(surface, text, size, WARN if bad else PAPER, at, anchor="topleft")
         return area
 
-    def numbers(self, surface: pygame.Surface, numbers: Numbers, y: int, bottom: int) -> pygame.Rect | None:
-        """The numbers' panel at the left, its top at y, and the graph under it; what would reach below `bottom` is
-        left out. Returns where it lies.
+    def numbers(
+        self, surface: pygame.Surface, numbers: Numbers, taken: Sequence[pygame.Rect], bottom: int
+    ) -> pygame.Rect | None:
+        """The numbers' panel at the left, and the graph in it. Returns where it lies, None if nothing fits.
+
+        taken: what lies along the top, from the top down: it keeps clear of that. What would reach below `bottom` is
+        left out.
         """
         paint, unit = self._paint, self._paint.unit(surface)
         pad, left = round(0.8 * unit), unit // 2
         room = surface.get_width() - 2 * left - 2 * pad
         size = paint.fitting_size([row[:2] for row in numbers.rows], round(0.85 * unit), room - unit)
         line = round(1.4 * size)
-        rows = numbers.rows[: max(0, (bottom - y - 2 * pad) // line)]
+        # Whole units, so that a digit more does not make a new panel.
+        column = -(-max(paint.wide(name, size) for name, _, _ in numbers.rows) // unit) * unit + unit
+        wide = max(13 * unit - column, *(paint.wide(value, size) for _, value, _ in numbers.rows))
+        width = min(room, column + -(-wide // (3 * unit)) * 3 * unit)
+        area = pygame.Rect(left, unit // 2, width + 2 * pad, bottom)
+        for other in taken:
+            if other.left < area.right + left and other.bottom > area.top:
+                area.top = other.bottom + unit // 2
+        rows = numbers.rows[: max(0, (bottom - area.top - 2 * pad) // line)]
         if not rows:
             return None
-        # Whole units, so that a digit more does not make a new panel.
-        column = -(-max(paint.wide(name, size) for name, _, _ in rows) // unit) * unit + unit
-        wide = max(13 * unit - column, *(paint.wide(value, size) for _, value, _ in rows))
-        width = min(room, column + -(-wide // (3 * unit)) * 3 * unit)
-        height = line * len(rows)
-        graph = pygame.Rect(left + pad, y + pad + height + unit // 2, width, round(4.2 * unit))
+        graph = pygame.Rect(left + pad, area.top + pad + line * len(rows) + unit // 2, width, round(4.2 * unit))
         fits = bool(numbers.times) and graph.bottom + pad <= bottom
-        area = pygame.Rect(left, y, width + 2 * pad, height + 2 * pad + (unit // 2 + graph.height if fits else 0))
+        area.height = line * len(rows) + 2 * pad + (unit // 2 + graph.height if fits else 0)
         self._glass(surface, area, unit, 0.76)
         for number, (name, value, worry) in enumerate(rows):
-            middle = y + pad + number * line + line // 2
+            middle = area.top + pad + number * line + line // 2
             paint.put(surface, name, size, QUIET, (left + pad, middle), room=column - unit // 2)
             paint.put(surface, value, size, WARN if worry else PAPER, (left + pad + column, middle),
                       room=width - column)  # fmt: skip

@@ -73,9 +73,7 @@ class View:
         """Draws the whole window. surface: the display's, 32 bits a pixel."""
         if scenery.menu is not None and self._menu is not None:
             self._draw_ground(surface, scenery)
-            self._menu.draw(surface)
-            if scenery.remark:
-                self._hud.remark(surface, scenery.remark, self._paint.unit(surface))
+            self._menu.draw(surface, scenery.remark)
             if scenery.status.recording:
                 self._hud.dot(surface, scenery.status.recorded)
             return
@@ -114,31 +112,35 @@ class View:
             self._draw_icons(surface.subsurface(area), picture, scenery)
 
     def _draw_words(self, surface: pygame.Surface, scenery: Scenery) -> None:
-        status, unit = scenery.status, self._paint.unit(surface)
-        y = unit // 2
+        status, unit, hud = scenery.status, self._paint.unit(surface), self._hud
+        taken: list[pygame.Rect] = []  # from the top down
         if scenery.keys_strength > 0 and scenery.keys:
-            y = self._hud.keys(surface, scenery.keys, scenery.keys_strength).bottom + unit // 2
-        if scenery.advice is not None and not scenery.paused:
-            advice = scenery.advice
-            words = advice.words + (f". {advice.remedy}" if advice.remedy else "")
-            cap = scenery.ease if advice.suggestion is not None else ""
-            y = self._hud.remark(surface, words, y, bad=True, cap=cap).bottom + unit // 2
-        if scenery.remark:
-            y = self._hud.remark(surface, scenery.remark, y).bottom + unit // 2
+            taken.append(hud.keys(surface, scenery.keys, scenery.keys_strength))
+        for words, bad, cap in self._lines(scenery):
+            y = taken[-1].bottom + unit // 2 if taken else unit // 2
+            taken.append(hud.remark(surface, words, y, bad=bad, cap=cap))
         free = self._free_down_to(surface, scenery)
         if status.replay is not None and not scenery.paused:
-            bar = self._hud.replay(surface, status.replay, scenery.take_over, free - unit // 2)
-            free = bar.top
-        elif status.rewinding and scenery.picture is not None:
-            words = f"◀◀   {clock_words(scenery.picture.behind_s)} back"
-            y = self._hud.remark(surface, words, y).bottom + unit // 2
-        elif status.held:
-            y = self._hud.remark(surface, "Held while you are away: any key goes on", y).bottom + unit // 2
+            free = hud.replay(surface, status.replay, scenery.take_over, free - unit // 2).top
         if status.recording:
-            self._hud.dot(surface, status.recorded)
+            taken.append(hud.dot(surface, status.recorded))
         if scenery.numbers is not None:
-            below = max(y, round(2.6 * unit)) if surface.get_width() < 46 * unit else y
-            self._hud.numbers(surface, scenery.numbers, below, free - unit // 2)
+            hud.numbers(surface, scenery.numbers, taken, free - unit // 2)
+
+    @staticmethod
+    def _lines(scenery: Scenery) -> list[tuple[str, bool, str]]:
+        """The passing lines: words, whether they warn, and the key that does what they offer."""
+        status, advice, lines = scenery.status, scenery.advice, []
+        if advice is not None and not scenery.paused:
+            words = advice.words + (f". {advice.remedy[:1].upper()}{advice.remedy[1:]}" if advice.remedy else "")
+            lines.append((words, True, scenery.ease if advice.suggestion is not None else ""))
+        if scenery.remark:
+            lines.append((scenery.remark, False, ""))
+        if status.rewinding and scenery.picture is not None:
+            lines.append((f"◀◀   {clock_words(scenery.picture.behind_s)} back", False, ""))
+        elif status.held:
+            lines.append(("Held while you are away: any key goes on", False, ""))
+        return lines
 
     def _free_down_to(self, surface: pygame.Surface, scenery: Scenery) -> int:
         """The y above which nothing but the picture is: the pause card or the icons begin there."""

@@ -10,8 +10,6 @@ import pygame
 from game.ui.paint import Painter
 from game.ui.widgets import Widget
 
-_TILE = 11.5  # units: width of a tile, at least
-
 
 @dataclass(frozen=True)
 class Placed:
@@ -23,12 +21,12 @@ class Placed:
 
 def arrange(widgets: Sequence[Widget], paint: Painter, unit: int, width: int) -> list[Placed]:
     """Rows under each other; tiles beside each other, as many as there is room for."""
-    columns = max(1, width // round(_TILE * unit))
     placed: list[Placed] = []
-    y, column, tallest = 0, 0, 0
+    y, column, tallest, kind = 0, 0, 0, 0.0
     for widget in widgets:
-        if not widget.tile or column == columns:
-            y, column, tallest = y + tallest, 0, 0
+        columns = max(1, width // round(widget.tile * unit)) if widget.tile else 1
+        if widget.tile != kind or column == columns:
+            y, column, tallest, kind = y + tallest, 0, 0, widget.tile
         if widget.tile:
             wide = width // columns
             area = pygame.Rect(column * wide, y, wide, widget.height(paint, unit, wide))

@@ -29,11 +29,11 @@ _REPEAT_AFTER, _REPEAT_EVERY = 0.35, 0.06  # s
 
 @dataclass(frozen=True)
 class Section:
-    """A line of the menu: a page, or something to do at once."""
+    """A line of the menu: a page, something to do at once, or both (then the page is only looked at)."""
 
     name: str
     page: Page | None = None
-    act: Callable[[], None] = lambda: None
+    act: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class Menu:
             self._go_to(goal % len(self.sections))
         elif what in ("accept", "right", "swap"):
             section = self.sections[self._section]
-            if section.page is not None:
+            if section.act is None:
                 self._inside = True
             elif what == "accept":
                 section.act()
@@ -328,14 +328,14 @@ class Menu:
 
     # -- how it looks ------------------------------------------------------------------------------------------------
 
-    def draw(self, surface: pygame.Surface) -> None:
-        """Draws it over whatever is there."""
+    def draw(self, surface: pygame.Surface, notice: str = "") -> None:
+        """Draws it over whatever is there. notice: a passing line from outside."""
         self._size = surface.get_size()
         plan = self._plan()
         if plan.sides is not None:
             self._draw_sections(surface, plan)
         if plan.body.width:
-            self._draw_page(surface, plan)
+            self._draw_page(surface, plan, notice)
 
     def _draw_sections(self, surface: pygame.Surface, plan: _Plan) -> None:
         paint, unit = self._paint, plan.unit
@@ -354,7 +354,7 @@ class Menu:
             paint.put(surface, section.name, unit, colour, (row.left + unit, row.centery), bold=current,
                       room=row.width - round(1.5 * unit))  # fmt: skip
 
-    def _draw_page(self, surface: pygame.Surface, plan: _Plan) -> None:
+    def _draw_page(self, surface: pygame.Surface, plan: _Plan, notice: str) -> None:
         paint, unit, page = self._paint, plan.unit, self.page
         paint.panel(surface, plan.body, PANEL, round(0.7 * unit))
         at = (plan.body.left + round(1.5 * unit), plan.body.top + round(1.9 * unit))
@@ -369,8 +369,8 @@ class Menu:
             self._draw_widgets(surface, plan, placed, at_focus if self._inside else None)
         middle = plan.footer.centery
         surface.fill(LINE, (plan.view.left + unit // 2, plan.footer.top, plan.view.width - unit, 1))
-        words = self.remark or hint or self._usual_hint()
-        colour = ACCENT if self.remark else QUIET
+        words = self.remark or notice or hint or self._usual_hint()
+        colour = ACCENT if self.remark or notice else QUIET
         paint.put(surface, words, round(0.85 * unit), colour, (plan.view.left + unit, middle),
                   room=plan.view.width - 2 * unit)  # fmt: skip
 

@@ -8,31 +8,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pygame
 
 from game.ui.paint import Painter
-from game.ui.style import ACCENT, INK, LINE, PANEL, PAPER, QUIET, RAISED, WARN
+from game.ui.style import ACCENT, INK, LINE, PAPER, QUIET, RAISED, WARN
 
 _ROW = 2.3  # height of a row
 
 
 @dataclass
 class Widget:
-    """One thing on a page. hint: the line at the menu's foot while it has the focus."""
+    """One thing on a page. hint: the line at the menu's foot while it has the focus. name: what the focus remembers it
+    by, where its label changes or is not its own.
+    """
 
     label: str
     hint: str = ""
+    name: str = field(default="", kw_only=True)
 
     focusable = True
-    tile = False  # stands in a grid with its like, instead of a row of its own
+    tile = 0.0  # units of width it needs at least, where it stands in a grid with its like; 0: it has a row of its own
 
     @property
     def key(self) -> str:
         """What the focus remembers it by."""
-        return f"{type(self).__name__}:{self.label}"
+        return f"{type(self).__name__}:{self.name or self.label}"
 
     def height(self, paint: Painter, unit: int, width: int) -> int:
         """Pixels it needs when it is so wide."""
@@ -78,42 +81,18 @@ def value_area(area: pygame.Rect, unit: int) -> pygame.Rect:
     return pygame.Rect(left, area.top, area.right - unit - left, area.height)
 
 
-@dataclass
-class Heading(Widget):
-    """A title between rows."""
-
-    focusable = False
-
-    def height(self, paint, unit, width):
-        """See Widget."""
-        return round(2.4 * unit)
-
-    def draw(self, paint, surface, area, unit, focused):
-        """See Widget."""
-        at = (area.left + unit, area.bottom - round(0.5 * unit))
-        paint.put(surface, self.label, round(0.85 * unit), QUIET, at, anchor="bottomleft", bold=True,
-                  room=area.width - 2 * unit)  # fmt: skip
-
-
-@dataclass
-class Note(Widget):
-    """Words that explain, in as many lines as they need. bad: in the colour of a warning."""
-
-    bad: bool = False
-    focusable = False
-
-    def height(self, paint, unit, width):
-        """See Widget."""
-        size = round(0.9 * unit)
-        lines = len(paint.wrapped(self.label, size, width - 2 * unit))
-        return lines * round(1.45 * size) + round(0.5 * unit)
-
-    def draw(self, paint, surface, area, unit, focused):
-        """See Widget."""
-        size = round(0.9 * unit)
-        for number, line in enumerate(paint.wrapped(self.label, size, area.width - 2 * unit)):
-            at = (area.left + unit, area.top + round(0.25 * unit) + number * round(1.45 * size))
-            paint.put(surface, line, size, WARN if self.bad else QUIET, at, anchor="topleft")
+def draw_caps(paint: Painter, surface: pygame.Surface, part: pygame.Rect, unit: int, caps: Sequence[str]) -> None:
+    """Key caps at the right of a part of a row, as many as there is room for."""
+    gap = round(0.35 * unit)
+    widths = [paint.cap_wide(words, unit) for words in caps]
+    shown = len(widths)
+    while shown > 1 and sum(widths[:shown]) + gap * (shown - 1) > part.width:
+        shown -= 1
+    x = part.right - sum(widths[:shown]) - gap * max(0, shown - 1)
+    for words in caps[:shown]:
+        x += paint.cap(surface, words, unit, (x, part.centery)) + gap
+    if not caps:
+        paint.put(surface, "none", round(0.9 * unit), QUIET, (part.right, part.centery), anchor="midright")
 
 
 @dataclass
@@ -292,16 +271,7 @@ class KeyField(Widget):
             paint.put(surface, "press a key or button…", unit, ACCENT, (part.right, area.centery), anchor="midright",
                       room=part.width)  # fmt: skip
             return
-        right, gap = part.right, round(0.35 * unit)
-        widths = [paint.cap_wide(words, unit) for words in self.caps]
-        shown = len(widths)
-        while shown > 1 and sum(widths[:shown]) + gap * (shown - 1) > part.width:
-            shown -= 1
-        right -= sum(widths[:shown]) + gap * max(0, shown - 1)
-        for words in self.caps[:shown]:
-            right += paint.cap(surface, words, unit, (right, area.centery)) + gap
-        if not self.caps:
-            paint.put(surface, "none", round(0.9 * unit), QUIET, (part.right, area.centery), anchor="midright")
+        draw_caps(paint, surface, part, unit, self.caps)
 
     def activate(self):
         """See Widget."""
@@ -310,79 +280,3 @@ class KeyField(Widget):
     def clear(self):
         """See Widget."""
         self.remove()
-
-
-@dataclass
-class Tile(Widget):
-    """A picture with a title under it. image: gives it in a size, None while it is being loaded. problem: why there is
-    none. name: tells it apart from others of the same title.
-    """
-
-    image: Callable[[tuple[int, int]], pygame.Surface | None] = lambda size: None
-    act: Callable[[], None] = lambda: None
-    note: str = ""
-    problem: str = ""
-    name: str = ""
-    mark: bool = False
-    remove: Callable[[], None] = lambda: None
-
-    tile = True
-
-    @property
-    def key(self) -> str:
-        """See Widget."""
-        return f"Tile:{self.name or self.label}"
-
-    def height(self, paint, unit, width):
-        """See Widget."""
-        lines = 3.1 if self.note else 1.9
-        return round((width - unit) * 9 / 16 + lines * unit)
-
-    def draw(self, paint, surface, area, unit, focused):
-        """See Widget."""
-        if focused:
-            paint.panel(surface, area, RAISED, round(0.4 * unit))
-        pad = unit // 2
-        frame = pygame.Rect(area.left + pad, area.top + pad, area.width - 2 * pad, 0)
-        frame.height = round(frame.width * 9 / 16)
-        image = self.image(frame.size)
-        if image is not None:
-            surface.blit(image, frame)
-            if self.mark:
-                paint.outline(surface, frame, ACCENT, 0, max(2, unit // 8))
-        else:
-            paint.panel(surface, frame, PANEL if focused else RAISED, round(0.3 * unit))
-            words = self.problem or "…"
-            paint.put(surface, words, round(0.8 * unit), WARN if self.problem else QUIET, frame.center,
-                      anchor="center", room=frame.width - unit)  # fmt: skip
-        room = frame.width - unit // 4
-        y = frame.bottom + round(0.75 * unit)
-        colour = ACCENT if self.mark else PAPER
-        paint.put(surface, self.label, round(0.95 * unit), colour, (frame.left, y), room=room, bold=self.mark)
-        if self.note:
-            paint.put(surface, self.note, round(0.8 * unit), QUIET, (frame.left, y + round(1.2 * unit)), room=room)
-
-    def activate(self):
-        """See Widget."""
-        self.act()
-
-    def clear(self):
-        """See Widget."""
-        self.remove()
-
-
-@dataclass
-class Canvas(Widget):
-    """A place that a page draws on by itself. units: its height."""
-
-    units: float = 8.0
-    paint_it: Callable[[Painter, pygame.Surface, pygame.Rect, int], None] = lambda *args: None
-    focusable = False
-
-    def height(self, paint, unit, width):
-        """See Widget."""
-        return round(self.units * unit)
-
-    def draw(self, paint, surface, area, unit, focused):
-        """See Widget."""
-        self.paint_it(paint, surface, area, unit)

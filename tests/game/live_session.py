@@ -3,11 +3,11 @@
     python -m tests.game.live_session --seconds 600 --replay
 
 A person is played who walks and looks, and now and then pauses, opens the menu, rewinds, saves and returns, changes
-worlds, anchors, records and takes pictures (--plain: only walks and looks). --replay renders every recording again
-afterwards and says whether its frames are the same. Not a test: what it prints is of this machine and of what else
-runs on it. Moments are read where the window has been flipped, so "first picture" is the world's first frame on the
-screen, "first generated" the first one of the network. "machine stalls" are moments when nothing could run here: they
-are counted by a thread of this tool that only sleeps.
+worlds, anchors, records, takes pictures and resizes the window (--plain: only walks and looks). --replay renders every
+recording again afterwards and says whether its frames are the same. Not a test: what it prints is of this machine and
+of what else runs on it. Moments are read where the window has been flipped, so "first picture" is the world's first
+frame on the screen, "first generated" the first one of the network. "machine stalls" are moments when nothing could run
+here: they are counted by a thread of this tool that only sleeps.
 """
 
 from __future__ import annotations
@@ -141,6 +141,13 @@ def _save_and_return(plan: Plan) -> None:
     plan.key("F9")
 
 
+def _resize(plan: Plan) -> None:
+    """Makes the window another size while blocks are in flight, and gives it its size back."""
+    for width, height in ((640, 400), (1200, 500), (1152, 640)):
+        plan.lines.append(f"search --class neural-world windowsize {width} {height}")
+        plan._wait(0.4, 0.9)
+
+
 DEEDS = {
     "pause": _twice("p", 0.5, 1.5),
     "menu": lambda plan: [plan.key(name) for name in ("Escape", "Down", "Down", "Up", "Escape")],
@@ -153,6 +160,7 @@ DEEDS = {
     "screenshot": lambda plan: plan.key("F12"),
     "numbers": _twice("F3", 0.5, 1.0),
     "restart": lambda plan: plan.key("r"),
+    "resize": _resize,
 }
 
 

@@ -264,7 +264,7 @@ SCREENS: dict[str, Callable[[Stage], Scenery]] = {
     "rewinding": _words(status=replace(PLAYING, rewinding=True), picture=replace(FRAME, behind_s=4.2)),
     "failure": _words(status=replace(PLAYING, state=State.FAILED, words=_LONG)),
     "icons_left": _words(look=Look(icons="large", icons_place="left", scale="whole")),
-    "menu": _menu("World", inside=False),
+    "menu": _menu("Resume", inside=False),
     "world": _menu("World"),
     "scenes": _menu("Scenes", "right"),
     "models": _menu("Models"),

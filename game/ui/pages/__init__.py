@@ -11,6 +11,7 @@ from game.ui.menu import Menu, Section
 from game.ui.pages.about import AboutPage
 from game.ui.pages.controls import ControlsPage
 from game.ui.pages.gallery import GalleryPage
+from game.ui.pages.keys import KeysPage
 from game.ui.pages.models import ModelsPage
 from game.ui.pages.picture import PicturePage
 from game.ui.pages.recordings import RecordingsPage
@@ -32,7 +33,7 @@ def make_menu(
     pictures = Thumbnails(cockpit.background)
     menu = Menu(TITLE, [], paint, done)
     menu.sections = [
-        Section("Resume", act=menu.close),
+        Section("Resume", KeysPage(cockpit), menu.close),
         Section("Scenes", GalleryPage(cockpit, menu, pictures, scenes)),
         Section("World", WorldPage(cockpit)),
         Section("Models", ModelsPage(cockpit, menu)),

@@ -6,7 +6,8 @@ from game import VERSION
 from game.cockpit import Cockpit
 from game.gamepad import Gamepads
 from game.ui.page import Page
-from game.ui.widgets import Heading, Note, Widget
+from game.ui.plates import Heading, Note
+from game.ui.widgets import Widget
 
 
 class AboutPage(Page):

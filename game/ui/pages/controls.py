@@ -27,8 +27,9 @@ from game.overlay import control_icons
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.paint import Painter
+from game.ui.plates import Canvas, Heading, Note
 from game.ui.style import INK, PAPER, QUIET
-from game.ui.widgets import Button, Canvas, Choice, Heading, KeyField, Note, Slider, Toggle, Widget
+from game.ui.widgets import Button, Choice, KeyField, Slider, Toggle, Widget
 
 _PREVIEW_FPS = 20.0
 _STILL = 0.4  # s the preview shows the last motion, so that it can be seen at all

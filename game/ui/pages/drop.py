@@ -13,8 +13,9 @@ from game.cockpit import Cockpit
 from game.scenes import Scene
 from game.ui.page import Page
 from game.ui.paint import Painter
+from game.ui.plates import Canvas, Note
 from game.ui.style import ACCENT, QUIET, RAISED
-from game.ui.widgets import Button, Canvas, Note, Widget
+from game.ui.widgets import Button, Widget
 from game.view import fitted
 
 _MOST = 900  # pixels: the larger side of what is kept of the picture to show

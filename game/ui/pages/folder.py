@@ -14,8 +14,9 @@ from game.scenes import PICTURE_SUFFIXES
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.pages.drop import DropPage
+from game.ui.plates import Heading, Note, Tile
 from game.ui.thumbnails import Thumbnails
-from game.ui.widgets import Button, Heading, Note, Tile, Widget
+from game.ui.widgets import Button, Widget
 
 _MOST = 300  # of one folder: more would only be scrolled past
 

@@ -12,8 +12,9 @@ from game.status import SceneLike
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.pages.folder import Contents, FolderPage, contents, picture_tile
+from game.ui.plates import Heading, Note, Tile
 from game.ui.thumbnails import Thumbnails
-from game.ui.widgets import Button, Heading, Note, Tile, Widget
+from game.ui.widgets import Button, Widget
 
 _SHOWN = 24  # pictures of the person's folder on this page; browsing shows more
 

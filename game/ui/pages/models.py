@@ -13,7 +13,8 @@ from game.status import Suggestion
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.pages.folder import FolderPage
-from game.ui.widgets import Button, Choice, Heading, Note, Widget
+from game.ui.plates import Heading, Note
+from game.ui.widgets import Button, Choice, Widget
 
 
 class ModelsPage(Page):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from game.cockpit import Cockpit
 from game.overlay import PLACES
 from game.ui.page import Page
+from game.ui.plates import Heading
 from game.ui.style import TEXT_SIZES
-from game.ui.widgets import Choice, Heading, Toggle, Widget
+from game.ui.widgets import Choice, Toggle, Widget
 
 _SCALES = (("smooth", "smooth"), ("sharp", "sharp"), ("whole", "sharp, whole pixels"))
 _WINDOWS = ("auto", "640x400", "960x540", "1280x720", "1600x900", "1920x1080", "2560x1440")

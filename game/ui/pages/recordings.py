@@ -15,9 +15,10 @@ from game.hud import clock_words
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.paint import Painter
+from game.ui.plates import Canvas, Heading, Note, Tile
 from game.ui.style import INK, QUIET
 from game.ui.thumbnails import Thumbnails
-from game.ui.widgets import Button, Canvas, Heading, Note, Slider, Tile, Widget
+from game.ui.widgets import Button, Slider, Widget
 from game.view import fitted
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class RecordingsPage(Page):
         words = f"Stop recording ({clock_words(status.recorded)})" if status.recording else "Record from now on"
         rows: list[Widget] = [
             Button(words, "The next block is its first", lambda: cockpit.worker.toggle_recording(),
-                   note=cockpit.key_of("record"), bad=status.recording)
+                   note=cockpit.key_of("record"), bad=status.recording, name="record")
         ]  # fmt: skip
         if cockpit.library is None:
             return [*rows, Note("No folder of recordings is open here.")]
@@ -110,7 +111,7 @@ class RecordingPage(Page):
 
     def opened(self) -> None:
         """See Page."""
-        self.focus = "Button:Watch"
+        self.focus = "Button:watch"
         self._opening = Later(self._cockpit.background.begin(self._cockpit.library.open_video, self._entry))
 
     def closed(self) -> None:
@@ -183,7 +184,7 @@ class RecordingPage(Page):
         if self._video is not None and self._last > 0:
             rows += [
                 Button("Watch" if self._playing_since is None else "Stop", "The video, without the engine",
-                       self._watch),
+                       self._watch, name="watch"),
                 Slider("Moment", "From here you watch, or replay", value=self._frame / entry.fps, low=0.0,
                        high=self._last / entry.fps, show=lambda v: f"{clock_words(v)} / {clock_words(entry.seconds)}",
                        put=self._seek, room=7.5, steps=40),
@@ -196,7 +197,7 @@ class RecordingPage(Page):
                    self._replay, enabled=entry.problem is None),
             Button(f"Rendering, {self._share:.0%}: cancel" if rendering else "Render again, with icons",
                    "In a process of its own; you may play on", self._cancel if rendering else self._render,
-                   enabled=entry.problem is None),
+                   enabled=entry.problem is None, name="render"),
             Button("Delete", "It can be brought back", self._delete, bad=True),
         ]  # fmt: skip
         return rows

@@ -6,7 +6,8 @@ from functools import partial
 
 from game.cockpit import Cockpit
 from game.ui.page import Page
-from game.ui.widgets import Button, Choice, Heading, Note, Widget
+from game.ui.plates import Heading, Note
+from game.ui.widgets import Button, Choice, Widget
 
 _ANCHORS = (0.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _HOLDS = (0.0, 5.0, 15.0, 60.0)

@@ -11,7 +11,8 @@ import pytest
 
 from game.ui.layout import arrange, focusable, neighbour, page_height
 from game.ui.paint import Painter
-from game.ui.widgets import Button, Heading, Note, Slider, Tile, Toggle
+from game.ui.plates import Heading, Note, Tile
+from game.ui.widgets import Button, Slider, Toggle
 
 
 @pytest.fixture(scope="module")
