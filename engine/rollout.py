@@ -16,12 +16,12 @@ from engine.block import Block, Timings
 from engine.caches import CacheSnapshot
 from engine.condition import new_condition
 from engine.errors import ActionError
-from engine.memory import storages
 from engine.networks import Networks
 from engine.noise import noise_schedule
 from engine.pictures import to_signed, to_uint8
 from engine.sampler import Sampler
 from engine.stopwatch import Stopwatch
+from engine.storage import storages
 from engine.transformer import BlockInputs
 
 __all__ = ["Block", "Rollout", "Snapshot", "Timings"]

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from engine.errors import EngineError, InputError
 from game.controls import Controls, FrameControl
 from game.desk import Desk, Halt, Order
+from game.footprint import device_mb, rewind_budget
 from game.journey import Journey
 from game.keeping import Keeper
-from game.machine import device_mb, rewind_budget
 from game.playstats import LiveStats
 from game.replaying import begin_at, open_recording
 from game.source import Habits, Source

@@ -87,7 +87,8 @@ class PlayClock:
             spare = self.due(self.end) - now
             if spare < -_ON_TIME:
                 self._count_wait(now)
-                self._anchor = (float(self.end), now)
+                # Behind all that is shown: after a sleep of the machine there may be frames that nobody drew.
+                self._anchor = (float(min(self.end, self.shown + 1)), now)
         self.end += frames
         return spare
 
@@ -99,7 +100,7 @@ class PlayClock:
         if self.end == 0:
             return None
         frame = min(int(self.position(now) + _HAIR), self.end - 1)
-        if frame > self.shown + 1:
+        if frame > self.shown + 1 or (frame > self.shown and self._overdue(frame, now)):
             frame = self.shown + 1
             self.late_frames += 1
             self.undrawn_frames += 1
@@ -115,6 +116,10 @@ class PlayClock:
         if self.paused or self.shown + 1 >= self.end or self._anchor is None:
             return None
         return self.due(self.shown + 1)
+
+    def _overdue(self, frame: int, now: float) -> bool:
+        """Whether a frame that is there could have been on the window for its whole time by now."""
+        return not self.paused and now - self.due(frame) > 1.0 / (self.fps * self.speed)
 
     def _raw(self, now: float) -> float:
         if self._anchor is None:

@@ -16,9 +16,9 @@ from engine.errors import EngineError
 from game.advice import advise
 from game.controls import Controls
 from game.desk import Desk
+from game.footprint import resident_mb
 from game.inference import ChangeQuality, Inference, OpenWorld
 from game.keeping import Keeper, MakeRecorder
-from game.machine import resident_mb
 from game.pacing import Pacer
 from game.rewind import Rewind
 from game.screenshot import save_screenshot

@@ -10,8 +10,8 @@ import torch
 import engine.rollout
 from engine.config import ModelConfig, PatchCodecConfig
 from engine.errors import ActionError, InputError, PictureError
-from engine.memory import storages
 from engine.rollout import Rollout
+from engine.storage import storages
 from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, world
 
 CONFIGS = [pytest.param(big_config(window=4), id="big-like"), pytest.param(small_config(), id="embedded-like")]

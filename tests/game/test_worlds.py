@@ -81,7 +81,7 @@ def test_a_rewind_shows_the_pictures_backwards_and_play_goes_on_from_there(stage
     frames = [read_frame(picture.pixels)[0] for picture in stage.seen]
     assert frames[0] in (there, there - 1) and frames == list(range(frames[0], frames[0] + len(frames)))
     assert not stage.worker.status.rewinding
-    assert stage.worker.status.rewind.budget_mb == 512
+    assert stage.worker.status.rewind.budget_mb == 256
 
 
 def test_nothing_is_made_while_pictures_run_backwards(stages):

@@ -32,9 +32,9 @@ def device_mb(device: object) -> float | None:
 
 
 def rewind_budget(device: object) -> int:
-    """Bytes for states to return to, where nobody said how many: 512 MB, or on a GPU a quarter of what is free."""
+    """Bytes for states to return to, where nobody said how many: 256 MB, or on a GPU a quarter of what is free."""
     if not str(device).startswith("cuda"):
-        return 512 * 2**20
+        return 256 * 2**20
     import torch
 
     return torch.cuda.mem_get_info(device)[0] // 4
