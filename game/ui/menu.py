@@ -218,6 +218,8 @@ class Menu:
             self._go_to(number)
             self._inside = False
             self._do_outside("accept")
+        elif self._leads_back(plan) and plan.head.collidepoint(pos):
+            self.pop()
         elif (over := self._under(pos, plan)) is not None:
             self._inside = True
             self.page.focus = over.widget.key
@@ -261,6 +263,10 @@ class Menu:
 
     def _section_rows(self, plan: Plan) -> list[pygame.Rect]:
         return plan.rows(len(self.sections))
+
+    def _leads_back(self, plan: Plan) -> bool:
+        """Whether a click on the page's title goes back from it."""
+        return bool(self._stack) or plan.sides is None
 
     def _section_under(self, pos: tuple[int, int], plan: Plan) -> int | None:
         return next((i for i, row in enumerate(self._section_rows(plan)) if row.collidepoint(pos)), None)
@@ -334,6 +340,7 @@ class Menu:
         paint.panel(surface, plan.body, PANEL, round(0.7 * unit))
         at = (plan.body.left + round(1.5 * unit), plan.body.top + round(1.9 * unit))
         name = page.title if page is not None else self.sections[self._section].name
+        name = f"‹  {name}" if self._leads_back(plan) else name
         paint.put(surface, name, round(1.4 * unit), PAPER, at, bold=True, room=plan.body.width - 3 * unit)
         hint = ""
         if page is not None:

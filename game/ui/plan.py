@@ -24,6 +24,11 @@ class Plan:
     footer: pygame.Rect
 
     @property
+    def head(self) -> pygame.Rect:
+        """The page's title and what is beside it."""
+        return pygame.Rect(self.body.left, self.body.top, self.body.width, self.view.top - self.body.top)
+
+    @property
     def corner(self) -> tuple[int, int]:
         """The upper right of what is free beside the page's title."""
         place = self.body if self.body.width or self.sides is None else self.sides
