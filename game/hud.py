@@ -205,12 +205,12 @@ class Hud:
             self._graph(surface, graph, numbers, size)
         return area
 
-    def dot(self, surface: pygame.Surface, seconds: int) -> pygame.Rect:
-        """The red dot and the length of a running recording, in the upper right corner, which is kept free."""
+    def dot(self, surface: pygame.Surface, seconds: int, corner: tuple[int, int] | None = None) -> pygame.Rect:
+        """The red dot and the length of a running recording. corner: its upper right; that of the window, if None."""
         paint, unit = self._paint, self._paint.unit(surface)
         words = paint.text(clock_words(seconds), round(0.9 * unit), PAPER)
-        area = pygame.Rect(0, unit // 2, words.get_width() + round(2.1 * unit), round(1.7 * unit))
-        area.right = surface.get_width() - unit // 2
+        area = pygame.Rect(0, 0, words.get_width() + round(2.1 * unit), round(1.7 * unit))
+        area.topright = corner or (surface.get_width() - unit // 2, unit // 2)
         self._glass(surface, area, unit, 0.72, radius=area.height // 2)
         size = round(0.7 * unit)
         spot = rounded_panel(size, size, size / 2, RED, 1.0)

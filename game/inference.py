@@ -110,13 +110,13 @@ class Inference:
         if (visit := self._visits.current) is not None:
             self._visits.save(moment or visit.journey.present)
             self._desk.tell(saved=True)
-            self._desk.notice("Saved: F9 returns here")
+            self._desk.notice("Saved")
 
     def load(self) -> None:
         """Returns to what was saved, in whichever world that was."""
         saved = self._visits.saved
         if saved is None:
-            self._desk.notice("Nothing is saved yet: F5 saves")
+            self._desk.notice("Nothing is saved yet")
         elif saved.visit is self._visits.current:
             self.go(saved.moment)
         else:

@@ -75,7 +75,7 @@ class View:
             self._draw_ground(surface, scenery)
             self._menu.draw(surface, scenery.remark)
             if scenery.status.recording:
-                self._hud.dot(surface, scenery.status.recorded)
+                self._hud.dot(surface, scenery.status.recorded, self._menu.corner)
             return
         self._ground = None
         picture, status = scenery.picture, scenery.status

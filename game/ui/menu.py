@@ -14,6 +14,7 @@ import pygame
 from game.ui.layout import Placed, arrange, focusable, neighbour, page_height
 from game.ui.page import Page
 from game.ui.paint import Painter
+from game.ui.plan import Plan, make_plan
 from game.ui.style import ACCENT, LINE, PANEL, PAPER, QUIET, RAISED
 
 _STEPS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
@@ -34,17 +35,6 @@ class Section:
     name: str
     page: Page | None = None
     act: Callable[[], None] | None = None
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Where the parts of the menu lie on a window. sides: None where there is no room for both columns."""
-
-    unit: int
-    sides: pygame.Rect | None
-    body: pygame.Rect
-    view: pygame.Rect
-    footer: pygame.Rect
 
 
 class Menu:
@@ -228,6 +218,8 @@ class Menu:
             self._go_to(number)
             self._inside = False
             self._do_outside("accept")
+        elif self._leads_back(plan) and plan.head.collidepoint(pos):
+            self.pop()
         elif (over := self._under(pos, plan)) is not None:
             self._inside = True
             self.page.focus = over.widget.key
@@ -246,48 +238,37 @@ class Menu:
             self._clamp(self._placed(), self._plan())
             self._touch()
 
+    @property
+    def corner(self) -> tuple[int, int]:
+        """The upper right of what is free beside the page's title."""
+        return self._plan().corner
+
     # -- where things are --------------------------------------------------------------------------------------------
 
-    def _plan(self) -> _Plan:
-        width, height = self._size
-        unit = self._paint.unit_of(self._size)
-        margin = min(round(1.5 * unit), width // 24)
-        whole = pygame.Rect(0, 0, min(width - 2 * margin, 66 * unit), min(height - 2 * margin, 44 * unit))
-        whole.center = (width // 2, height // 2)
-        sides = None
-        body = whole.copy()
-        if whole.width >= 38 * unit:
-            sides = pygame.Rect(whole.left, whole.top, round(11.5 * unit), whole.height)
-            body = pygame.Rect(sides.right + unit // 2, whole.top, whole.right - sides.right - unit // 2, whole.height)
-        elif not self._inside:
-            sides, body = whole.copy(), pygame.Rect(0, 0, 0, 0)
-        footer = pygame.Rect(body.left, body.bottom - round(2.4 * unit), body.width, round(2.4 * unit))
-        top = body.top + round(3.4 * unit)
-        view = pygame.Rect(body.left + unit // 2, top, body.width - unit, max(unit, footer.top - top))
-        return _Plan(unit, sides, body, view, footer)
+    def _plan(self) -> Plan:
+        return make_plan(self._size, self._paint.unit_of(self._size), sections=not self._inside)
 
     def _placed(self) -> list[Placed]:
         plan = self._plan()
         return arrange(self.page.widgets(), self._paint, plan.unit, plan.view.width) if self.page else []
 
-    def _on_window(self, area: pygame.Rect, plan: _Plan) -> pygame.Rect:
+    def _on_window(self, area: pygame.Rect, plan: Plan) -> pygame.Rect:
         return area.move(plan.view.left, plan.view.top - self.page.scroll)
 
-    def _under(self, pos: tuple[int, int], plan: _Plan) -> Placed | None:
+    def _under(self, pos: tuple[int, int], plan: Plan) -> Placed | None:
         if self.page is None or not plan.view.collidepoint(pos):
             return None
         inside = (pos[0] - plan.view.left, pos[1] - plan.view.top + self.page.scroll)
         return next((one for one in focusable(self._placed()) if one.area.collidepoint(inside)), None)
 
-    def _section_rows(self, plan: _Plan) -> list[pygame.Rect]:
-        if plan.sides is None:
-            return []
-        unit, top = plan.unit, plan.sides.top + round(3.4 * plan.unit)
-        row = min(round(2.4 * unit), (plan.sides.bottom - top - unit // 2) // len(self.sections))
-        left, width = plan.sides.left + unit // 2, plan.sides.width - unit
-        return [pygame.Rect(left, top + i * row, width, row) for i in range(len(self.sections))]
+    def _section_rows(self, plan: Plan) -> list[pygame.Rect]:
+        return plan.rows(len(self.sections))
 
-    def _section_under(self, pos: tuple[int, int], plan: _Plan) -> int | None:
+    def _leads_back(self, plan: Plan) -> bool:
+        """Whether a click on the page's title goes back from it."""
+        return bool(self._stack) or plan.sides is None
+
+    def _section_under(self, pos: tuple[int, int], plan: Plan) -> int | None:
         return next((i for i, row in enumerate(self._section_rows(plan)) if row.collidepoint(pos)), None)
 
     def _focused(self, placed: list[Placed]) -> Placed | None:
@@ -303,7 +284,7 @@ class Menu:
         self.page.scroll = max(min(self.page.scroll, top), one.area.bottom + plan.unit - plan.view.height)
         self._clamp(placed, plan)
 
-    def _clamp(self, placed: list[Placed], plan: _Plan) -> None:
+    def _clamp(self, placed: list[Placed], plan: Plan) -> None:
         self.page.scroll = max(0, min(self.page.scroll, page_height(placed) - plan.view.height))
 
     def _go_to(self, section: int) -> None:
@@ -337,7 +318,7 @@ class Menu:
         if plan.body.width:
             self._draw_page(surface, plan, notice)
 
-    def _draw_sections(self, surface: pygame.Surface, plan: _Plan) -> None:
+    def _draw_sections(self, surface: pygame.Surface, plan: Plan) -> None:
         paint, unit = self._paint, plan.unit
         paint.panel(surface, plan.sides, PANEL, round(0.7 * unit))
         at = (plan.sides.left + round(1.5 * unit), plan.sides.top + round(1.9 * unit))
@@ -354,11 +335,12 @@ class Menu:
             paint.put(surface, section.name, unit, colour, (row.left + unit, row.centery), bold=current,
                       room=row.width - round(1.5 * unit))  # fmt: skip
 
-    def _draw_page(self, surface: pygame.Surface, plan: _Plan, notice: str) -> None:
+    def _draw_page(self, surface: pygame.Surface, plan: Plan, notice: str) -> None:
         paint, unit, page = self._paint, plan.unit, self.page
         paint.panel(surface, plan.body, PANEL, round(0.7 * unit))
         at = (plan.body.left + round(1.5 * unit), plan.body.top + round(1.9 * unit))
         name = page.title if page is not None else self.sections[self._section].name
+        name = f"‹  {name}" if self._leads_back(plan) else name
         paint.put(surface, name, round(1.4 * unit), PAPER, at, bold=True, room=plan.body.width - 3 * unit)
         hint = ""
         if page is not None:
@@ -379,7 +361,7 @@ class Menu:
             return "↑ ↓ choose    → or Enter open    Esc close"
         return "↑ ↓ choose    ← → change    Enter do    Backspace back    Esc close"
 
-    def _draw_widgets(self, surface: pygame.Surface, plan: _Plan, placed: list[Placed], at: Placed | None) -> None:
+    def _draw_widgets(self, surface: pygame.Surface, plan: Plan, placed: list[Placed], at: Placed | None) -> None:
         old = surface.get_clip()
         surface.set_clip(plan.view)
         for one in placed:

@@ -242,6 +242,13 @@ def _recording(stage: Stage) -> Scenery:
     return scenery(stage, menu=stage.menu.stamp)
 
 
+def _waiting(stage: Stage) -> Scenery:
+    made = _menu("Controls")(stage)
+    stage.menu.page.focus = "KeyField:Forward"
+    stage.menu.page._wait_for("universal", "W")
+    return made
+
+
 def _words(**changes) -> Callable[[Stage], Scenery]:
     return lambda stage: scenery(stage, **changes)
 
@@ -270,7 +277,7 @@ SCREENS: dict[str, Callable[[Stage], Scenery]] = {
     "models": _menu("Models"),
     "controls": _menu("Controls", "w"),
     "controls_below": _menu("Controls", *["down"] * 14),
-    "controls_waiting": _menu("Controls", "down", "down", "return"),
+    "controls_waiting": _waiting,
     "controls_end": _menu("Controls", "end"),
     "picture": _menu("Picture"),
     "recordings": _menu("Recordings", "down"),

@@ -135,7 +135,7 @@ def test_the_recording_of_a_rewind_says_where_it_went_on(stages):
 def test_a_quick_save_is_returned_to_again_and_again(stages):
     stage = stages(fast())
     plays(stage, 10)
-    assert not stage.worker.load() and stage.look_until(lambda: "F5" in stage.worker.status.notice)
+    assert not stage.worker.load() and stage.look_until(lambda: "Nothing is saved" in stage.worker.status.notice)
     saved_at = shown(stage)
     stage.worker.save()
     assert stage.look_until(lambda: stage.worker.status.saved)

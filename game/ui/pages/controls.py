@@ -13,6 +13,7 @@ from game.bindings import (
     PINNED,
     PRESETS,
     bound,
+    by_input,
     controls_of,
     default_commands,
     preset,
@@ -33,7 +34,8 @@ from game.ui.widgets import Button, Choice, KeyField, Slider, Toggle, Widget
 
 _PREVIEW_FPS = 20.0
 _STILL = 0.4  # s the preview shows the last motion, so that it can be seen at all
-_NAVIGATION = ("return", "escape", "pad a", "pad start", "pad b", "mouse left")
+_LABELS = {name: label for mode in MODES for name, label in controls_of(mode).items()}
+_LABELS |= {command.name: command.label for command in COMMANDS}
 
 
 class ControlsPage(Page):
@@ -183,18 +185,16 @@ class ControlsPage(Page):
         if one in PINNED.values():
             self._menu.remark = f"{short_name(one)} opens the menu and stays there"
             return
-        others = ("",) if table else tuple(self._cockpit.preferences.controls)
-        before = {n: t for t in {table, *others} for n, i in self._table(t).items() if one in i and n != name}
-        for other in [t for t in ("", *MODES) if t != table and (not table or t == "")]:
-            freed = without(self._table(other), one)
-            if freed != self._table(other):
-                before |= {n: other for n, i in self._table(other).items() if one in i}
-                self._change_table(other, freed)
+        taken: list[str] = []
+        for other in ("", table) if table else ("", *MODES):  # where it cannot mean two things at once
+            now = self._table(other)
+            owner = by_input(now).get(one)
+            if owner is not None and (other, owner) != (table, name):
+                taken.append(_LABELS[owner])
+                self._change_table(other, without(now, one))
         self._change_table(table, bound(self._table(table), name, one))
-        labels = {c.name: c.label for c in COMMANDS} | {k: v for mode in MODES for k, v in controls_of(mode).items()}
-        if before:
-            taken = ", ".join(labels[n] for n in before)
-            self._menu.remark = f"{short_name(one)} was taken from: {taken}"
+        if taken:
+            self._menu.remark = f"{short_name(one)} was taken from: {', '.join(dict.fromkeys(taken))}"
 
     def _remove(self, table: str, name: str) -> None:
         inputs = self._table(table)[name]

@@ -92,11 +92,13 @@ class FolderPage(Page):
         self.focus, self.scroll = None, 0
 
 
-def picture_tile(cockpit: Cockpit, menu: Menu, pictures: Thumbnails, path: Path) -> Tile:
-    """A picture of the person's own: activated, it is shown as the model would see it."""
+def picture_tile(
+    cockpit: Cockpit, menu: Menu, pictures: Thumbnails, path: Path, remove: Callable[[], None] = lambda: None
+) -> Tile:
+    """A picture of the person's own: activated, it is shown as the model would see it. remove: what Delete does."""
     from game.pictures import read_picture
 
     key = ("file", str(path))
     image, problem = pictures.ask(key, partial(read_picture, path))
     return Tile(path.stem, problem or str(path), image=image, act=lambda: menu.push(DropPage(cockpit, path)),
-                problem="cannot be read" if problem else "", name=str(path))  # fmt: skip
+                problem="cannot be read" if problem else "", name=str(path), remove=remove)  # fmt: skip

@@ -54,7 +54,9 @@ class GalleryPage(Page):
         recent = [Path(path) for path in cockpit.preferences.recent]
         if recent:
             rows.append(Heading("Recent"))
-            rows += [picture_tile(cockpit, self._menu, self._pictures, path) for path in recent]
+            rows += [
+                picture_tile(cockpit, self._menu, self._pictures, path, partial(self._forget, path)) for path in recent
+            ]
         folder = pictures_folder(cockpit.preferences.folder)
         rows.append(Heading("Your pictures"))
         rows.append(Button(str(folder), "Choose another folder, or look into it", self._browse, note="browse"))
@@ -71,6 +73,10 @@ class GalleryPage(Page):
         return Tile(scene.name, problem or f"Begin in the {scene.name}", image=image,
                     act=partial(self._cockpit.enter, scene), problem="cannot be read" if problem else "",
                     mark=scene.name == self._cockpit.status.scene)  # fmt: skip
+
+    def _forget(self, path: Path) -> None:
+        recent = self._cockpit.preferences.recent
+        self._cockpit.change(recent=tuple(other for other in recent if other != str(path)))
 
     def _browse(self) -> None:
         folder = pictures_folder(self._cockpit.preferences.folder)

@@ -84,7 +84,7 @@ class RecordingsPage(Page):
 
     def _tile(self, entry: Entry) -> Tile:
         image, problem = self._pictures.ask(("recording", str(entry.folder)), partial(self._thumbnail, entry))
-        note = f"{clock_words(entry.seconds)}   {entry.model}   {entry.scene}"
+        note = f"{clock_words(entry.seconds)}   {entry.model}   " + ("broken" if entry.problem else entry.scene)
         return Tile(f"{entry.made:%d %b %Y, %H:%M}", entry.problem or str(entry.folder.name), image=image, note=note,
                     problem=problem, name=str(entry.folder),
                     act=lambda: self._menu.push(RecordingPage(self._cockpit, self._menu, self, entry)))  # fmt: skip

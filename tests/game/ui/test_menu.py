@@ -170,3 +170,13 @@ def test_it_is_drawn_anew_only_when_something_changed(menu):
     assert menu.stamp == stamp
     tap(menu, "down")
     assert menu.stamp > stamp
+
+
+@pytest.mark.parametrize("size", [BIG, SMALL])
+def test_a_click_on_the_title_goes_back_from_a_page_over_a_page(menu, done, size):
+    menu.draw(pygame.display.set_mode(size))
+    menu.open("Plain", Plain(done))
+    menu.press(menu._plan().head.center)
+    assert menu.is_open and menu._inside and done == ["opened", "opened", "closed"]
+    menu.press(menu._plan().head.center)
+    assert menu.is_open and menu._inside == (size == BIG), "where both columns are seen there is nowhere to go back to"
