@@ -54,7 +54,7 @@ class Router:
         elif event.type in _LOOKS_ANEW:
             self._redraw()
         elif event.type == pygame.DROPFILE:
-            self.open_menu("Scenes", DropPage(self._cockpit, Path(event.file)))
+            self._take_dropped(Path(event.file))
         elif event.type == pygame.QUIT:
             self._leave()
         else:
@@ -125,6 +125,14 @@ class Router:
         self._worker.let_go(now)
         self._controls.release_all()
         self._window.give_back()
+
+    def _take_dropped(self, path: Path) -> None:
+        """Shows a picture before a world begins from it; a folder becomes that of the person's pictures."""
+        if path.is_dir():
+            self._cockpit.change(folder=str(path))
+            self.open_menu("Scenes")
+        else:
+            self.open_menu("Scenes", DropPage(self._cockpit, path))
 
     # -- the menu ----------------------------------------------------------------------------------------------------
 

@@ -164,6 +164,18 @@ def test_a_file_that_is_no_picture_is_one_clear_line_and_the_world_goes_on(playe
     assert player(script).play() == 0
 
 
+def test_a_folder_dropped_on_the_window_is_where_ones_pictures_are(player, tmp_path):
+    cv2.imwrite(str(tmp_path / "mine.png"), landscape(90, 160, 0.2, 0.1))
+
+    def script(p):
+        yield lambda: p.shown >= 1
+        event(pygame.DROPFILE, file=str(tmp_path))
+        yield lambda: any(widget.label == "mine" for widget in p.app._menu.page.widgets())
+        assert p.app._cockpit.preferences.folder == str(tmp_path)
+
+    assert player(script).play() == 0
+
+
 def test_a_scene_of_the_gallery_is_entered(player):
     def script(p):
         yield lambda: p.shown >= 1
