@@ -66,8 +66,12 @@ class Router:
         """A named input went down or up: the menu's, a command, or a control."""
         command = self._cockpit.command_of(name)
         if self._menu.is_open:
-            if down and command in _IN_MENU and not self._menu.takes_all:
+            if self._menu.takes_all:
+                self._menu.input(name, down, now)
+            elif down and command in _IN_MENU:
                 self._cockpit.do(command, now)
+            elif command == "menu":
+                self._menu.input("escape", down, now)  # whatever opens it closes it
             else:
                 self._menu.input(name, down, now)
             return

@@ -75,6 +75,18 @@ def test_the_menu_opens_by_key_and_by_gamepad_also_on_a_failed_world(player, ent
     assert player(script, FakeWorld(fps=100.0, fail_at=frozenset({0}))).play() == 0
 
 
+def test_whatever_opens_the_menu_closes_it(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        cockpit = p.app._cockpit
+        cockpit.change(commands=cockpit.preferences.commands | {"menu": ("escape", "m")})
+        for is_open in (True, False, True, False):
+            p.tap(pygame.K_m)
+            yield lambda is_open=is_open: p.app._menu.is_open == is_open
+
+    assert player(script).play() == 0
+
+
 def test_a_key_bound_in_the_window_counts_at_once_and_the_next_time(player):
     def script(p):
         yield lambda: p.shown >= 1
