@@ -56,7 +56,7 @@ class ModelsPage(Page):
                    options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
             Heading("Weights of the large models"),
             Note(f"Download {PUBLISHED} and choose its folder here; they need a GPU to be played."),
-            Button(short_path(Path(folder)) if folder else "Choose their folder", "Skywork/Matrix-Game-2.0 from Hugging Face, as it was downloaded",
+            Button(short_path(Path(folder)) if folder else "Choose their folder", "As it was downloaded",
                    self._browse),
         ]  # fmt: skip
 
