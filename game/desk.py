@@ -82,9 +82,9 @@ class Desk:
         with self.changed:
             if fresh:
                 self.left_stats = self.left_stats or self.pacer.live_stats()
-                self.rewind = None
                 self.pacer.restart()
             if cut or fresh:
+                self.rewind = None
                 self.drop_frames()
             self._orders.append(Order(call, fresh))
             self.changed.notify_all()
