@@ -174,10 +174,10 @@ class Desk:
             self._status = status
         self._wake()
 
-    def notice(self, words: str) -> None:
-        """A passing remark."""
+    def notice(self, words: str, **changes: Any) -> None:
+        """A passing remark, and changes of the status that come with it."""
         with self.changed:
-            self._status = replace(self._status, notice=words, notices=self._status.notices + 1)
+            self._status = replace(self._status, notice=words, notices=self._status.notices + 1, **changes)
         self._wake()
 
     def _take(self) -> list[Order]:

@@ -276,9 +276,8 @@ class Inference:
 
     def _return(self) -> None:
         """Goes on in the world before."""
-        visit = self._visits.before
-        assert visit is not None
-        self._enter(visit)
+        assert self._visits.before is not None
+        self._enter(self._visits.before)
 
     def _enter(self, visit: Visit, epoch: int | None = None) -> None:
         self._visits.enter(visit)
