@@ -142,6 +142,7 @@ class App:
         self._loading_since = math.inf
         self._figures: tuple[float, Figures | None, Numbers] = (-math.inf, None, Numbers())
         self._drawn: Scenery | None = None
+        self._cold = ["Resume", "World", "Controls", "Picture"]  # sections whose words no one has rendered yet
         self._counted: Picture | None = None
         for words in [*settings_file.problems, self._pads.problem]:
             if words:
@@ -201,6 +202,8 @@ class App:
         if self._menu.is_open:
             self._menu.tick(now)
         self._draw(now)
+        if self._cold and self._worker.status.state is State.LOADING:  # there is time to
+            self._menu.warm(self._window.surface.get_size(), self._cold.pop())
 
     def _sleep(self) -> list[pygame.event.Event]:
         """Waits for something to do, and returns the events that came."""

@@ -54,7 +54,7 @@ class Router:
         elif event.type in _LOOKS_ANEW:
             self._redraw()
         elif event.type == pygame.DROPFILE:
-            self.open_menu("Scenes", DropPage(self._cockpit, Path(event.file)))
+            self._take_dropped(Path(event.file))
         elif event.type == pygame.QUIT:
             self._leave()
         else:
@@ -66,8 +66,12 @@ class Router:
         """A named input went down or up: the menu's, a command, or a control."""
         command = self._cockpit.command_of(name)
         if self._menu.is_open:
-            if down and command in _IN_MENU and not self._menu.takes_all:
+            if self._menu.takes_all:
+                self._menu.input(name, down, now)
+            elif down and command in _IN_MENU:
                 self._cockpit.do(command, now)
+            elif command == "menu":
+                self._menu.input("escape", down, now)  # whatever opens it closes it
             else:
                 self._menu.input(name, down, now)
             return
@@ -125,6 +129,14 @@ class Router:
         self._worker.let_go(now)
         self._controls.release_all()
         self._window.give_back()
+
+    def _take_dropped(self, path: Path) -> None:
+        """Shows a picture before a world begins from it; a folder becomes that of the person's pictures."""
+        if path.is_dir():
+            self._cockpit.change(folder=str(path))
+            self.open_menu("Scenes")
+        else:
+            self.open_menu("Scenes", DropPage(self._cockpit, path))
 
     # -- the menu ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from engine.config import ModelConfig
@@ -16,6 +17,7 @@ from engine.fields import build
 from game.errors import ConfigError, nearest
 from game.paths import CONFIGS
 
+_composing = Lock()  # hydra composes for one thread at a time
 GROUPS = ("model", "quality", "record", "play")
 
 
@@ -143,7 +145,7 @@ def _compose(words: list[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with _composing, initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
             return OmegaConf.to_container(compose("config", overrides=words), resolve=True)
         except (HydraException, OmegaConfBaseException, OSError) as error:

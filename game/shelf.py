@@ -45,7 +45,7 @@ class Shelf:
         self._of: WeakKeyDictionary[WorldModel, Settings] = WeakKeyDictionary()
 
     def choices(self, weights: str) -> list[ModelChoice]:
-        """Every model; takes a moment. weights: folder of the large models' weights, "" for none."""
+        """Every model, the usable ones first; takes a moment. weights: folder of the large models', "" for none."""
         found = []
         for name in options("model"):
             if name.endswith("-slice"):
@@ -58,7 +58,7 @@ class Shelf:
                 problem = str(error)
             short = "needs its weights" if problem else ""
             found.append(ModelChoice(name, config.mode, config.width, config.height, config.fps, problem, short))
-        return found
+        return sorted(found, key=lambda choice: bool(choice.problem))
 
     @staticmethod
     def qualities() -> list[str]:

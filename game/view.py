@@ -67,7 +67,8 @@ class View:
 
     def __init__(self, paint: Painter, hud: Hud, menu: Menu | None = None) -> None:
         self._paint, self._hud, self._menu = paint, hud, menu
-        self._ground: tuple[tuple, pygame.Surface] | None = None  # what lies under the menu
+        self._ground: pygame.Surface | None = None  # what lies under the menu
+        self._ground_of: Scenery | None = None  # what it was drawn from
 
     def draw(self, surface: pygame.Surface, scenery: Scenery) -> None:
         """Draws the whole window. surface: the display's, 32 bits a pixel."""
@@ -77,7 +78,7 @@ class View:
             if scenery.status.recording:
                 self._hud.dot(surface, scenery.status.recorded, self._menu.corner)
             return
-        self._ground = None
+        self._ground_of = None
         picture, status = scenery.picture, scenery.status
         waiting = status.state is State.LOADING and (picture is None or picture.backdrop)
         states = waiting or status.state is State.FAILED
@@ -93,12 +94,13 @@ class View:
 
     def _draw_ground(self, surface: pygame.Surface, scenery: Scenery) -> None:
         """The dimmed world under the menu; kept, so that moving about in the menu costs little."""
-        key = (id(scenery.picture), surface.get_size(), scenery.look)
-        if self._ground is None or self._ground[0] != key:
-            self._draw_world(surface, scenery, _MENU)
-            self._ground = (key, surface.copy())
-        else:
-            surface.blit(self._ground[1], (0, 0))
+        if self._ground is None or self._ground.get_size() != surface.get_size():
+            self._ground, self._ground_of = pygame.Surface(surface.get_size(), 0, surface), None
+        old = self._ground_of
+        if old is None or old.picture is not scenery.picture or old.look != scenery.look:
+            self._draw_world(self._ground, scenery, _MENU)
+            self._ground_of = scenery
+        surface.blit(self._ground, (0, 0))
 
     def _draw_world(self, surface: pygame.Surface, scenery: Scenery, shade: int) -> None:
         """The picture, and the icons on it where it is not shaded."""

@@ -58,7 +58,7 @@ class Menu:
         """Opens it, at a section and a page over that section's if they are given."""
         if name is not None:
             self._leave_stack()
-            self._section = next(i for i, section in enumerate(self.sections) if section.name == name)
+            self._section = self._number(name)
         self._inside = name is not None
         was_open, self.is_open = self.is_open, True
         if not was_open or name is not None:
@@ -306,6 +306,19 @@ class Menu:
 
     def _touch(self) -> None:
         self.stamp += 1
+
+    def warm(self, size: tuple[int, int], name: str) -> None:
+        """Draws a section where nobody sees it, so that its words are rendered before somebody waits for them."""
+        if self.is_open:
+            return
+        section, inside, self._section = self._section, self._inside, self._number(name)
+        surface = pygame.Surface(size)
+        for self._inside in (False, True):
+            self.draw(surface)
+        self._section, self._inside = section, inside
+
+    def _number(self, name: str) -> int:
+        return next(i for i, section in enumerate(self.sections) if section.name == name)
 
     # -- how it looks ------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ from tests.game.fakes import FakeScene, FakeWorld
 def settings(size: tuple[int, int] = (640, 400), seconds: float = 20.0, **prefer) -> PlaySettings:
     prefer = {"window": f"{size[0]}x{size[1]}"} | prefer
     scenes = (FakeScene("hall"), FakeScene("court"))
-    return PlaySettings(scenes=scenes, seconds=seconds, settings_file=SettingsFile(session=prefer))
+    file = SettingsFile(session=prefer)
+    return PlaySettings(scenes=scenes, seconds=seconds, settings_file=file, shots=file.path.parent / "shots")
 
 
 class Player:

@@ -75,6 +75,18 @@ def test_the_menu_opens_by_key_and_by_gamepad_also_on_a_failed_world(player, ent
     assert player(script, FakeWorld(fps=100.0, fail_at=frozenset({0}))).play() == 0
 
 
+def test_whatever_opens_the_menu_closes_it(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        cockpit = p.app._cockpit
+        cockpit.change(commands=cockpit.preferences.commands | {"menu": ("escape", "m")})
+        for is_open in (True, False, True, False):
+            p.tap(pygame.K_m)
+            yield lambda is_open=is_open: p.app._menu.is_open == is_open
+
+    assert player(script).play() == 0
+
+
 def test_a_key_bound_in_the_window_counts_at_once_and_the_next_time(player):
     def script(p):
         yield lambda: p.shown >= 1
@@ -160,6 +172,18 @@ def test_a_file_that_is_no_picture_is_one_clear_line_and_the_world_goes_on(playe
         before = p.shown
         yield lambda: not p.app._menu.is_open and p.shown > before + 1
         assert len(p.world.rollouts) == 1
+
+    assert player(script).play() == 0
+
+
+def test_a_folder_dropped_on_the_window_is_where_ones_pictures_are(player, tmp_path):
+    cv2.imwrite(str(tmp_path / "mine.png"), landscape(90, 160, 0.2, 0.1))
+
+    def script(p):
+        yield lambda: p.shown >= 1
+        event(pygame.DROPFILE, file=str(tmp_path))
+        yield lambda: any(widget.label == "mine" for widget in p.app._menu.page.widgets())
+        assert p.app._cockpit.preferences.folder == str(tmp_path)
 
     assert player(script).play() == 0
 

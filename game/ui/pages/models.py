@@ -8,6 +8,7 @@ from pathlib import Path
 from game.background import Later
 from game.bindings import MODE_LABELS
 from game.cockpit import Cockpit
+from game.models import PUBLISHED
 from game.shelf import ModelChoice
 from game.status import Suggestion
 from game.ui.menu import Menu
@@ -54,6 +55,7 @@ class ModelsPage(Page):
                    value=cockpit.status.quality or cockpit.shelf.quality,
                    options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
             Heading("Weights of the large models"),
+            Note(f"Download {PUBLISHED} and choose its folder here; they need a GPU to be played."),
             Button(folder or "Choose their folder", "Skywork/Matrix-Game-2.0 from Hugging Face, as it was downloaded",
                    self._browse),
         ]  # fmt: skip

@@ -180,3 +180,10 @@ def test_a_click_on_the_title_goes_back_from_a_page_over_a_page(menu, done, size
     assert menu.is_open and menu._inside and done == ["opened", "opened", "closed"]
     menu.press(menu._plan().head.center)
     assert menu.is_open and menu._inside == (size == BIG), "where both columns are seen there is nowhere to go back to"
+
+
+def test_warming_it_up_changes_nothing_a_person_would_see(menu, done):
+    stamp, section, focus = menu.stamp, menu._section, menu.sections[1].page.focus
+    menu.warm((640, 400), "Plain")
+    assert (menu.stamp, menu._section, menu.sections[1].page.focus, menu._inside) == (stamp, section, focus, False)
+    assert not done and not menu.is_open
