@@ -82,9 +82,9 @@ class Desk:
         with self.changed:
             if fresh:
                 self.left_stats = self.left_stats or self.pacer.live_stats()
-                self.rewind = None
                 self.pacer.restart()
             if cut or fresh:
+                self.rewind = None
                 self.drop_frames()
             self._orders.append(Order(call, fresh))
             self.changed.notify_all()
@@ -174,10 +174,10 @@ class Desk:
             self._status = status
         self._wake()
 
-    def notice(self, words: str) -> None:
-        """A passing remark."""
+    def notice(self, words: str, **changes: Any) -> None:
+        """A passing remark, and changes of the status that come with it."""
         with self.changed:
-            self._status = replace(self._status, notice=words, notices=self._status.notices + 1)
+            self._status = replace(self._status, notice=words, notices=self._status.notices + 1, **changes)
         self._wake()
 
     def _take(self) -> list[Order]:

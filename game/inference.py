@@ -20,6 +20,7 @@ from game.journey import Journey
 from game.keeping import Keeper
 from game.playstats import LiveStats
 from game.replaying import begin_at, open_recording
+from game.rewind import control_of
 from game.source import Habits, Source
 from game.status import Picture, SceneLike, State
 from game.timeline import Moment
@@ -101,7 +102,7 @@ class Inference:
     def other_world(self) -> None:
         """Changes places with the world before."""
         if (visit := self._visits.before) is None:
-            self._desk.notice("There is no world before this one")
+            self._stay("There is no world before this one")
             return
         self._change_to(visit)
 
@@ -116,7 +117,7 @@ class Inference:
         """Returns to what was saved, in whichever world that was."""
         saved = self._visits.saved
         if saved is None:
-            self._desk.notice("Nothing is saved yet")
+            self._stay("Nothing is saved yet")
         elif saved.visit is self._visits.current:
             self.go(saved.moment)
         else:
@@ -125,7 +126,9 @@ class Inference:
 
     def go(self, moment: Moment) -> None:
         """Goes on from a moment of this world."""
-        if (visit := self._visits.current) is None:
+        visit = self._visits.current
+        if visit is None or not (moment.pins or visit.journey.knows(moment)):
+            self._stay()  # it was of a world that has been left since
             return
         epoch = self._desk.epoch
         self._source.end_replay()
@@ -152,11 +155,7 @@ class Inference:
             self._desk.notice("Nothing can be recorded here")
         elif self._visits.current is not None:
             self._recording_wanted = True
-            try:
-                self._record()
-            except (EngineError, OSError) as error:
-                self._recording_wanted = False
-                self._desk.notice(f"Cannot record: {error}")
+            self._record()
         self._tell_figures()
 
     def replay(self, folder: Path, frame: int) -> None:
@@ -197,7 +196,7 @@ class Inference:
         """Goes on from the present picture with another quality."""
         visit = self._visits.current
         if self._change_quality is None or visit is None:
-            self._desk.notice("Another quality cannot be had here")
+            self._stay("Another quality cannot be had here")
             return
         world, picture = self._change_quality(self._world, name), visit.delivered.picture
         self._leave()
@@ -266,11 +265,19 @@ class Inference:
         self._leave()
         self._enter(visit)
 
+    def _stay(self, words: str = "") -> None:
+        """Goes on as if nothing had been asked for; a block that was thrown away for it is made again."""
+        if words:
+            self._desk.notice(words)
+        visit, epoch = self._visits.current, self._desk.epoch
+        if visit is not None and visit.journey.present is not visit.delivered:
+            visit.back_to_delivered()
+            self._arrive(epoch)
+
     def _return(self) -> None:
         """Goes on in the world before."""
-        visit = self._visits.before
-        assert visit is not None
-        self._enter(visit)
+        assert self._visits.before is not None
+        self._enter(self._visits.before)
 
     def _enter(self, visit: Visit, epoch: int | None = None) -> None:
         self._visits.enter(visit)
@@ -285,7 +292,8 @@ class Inference:
         assert visit is not None
         present = visit.delivered = visit.journey.present
         self._source.arrived(self._desk.clock())
-        self._desk.arrive(Picture(present.picture, control=self._told(present), moment=present), epoch)
+        told = control_of(present, len(present.pictures) - 1)
+        self._desk.arrive(Picture(present.picture, control=told, moment=present), epoch)
         self._tell_figures(state=State.PLAYING, words="", exit_code=0, scene=visit.scene.name)
 
     def _make_block(self, epoch: int) -> None:
@@ -318,17 +326,15 @@ class Inference:
         visit = self._visits.current
         assert visit is not None
         visit.journey.settle()
-        self._keeper.start(visit.journey, visit.scene.name)
+        try:
+            self._keeper.start(visit.journey, visit.scene.name)
+        except (EngineError, OSError) as error:  # a full disk must not end the game
+            self._recording_wanted = False
+            self._desk.notice(f"Cannot record: {error}")
         self._desk.pacer.new_figures()
 
     def _stats(self) -> LiveStats:
         return self._desk.left_stats or self._desk.pacer.live_stats()
-
-    def _told(self, moment: Moment) -> FrameControl:
-        if moment.actions is None:
-            return FrameControl((), (0.0, 0.0) if self._world.action_space.has_mouse else None)
-        action = moment.actions[len(moment.actions) - 1]
-        return FrameControl(action.keys, action.mouse)
 
     def _tell_figures(self, **changes) -> None:
         """Tells what changes all the time, and `changes`."""

@@ -111,9 +111,13 @@ class Journey:
         if moment is None:
             return
         self.rollout.settle()
-        if self.past.budget and moment.start.bytes <= self.past.budget:
-            moment.snapshot = self.rollout.snapshot(since=self._newest_state(moment.start))
-            self.past.add(moment, self._block_seconds)
+        if not self.past.budget:
+            return
+        if moment.start.bytes > self.past.budget:
+            self.past.clear()  # not even one state fits: there is no way back, rather than one to the start alone
+            return
+        moment.snapshot = self.rollout.snapshot(since=self._newest_state(moment.start))
+        self.past.add(moment, self._block_seconds)
 
     def anchor(self, seed: int | None = None) -> None:
         """Begins anew from the present picture. seed: of the new rollout, by default the next after the old one's."""
@@ -178,6 +182,10 @@ class Journey:
     def let_go(self, moment: Moment) -> None:
         """Unpins a moment."""
         self.past.unpin(moment)
+
+    def knows(self, moment: Moment) -> bool:
+        """Whether a moment lies on the way here, or lay there before it was forgotten."""
+        return any(other.start is moment.start for other in self.past.moments())
 
     def forget_events(self) -> None:
         """What happened until now is nobody's affair: a recording begins here."""

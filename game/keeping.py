@@ -21,9 +21,9 @@ MakeRecorder = Callable[["Rollout", "WorldModel", str, Actions | None], Recorder
 
 
 class Keeper:
-    """The recording there is, if there is one. Used by the inference thread. say: tells a person something."""
+    """The recording there is, if there is one. Used by the inference thread. say: as Desk.notice."""
 
-    def __init__(self, make_recorder: MakeRecorder | None, say: Callable[[str], None]) -> None:
+    def __init__(self, make_recorder: MakeRecorder | None, say: Callable[..., None]) -> None:
         self._make, self._say = make_recorder, say
         self._scribe: Scribe | None = None
         self._closers: list[threading.Thread] = []
@@ -59,7 +59,7 @@ class Keeper:
                 self._say(f"Recording: {recorder.problem}")
         except (EngineError, OSError) as error:  # a full disk must not end the game
             self.close(stats())
-            self._say(f"Recording stopped: {error}")
+            self._say(f"Recording stopped: {error}", recording=False)
 
     def close(self, stats: LiveStats) -> None:
         """Ends the recording beside the game, as finishing a video takes its time."""

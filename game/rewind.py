@@ -13,6 +13,14 @@ from game.timeline import Moment
 SPEED = 2.0  # times the model's rate
 
 
+def control_of(moment: Moment, frame: int) -> FrameControl:
+    """What the model was told for one of a moment's pictures; nothing at a start."""
+    if moment.actions is None:
+        return FrameControl((), None)
+    action = moment.actions[frame]
+    return FrameControl(action.keys, action.mouse)
+
+
 class Rewind:
     """One holding of the key.
 
@@ -34,11 +42,7 @@ class Rewind:
         back = self._back(now)
         if self._shown is None or self._shown[0] != back:
             moment, frame = self._place(back)
-            told = FrameControl((), None)
-            if moment.actions is not None:
-                action = moment.actions[frame]
-                told = FrameControl(action.keys, action.mouse)
-            pixels = moment.pictures[frame]
+            told, pixels = control_of(moment, frame), moment.pictures[frame]
             self._shown = back, Picture(pixels, control=told, behind_s=(back - self._skip) / self._fps, moment=moment)
         return self._shown[1]
 

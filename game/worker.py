@@ -184,7 +184,6 @@ class Worker:
             target = desk.rewind.target(now)
             desk.rewind = None
             desk.current = Picture(target.picture, moment=target)
-        desk.tell(rewinding=False)
         self._order(partial(self._inference.go, target), cut=True)
 
     def anchor(self) -> None:
@@ -245,5 +244,5 @@ class Worker:
 
     def _order(self, call: Callable[[], None], *, cut: bool = False, fresh: bool = False) -> None:
         self._desk.order(call, cut=cut, fresh=fresh)
-        if fresh:
+        if cut or fresh:
             self._desk.tell(rewinding=False)

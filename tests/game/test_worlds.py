@@ -445,3 +445,40 @@ def test_a_folder_that_is_no_recording_is_a_remark(real, tmp_path):
     real.worker.replay(tmp_path, 0)
     assert real.look_until(lambda: "Cannot replay" in real.worker.status.notice)
     plays(real, 5)
+
+
+def test_a_command_during_a_rewind_ends_it(stages):
+    stage = stages(FakeWorld(fps=100.0))
+    plays(stage, 20)
+    stage.worker.save()
+    assert stage.look_until(lambda: stage.worker.status.saved)
+    plays(stage, 20)
+    for command in (stage.worker.load, stage.worker.change_scene, stage.worker.other_world):
+        stage.worker.rewind(time.perf_counter())
+        stage.look_until(lambda: False, 0.05)
+        command()
+        assert not stage.worker.status.rewinding
+        stage.worker.let_go(time.perf_counter())
+        plays(stage, 10)
+        assert stage.state() is State.PLAYING
+
+
+def test_a_recording_that_cannot_be_begun_does_not_end_the_game(stages):
+    def make_recorder(*args):
+        raise OSError("No space left on device")
+
+    stage = stages(fast(), make_recorder=make_recorder)
+    assert stage.look_until(lambda: "No space left" in stage.worker.status.notice)
+    plays(stage, 10)
+    assert stage.state() is State.PLAYING and not stage.worker.status.recording
+
+
+def test_a_rewind_with_no_memory_for_it_does_nothing(stages):
+    stage = stages(fast(state_bytes=2 * 2**20), habits=Habits(rewind_mb=1))
+    plays(stage, 10)
+    before = shown(stage)
+    stage.worker.rewind(time.perf_counter())
+    assert not stage.worker.status.rewinding
+    stage.worker.let_go(time.perf_counter())
+    plays(stage, 10)
+    assert shown(stage) > before
