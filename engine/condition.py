@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from engine.actions import Actions
-from engine.camera import PreviousFrameCondition
 from engine.codec import Codec
+from engine.memory_condition import MemoryCondition
 from engine.networks import Networks
 
 
@@ -20,8 +20,8 @@ class Condition(Protocol):
         Asked for once per block, in order. `actions` are those of the block's video frames.
         """
 
-    def move(self, weights: Tensor) -> Tensor:
-        """Latents (1, 1, C, h, w) of the frame before, moved as the weights (1, 1, views, h, w) of its views say.
+    def mix(self, weights: Tensor) -> Tensor:
+        """Latents (1, 1, C, h, w) of the condition's views, mixed by the weights (1, 1, views, h, w).
 
         For the block last asked for; only a condition that has views can.
         """
@@ -59,8 +59,8 @@ class FirstFrameCondition:
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         return torch.cat([self._frame(index) for index in range(first, first + latents)], dim=1)
 
-    def move(self, weights: Tensor) -> Tensor:
-        raise TypeError("a first frame has no views to move")
+    def mix(self, weights: Tensor) -> Tensor:
+        raise TypeError("a first frame has no views to mix")
 
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         pass  # the first frame never changes
@@ -85,4 +85,4 @@ def new_condition(networks: Networks, picture: Tensor) -> Condition:
     config = networks.config
     if config.condition == "first_frame":
         return FirstFrameCondition(networks.codec, picture, config.time_ratio)
-    return PreviousFrameCondition(networks.codec, config.camera, picture)
+    return MemoryCondition(networks, picture)

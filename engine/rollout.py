@@ -173,7 +173,7 @@ class Rollout:
         windows = self._history.extend(actions).to(networks.device, networks.dtype)
         inputs = networks.transformer.prepare_block(self._prepared, windows, latents, self._caches)
         noise = self._draw_noise()
-        for clean in self._sampler.denoise(condition, inputs, self._caches, lambda: next(noise), self._condition.move):
+        for clean in self._sampler.denoise(condition, inputs, self._caches, lambda: next(noise), self._condition.mix):
             newest = clean
         return newest, condition, inputs
 

@@ -13,7 +13,7 @@ from engine.checkpoint import TOWER_PREFIX, TRANSFORMER_PREFIX, find_published, 
 from engine.config import ModelConfig
 from engine.errors import ConfigError, InputError
 from engine.flops import block_flops
-from engine.networks import Networks, build_networks
+from engine.networks import EXACT, Networks, build_networks
 from engine.pictures import fit_picture
 from engine.rollout import Rollout
 
@@ -103,7 +103,7 @@ def load_world(
     parts = _weight_files(networks, weights)
     report = _Report(progress, [path for path, _, _ in parts])
     for path, module, options in parts:
-        load_weights(module, path, device=device, dtype=dtype, progress=report.of("loading"), **options)
+        load_weights(module, path, **({"dtype": dtype} | options), device=device, progress=report.of("loading"))
     digest = sha256_of_all([path for path, _, _ in parts], report.of("checking"))
     return WorldModel(networks, digest)
 
@@ -111,8 +111,11 @@ def load_world(
 def _weight_files(networks: Networks, folder: Path) -> list[tuple[Path, nn.Module, dict[str, Any]]]:
     """Which file holds which network, and how its names differ from the network's own."""
     if networks.image_tower is None:
-        own = {"transformer": networks.transformer, "codec": networks.codec}
-        return [(folder / f"{name}.safetensors", module, {}) for name, module in own.items()]
+        exact = {"dtype": torch.float32}
+        return [
+            (folder / f"{name}.safetensors", module, exact if name in EXACT else {})
+            for name, module in networks.modules().items()
+        ]
     files = find_published(folder, networks.config.mode)
     return [
         (files.transformer, networks.transformer, {"prefix": TRANSFORMER_PREFIX}),
