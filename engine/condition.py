@@ -53,6 +53,7 @@ class FirstFrameCondition:
         self._settled = codec.memory_latents
         self._nothing = torch.zeros_like(picture).expand(-1, time_ratio, -1, -1, -1)
         self._newest = self._stream.encode(picture).float()
+        self._index = 0  # of the latent that was encoded last
         batch, _, _, height, width = self._newest.shape
         self._blank = self._newest.new_zeros(batch, 1, time_ratio, height, width)
 
@@ -65,18 +66,22 @@ class FirstFrameCondition:
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         pass  # the first frame never changes
 
-    def snapshot(self) -> tuple[Any, Tensor]:
-        return self._stream.snapshot(), self._newest  # the latent is replaced, never written to
+    def snapshot(self) -> tuple[Any, Tensor, int]:
+        # The latent is replaced, never written to; and once it is settled, nobody asks the stream again.
+        stream = self._stream.snapshot() if self._index < self._settled else None
+        return stream, self._newest, self._index
 
-    def restore(self, snapshot: tuple[Any, Tensor]) -> None:
-        self._stream.restore(snapshot[0])
-        self._newest = snapshot[1]
+    def restore(self, snapshot: tuple[Any, Tensor, int]) -> None:
+        stream, self._newest, self._index = snapshot
+        if stream is not None:
+            self._stream.restore(stream)
 
     def _frame(self, index: int) -> Tensor:
         if index == 0:
             return torch.cat((torch.ones_like(self._blank), self._newest), dim=2)
         if index <= self._settled:
             self._newest = self._stream.encode(self._nothing).float()
+            self._index = index
         return torch.cat((self._blank, self._newest), dim=2)
 
 

@@ -1,6 +1,7 @@
 """A loaded world model: immutable weights, from which any number of rollouts start."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,11 @@ class WorldModel:
         if not 0 <= seed < SEEDS:
             raise InputError("seed is out of range", got=seed, expected=f"0..{SEEDS - 1}")
         return Rollout(self.networks, fit_picture(first_frame, self.config.height, self.config.width), seed)
+
+    def with_steps(self, denoising_steps: tuple[int, ...]) -> "WorldModel":
+        """The same weights, shared, and every block made in these denoising steps, see ModelConfig."""
+        config = replace(self.config, denoising_steps=tuple(denoising_steps))
+        return WorldModel(replace(self.networks, config=config), self.weights_sha256)
 
     def flops_per_block(self) -> int:
         """Floating-point operations of one block with full windows: every pass, the codec and the condition."""

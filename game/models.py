@@ -16,6 +16,7 @@ from game.settings import Settings
 if TYPE_CHECKING:
     import torch
 
+    from engine.actions import Actions
     from engine.rollout import Rollout
     from engine.world import WorldModel
 
@@ -155,8 +156,11 @@ def _ready(settings: Settings, progress: Progress | None) -> tuple[str, torch.dt
     return device, getattr(torch, dtype)
 
 
-def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str) -> SessionHeader:
-    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people."""
+def header_of(
+    world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str, prelude: Actions | None = None
+) -> SessionHeader:
+    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people.
+    prelude: what the rollout was told before."""
     import torch
 
     config = world.config
@@ -179,4 +183,5 @@ def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source
         dtype=str(world.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
+        prelude=0 if prelude is None else len(prelude),
     )
