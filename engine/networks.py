@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from engine.borrowed_tower import BorrowedTower
 from engine.codec import Codec, DecoderStream, build_codec
 from engine.config import ModelConfig
 from engine.image_tower import ImageTower
@@ -19,7 +20,7 @@ class Networks:
     config: ModelConfig
     transformer: Transformer
     codec: Codec
-    image_tower: ImageTower | None
+    image_tower: ImageTower | BorrowedTower | None
     light_decoder: LightDecoder | None = None
 
     @property
@@ -35,10 +36,13 @@ class Networks:
         return (self.light_decoder or self.codec).decoder_stream()
 
     def modules(self) -> dict[str, nn.Module]:
-        """The networks by name: transformer, codec and, if the model has them, image_tower and light_decoder."""
+        """The networks by name: transformer, codec and, if the model has them, image_tower and light_decoder.
+
+        A tower that is only borrowed is in no memory and so not among them.
+        """
         named = {"transformer": self.transformer, "codec": self.codec, "image_tower": self.image_tower,
                  "light_decoder": self.light_decoder}  # fmt: skip
-        return {name: module for name, module in named.items() if module is not None}
+        return {name: module for name, module in named.items() if isinstance(module, nn.Module)}
 
 
 def build_networks(config: ModelConfig, device: torch.device | str = "meta") -> Networks:

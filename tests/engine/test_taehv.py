@@ -139,4 +139,3 @@ def test_only_wans_latents_can_be_decoded():
         dataclasses.replace(small_config(), decoder=LightDecoderConfig())
     with pytest.raises(ConfigError, match="the light decoder does not fit"):
         dataclasses.replace(ModelConfig(), decoder=LightDecoderConfig(latent_channels=48))
-
