@@ -49,7 +49,7 @@ class FirstFrameCondition:
     """
 
     def __init__(self, codec: Codec, picture: Tensor, time_ratio: int) -> None:
-        self._stream = codec.encoder_stream()
+        self._codec, self._stream = codec, codec.encoder_stream()
         self._settled = codec.memory_latents
         self._nothing = torch.zeros_like(picture).expand(-1, time_ratio, -1, -1, -1)
         self._newest = self._stream.encode(picture).to(picture.device, torch.float32)
@@ -77,6 +77,8 @@ class FirstFrameCondition:
             return torch.cat((torch.ones_like(self._blank), self._newest), dim=2)
         if index <= self._settled:
             self._newest = self._stream.encode(self._nothing).to(self._blank)
+            if index == self._settled:
+                self._stream = self._codec.encoder_stream()  # never used again: hundreds of megabytes are given back
         return torch.cat((self._blank, self._newest), dim=2)
 
 

@@ -42,6 +42,11 @@ class WanVAE(nn.Module):
         self.conv2 = CausalConv(channels, channels, taps=1, space=1)
         self.decoder = Decoder(config)
 
+    @property
+    def of_decoder(self) -> tuple[str, ...]:
+        """Beginnings of the names of all weights that only decoding uses."""
+        return "decoder.", "conv2."
+
     def encoder_stream(self) -> EncoderStream:
         """A fresh stream that turns video frames into latents."""
         return EncoderStream(self)

@@ -99,6 +99,7 @@ def load_world(
     vae: Place | None = None,
     image_tower: Place | None = None,
     light_decoder: Path | None = None,
+    checked: Callable[[], None] | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> WorldModel:
     """Reads a model's weights and makes it ready to play.
@@ -111,6 +112,7 @@ def load_world(
         device, dtype: where the networks go and in which precision.
         vae, image_tower: other places for these.
         light_decoder: its file, for a config that has one; None: in `weights`.
+        checked: called when all files are found to fit and none is read yet; may raise.
         progress: told what is being done and the share 0..1 of it all that is done.
 
     Raises:
@@ -122,6 +124,8 @@ def load_world(
     placement = Placement(Place(device, dtype), vae, image_tower)
     parts = _weight_files(networks, weights, light_decoder)
     opened = [(part, part.open()) for part in parts]
+    if checked is not None:
+        checked()
     report = _Report(progress, [part.path for part in parts], [part.path for part in parts if not part.borrowed])
     for part, file in opened:
         if not part.borrowed:
@@ -164,7 +168,7 @@ def _weight_files(networks: Networks, folder: Path, light_decoder: Path | None) 
     light = networks.light_decoder
     parts = [
         _Part("transformer", files.transformer, networks.transformer, TRANSFORMER_PREFIX),
-        _Part("codec", files.vae, modules["codec"], unread=("decoder.", "conv2.") if light is not None else ()),
+        _Part("codec", files.vae, modules["codec"], unread=networks.codec.of_decoder if light else ()),
         _Part("image_tower", files.image_tower, modules["image_tower"], TOWER_PREFIX, only_prefixed=True,
               unread=networks.image_tower.unused, borrowed=True),
     ]  # fmt: skip

@@ -153,7 +153,8 @@ def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -
         group, _, leaf = name.rpartition(".")
         (data[group] if group else data)[leaf] = None if value in ("", "null") else str(Path(value).expanduser())
     settings = _build(data)
-    numbers = tuple(word for word in words if word.startswith(("model.", "quality.", "decoder=")))
+    telling = ("model.", "quality.", "decoder=") if settings.decoder.sizes else ("model.", "quality.")
+    numbers = tuple(word for word in words if word.startswith(telling))
     return replace(settings, model=_with_quality(settings.model, settings.quality), overrides=numbers)
 
 

@@ -83,15 +83,6 @@ def test_a_slow_model_is_not_waited_for_long():
     assert _more(1, 2, 1000.0) and not _more(2, 2, 0.0)
 
 
-def test_the_doctor_says_plainly_when_a_gpu_is_there_and_torch_cannot_use_it(monkeypatch):
-    monkeypatch.setattr(game.doctor, "_nvidia_smi", lambda: ["RTX 4090, 550.1, 24564 MiB"])
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("torch.version.cuda", None)
-    lines = "\n".join(game.doctor._gpu())
-    assert "RTX 4090" in lines
-    assert "built without CUDA: install torch" in lines
-
-
 def test_a_profile_names_blocks_and_stages_and_changes_no_frame(tmp_path):
     picture_file(tmp_path)
     script = tmp_path / "bench.yaml"
