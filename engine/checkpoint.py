@@ -78,7 +78,7 @@ def find_light_decoder(folder: Path) -> Path:
     """The light decoder's file in a folder. Raises CheckpointError, saying where it is published, if there is none."""
     found = [folder / name for name in _LIGHT_DECODERS if (folder / name).is_file()]
     if not found:
-        remedy = "--fetch downloads it; or take it from github.com/madebyollin/taehv, or name it: decoder.weights=FILE"
+        remedy = "take it from github.com/madebyollin/taehv, folder safetensors"
         raise CheckpointError(f"no light decoder in {folder}", expected=" or ".join(_LIGHT_DECODERS), remedy=remedy)
     return found[0]
 

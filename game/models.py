@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from game import VERSION
 from game.errors import InputError
-from game.paths import weights_folder
+from game.paths import fetched_folder, weights_folder
 from game.session import SessionHeader, picture_sha256
 from game.settings import Settings
 
@@ -47,13 +47,13 @@ def find_weights(settings: Settings) -> Path:
                 "the weights are not there", got=path, expected="a folder or file that exists", remedy=remedy
             )
         return path
-    path = weights_folder(name)
+    path = fetched_folder() if is_large(settings) else weights_folder(name)
     if path.is_dir():
         return path
     if settings.model.condition == "previous_frame":
         remedy = "make them with python -m engine.training, or name their folder with weights=DIR"
     else:
-        remedy = f"download {PUBLISHED} and name its folder: model={name} weights=DIR"
+        remedy = f"python -m game --fetch model={name} downloads them; or name the folder of {PUBLISHED}: weights=DIR"
     raise InputError(f"the model {name} comes without weights", remedy=remedy)
 
 

@@ -1,5 +1,7 @@
-"""Where configs/ and assets/ are: in the repository, or carried along inside the installed wheel."""
+"""Where configs/ and assets/ are (in the repository, or carried along inside the installed wheel), and weights."""
 
+import os
+import sys
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -18,3 +20,14 @@ SCENES = ASSETS / "scenes"
 def weights_folder(model: str) -> Path:
     """Folder of the weights shipped for `model` (it need not exist: only the embedded models have one)."""
     return ASSETS / model
+
+
+def fetched_folder() -> Path:
+    """The user's own folder of the published weights, as --fetch fills it (it need not exist)."""
+    if sys.platform == "win32":
+        home = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        home = Path.home() / "Library" / "Application Support"
+    else:
+        home = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return home / "neural-world" / "Matrix-Game-2.0"

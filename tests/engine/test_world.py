@@ -14,6 +14,7 @@ from engine.decoder_config import LightDecoderConfig
 from engine.errors import CheckpointError, ConfigError
 from engine.image_tower import ImageTower
 from engine.world import load_world
+from tests.engine.published import publish
 from tests.engine.tiny import big_config, networks, picture, play, small_config, world
 
 
@@ -29,17 +30,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def published(tmp_path):
-    """The big-like model's weights, laid out and named as the published folder is."""
-    made = networks(big_config())
-    target = tmp_path / "base_distilled_model" / "base_distill.safetensors"
-    target.parent.mkdir()
-    save_file({f"model.{key}": weight for key, weight in made.transformer.state_dict().items()}, target)
-    torch.save(dict(made.codec.state_dict()), tmp_path / "Wan2.1_VAE.pth")
-    tower = {f"visual.{key}": weight for key, weight in made.image_tower.state_dict().items()}
-    torch.save(
-        tower | {"textual.head": torch.zeros(2)}, tmp_path / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
-    )
-    return tmp_path
+    """A folder as published."""
+    return publish(tmp_path)
 
 
 @pytest.mark.parametrize("config", [big_config(), small_config()], ids=lambda config: config.name)
