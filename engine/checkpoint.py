@@ -281,7 +281,11 @@ def sha256_of(path: Path, progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
-def sha256_of_all(paths: Sequence[Path], progress: Progress | None = None) -> str:
+HashOf = Callable[[Path, Progress | None], str]
+"""Finds out a file's SHA-256, in hex: `sha256_of`, or something that remembers."""
+
+
+def sha256_of_all(paths: Sequence[Path], progress: Progress | None = None, hash_of: HashOf = sha256_of) -> str:
     """One SHA-256 for a model: of its only file, or of the digests of its files one after the other, in this order."""
-    digests = [sha256_of(path, progress) for path in paths]
+    digests = [hash_of(path, progress) for path in paths]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

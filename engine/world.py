@@ -15,9 +15,11 @@ from engine.checkpoint import (
     TOWER_PREFIX,
     TRANSFORMER_PREFIX,
     FittingWeights,
+    HashOf,
     find_light_decoder,
     find_published,
     open_weights,
+    sha256_of,
     sha256_of_all,
 )
 from engine.config import ModelConfig
@@ -100,6 +102,7 @@ def load_world(
     image_tower: Place | None = None,
     light_decoder: Path | None = None,
     checked: Callable[[], None] | None = None,
+    hash_of: HashOf = sha256_of,
     progress: Callable[[str, float], None] | None = None,
 ) -> WorldModel:
     """Reads a model's weights and makes it ready to play.
@@ -113,6 +116,7 @@ def load_world(
         vae, image_tower: other places for these.
         light_decoder: its file, for a config that has one; None: in `weights`.
         checked: called when all files are found to fit and none is read yet; may raise.
+        hash_of: finds out a file's SHA-256.
         progress: told what is being done and the share 0..1 of it all that is done.
 
     Raises:
@@ -137,7 +141,7 @@ def load_world(
     if tower is not None:
         borrowed = BorrowedTower(lambda: _load_tower(tower, placement.of(tower.name)))
         networks = replace(networks, image_tower=borrowed)
-    digest = sha256_of_all([part.path for part in parts], report.of("checking"))
+    digest = sha256_of_all([part.path for part in parts], report.of("checking"), hash_of)
     return WorldModel(networks, digest)
 
 

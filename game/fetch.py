@@ -17,6 +17,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from game.console import Progress
+from game.digests import remember
 from game.errors import InputError, RunError
 from game.models import PUBLISHED, is_large, random_weights
 from game.paths import fetched_folder
@@ -140,6 +141,7 @@ def download(remote: Remote, folder: Path, tell: Tell) -> None:
                 f"{remote.name} arrived damaged", got=digest.hexdigest(), expected=remote.sha256, remedy=remedy
             )
         part.replace(path)
+        remember(path, remote.sha256)
     except OSError as error:
         raise RunError(f"{path} cannot be written", got=error.strerror or _words(error)) from error
 

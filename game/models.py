@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
+from game.digests import remembered_sha256
 from game.errors import InputError
 from game.paths import fetched_folder, weights_folder
 from game.session import SessionHeader, picture_sha256
@@ -147,6 +148,7 @@ def open_world(
         vae=places.vae,
         image_tower=places.image_tower,
         light_decoder=None if light is None else Path(light),
+        hash_of=remembered_sha256,
         checked=lambda: _before_reading(settings, places, warn),
         progress=progress,
     )

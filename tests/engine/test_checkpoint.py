@@ -247,6 +247,8 @@ KINDS = {
         "model.blocks.0.action_model.keyboard_embed.0.weight": (128, 7),
     },
     "a Wan model in the layout of diffusers": {"blocks.0.attn1.to_q.weight": (4, 4)},
+    "a light decoder (TAEHV) of Wan 2.2": {"decoder.1.weight": (256, 48, 3, 3), "decoder.3.conv.0.weight": (4, 4)},
+    "a light decoder (TAEHV) of another model": {"encoder.2.conv.weight": (64, 128, 1, 1)},
     "open-clip": {"visual.transformer.0.norm1.weight": (4,)},
 }
 

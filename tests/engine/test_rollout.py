@@ -181,7 +181,7 @@ def test_1200_latent_frames_run_without_growth(config):
 
 
 def test_beyond_1024_latent_frames_moved_positions_make_the_frames_that_unmoved_ones_make(monkeypatch):
-    """The original's table of positions ends there. Only differences of positions matter, so moving them is no change."""
+    """The original's table of positions ends there; only differences of positions matter, so moving is no change."""
     config, frames, positions = long_config(big_config(window=4)), [], []
     for windows in (engine.rollout.REBASE_WINDOWS, 10**9):
         monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", windows)
