@@ -17,8 +17,10 @@ from game.paths import weights_folder
 from game.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from engine.config import ModelConfig
     from engine.memory import Share
 
+_HOPELESS = 0.05  # times real time; below it nothing lighter helps
 _ALIKE = ("universal", "gta_drive", "templerun")
 
 
@@ -132,26 +134,42 @@ def _shares(share: Share) -> str:
 
 
 def _model(settings: Settings, gflops: float) -> str:
-    """A large model's line: needs what, and how fast it is at best, which is as fast as its products alone."""
+    """A large model's lines: needs what, and how fast it is at best, which is as fast as its products alone."""
+    flops, seconds, times = _at_best(settings.model, gflops)
+    name = settings.model.name
+    lines = [
+        f"Model         {name}: {_weights(settings)}",
+        f"              {flops / 1e12:.3g} TFLOP a block; expected block time: at least {_duration(seconds)}, for "
+        f"arithmetic alone: at best {_times(times)} real time, {_bound(times)}",
+    ]
+    if _HOPELESS <= times < 1.0:
+        faster = [(words, _at_best(model, gflops)[2]) for words, model in _lighter(settings)]
+        told = "; ".join(f"{words} {_times(other)} real time" for words, other in faster if other > 1.05 * times)
+        lines += [f"              lighter, at best: {told}"] if told else []
+    return "\n".join([*lines, f"              measure it without its weights: --bench model={name} weights=random"])
+
+
+def _at_best(config: ModelConfig, gflops: float) -> tuple[int, float, float]:
+    """Operations of a block, the seconds they take at that rate, and how many times real time that is."""
     from engine.flops import block_flops
 
-    config = settings.model
     flops = block_flops(config).total
     seconds = flops / (gflops * 1e9)
-    times = config.block_latents * config.time_ratio / seconds / config.fps
-    return (
-        f"Model         {config.name}: {_weights(settings)}\n"
-        f"              {flops / 1e12:.3g} TFLOP a block; expected block time: at least {_duration(seconds)}, for "
-        f"arithmetic alone: at best {_times(times)} real time, {_bound(times)}\n"
-        f"              measure it without its weights: --bench model={config.name} weights=random"
-    )
+    return flops, seconds, config.block_latents * config.time_ratio / seconds / config.fps
+
+
+def _lighter(settings: Settings) -> list[tuple[str, ModelConfig]]:
+    """Settings under which a block takes fewer operations, and the model that each makes."""
+    words = (f"model={settings.model.name}",)
+    tried = ("quality=fast", "decoder=taehv", "quality=fast decoder=taehv")
+    return [(more, load_settings([*words, *more.split()]).model) for more in tried]
 
 
 def _bound(times: float) -> str:
     """What a model may be good for that runs at most `times` as fast as time."""
     if times >= 1.0:
         return "so it may play live"
-    return "so not for live play, but for renders" if times >= 0.05 else "so for short renders only"
+    return "so not for live play, but for renders" if times >= _HOPELESS else "so for short renders only"
 
 
 def _weights(settings: Settings) -> str:
