@@ -145,6 +145,16 @@ def load_world(
     return WorldModel(networks, digest)
 
 
+def check_weights(config: ModelConfig, weights: Path, light_decoder: Path | None = None) -> None:
+    """Checks, as `load_world` does before it reads, that all files are there and hold the model; reads headers only.
+
+    Raises CheckpointError, ConfigError as it does.
+    """
+    check_actions(config)
+    for part in _weight_files(build_networks(config, "meta"), weights, light_decoder):
+        part.open()
+
+
 @dataclass(frozen=True)
 class _Part:
     """Which file holds which network, and how its names differ from the network's own.

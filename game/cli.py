@@ -105,6 +105,7 @@ def _settings_help() -> str:
 
     lines = [f"  {group}={names(CONFIGS / group, '*.yaml')}" for group in ("model", "quality", "decoder")]
     lines.append("  weights=DIR device=auto|cpu|cuda dtype=auto|float32|float16|bfloat16 threads=N")
+    lines.append("  devices.vae=cpu devices.image_tower=cpu decoder.weights=FILE check_memory=false (large models)")
     lines.append("  play.sensitivity=PIXELS play.scale=smooth|sharp record.current=true ... (all of them: configs/)")
     scenes = names(SCENES, "*.png")
     return "\n".join([*lines, "", f"scenes\n  {scenes}"] if scenes else lines)

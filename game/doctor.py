@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
@@ -178,10 +179,19 @@ def _weights(settings: Settings) -> str:
     try:
         where = find_weights(settings)
     except InputError:
-        return "needs its published weights (weights=DIR)" if is_large(settings) else "no weights here"
-    return (
-        "its weights come with the program" if where == weights_folder(settings.model.name) else f"weights in {where}"
-    )
+        name = settings.model.name
+        fetch = f"python -m game --fetch model={name}, or weights=DIR"
+        return f"needs its published weights ({fetch})" if is_large(settings) else "no weights here"
+    if where == weights_folder(settings.model.name):
+        return "its weights come with the program"
+    from engine.world import check_weights
+
+    light = settings.decoder.weights
+    try:
+        check_weights(settings.model, where, None if light is None else Path(light))
+    except InputError as error:
+        return f"its weights cannot be used: {error}"
+    return f"weights in {where}, complete and of the right shapes"
 
 
 def _duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from engine.checkpoint import published_names
 from engine.seeded import seeded_networks
 from game.cli import main
+from game.doctor import _weights
 from game.settings import load_settings
 from tests.game.offline import picture_file
 from tests.game.test_bench import SMALL
@@ -85,6 +86,18 @@ def test_parts_may_be_placed_and_the_replay_says_so_when_they_differ(folder, cap
     assert code == 0
     header = json.loads((made.parent / "placed" / "actions.jsonl").read_text().splitlines()[0])
     assert header["device"] == "cpu image_tower:cpu vae:cpu"
+
+
+def test_the_doctor_says_whether_the_files_are_the_right_ones(folder):
+    made = folder("gta_drive")
+    settings = load_settings(words("gta_drive", made, "light"))
+    assert _weights(settings) == f"weights in {made}, complete and of the right shapes"
+    (made / "taew2_1.safetensors").rename(made / "taew2_1.pth")
+    assert "its weights cannot be used" in _weights(settings) and "taew2_1.pth" in _weights(settings)
+    (made / "taew2_1.pth").unlink()
+    assert "no light decoder in" in _weights(settings)
+    settings = load_settings(words("universal", made))
+    assert "1 of 3 weight files for universal missing" in _weights(settings)
 
 
 def test_a_wrong_file_is_the_only_line_there_is(folder, capsys):
