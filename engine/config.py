@@ -6,6 +6,7 @@ Defaults are those of Matrix-Game 2.0 (universal) and its Wan2.1 parts, so that 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from engine.decoder_config import LightDecoderConfig
 from engine.errors import ConfigError
 from engine.fields import build, plain
 
@@ -348,6 +349,7 @@ class ModelConfig:
         prediction: the network's output is the velocity, or a change and weights of the condition's views.
         condition: what the network sees beside the noisy latent.
         camera, spatial_memory, recogniser: of the condition "memory".
+        decoder: a light decoder in place of the codec's own, None for that one.
     """
 
     name: str = "universal"
@@ -370,6 +372,7 @@ class ModelConfig:
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     codec: WanCodecConfig | PatchCodecConfig = field(default_factory=WanCodecConfig)
     image_tower: ImageTowerConfig | None = field(default_factory=ImageTowerConfig)
+    decoder: LightDecoderConfig | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ModelConfig":
@@ -401,6 +404,11 @@ class ModelConfig:
         expected = f"a latent{' and the views' if self.prediction == 'mix' else ''}: {made}"
         _need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
         _need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
+        if self.decoder is not None:
+            ours, theirs = ((part.latent_channels, part.space, part.time_ratio) for part in (self.decoder, codec))
+            ok = isinstance(codec, WanCodecConfig) and ours == theirs
+            expected = "a model whose latents are Wan 2.1's"
+            _need(ok, "the light decoder does not fit the model's codec", f"{self.name}, codec {codec.kind}", expected)
         parts = (self.camera, self.spatial_memory, self.recogniser)
         if self.condition == "memory":
             _need(None not in parts, "camera, spatial_memory, recogniser", parts, "all of them with condition memory")

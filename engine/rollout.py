@@ -86,7 +86,7 @@ class Rollout:
         timesteps = torch.tensor(schedule.timesteps)
         self._prepared = networks.transformer.prepare_rollout(timesteps, config.latent_size, context)
         self._condition = new_condition(networks, picture)
-        self._decoder = networks.codec.decoder_stream()
+        self._decoder = networks.decoder_stream()
         self._caches = networks.transformer.new_caches(config.window, config.sink)
         self._history = ActionHistory(config.transformer.actions, config.time_ratio)
         # On the CPU whatever the device, so that a world is the same everywhere, up to rounding.
