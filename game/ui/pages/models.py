@@ -55,7 +55,10 @@ class ModelsPage(Page):
                    value=cockpit.status.quality or cockpit.shelf.quality,
                    options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
             Heading("Weights of the large models"),
-            Note(f"Download {PUBLISHED} and choose its folder here; they need a GPU to be played."),
+            Note(
+                "python -m game --fetch model=universal downloads them (12 GB); if you have them elsewhere, choose their "
+                f"folder here ({PUBLISHED}). They need a GPU to be played."
+            ),
             Button(short_path(Path(folder)) if folder else "Choose their folder", "As it was downloaded",
                    self._browse),
         ]  # fmt: skip
