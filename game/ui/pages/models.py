@@ -56,8 +56,8 @@ class ModelsPage(Page):
                    options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
             Heading("Weights of the large models"),
             Note(
-                "python -m game --fetch model=universal downloads them (12 GB); if you have them elsewhere, choose their "
-                f"folder here ({PUBLISHED}). They need a GPU to be played."
+                "python -m game --fetch model=universal downloads them (12 GB); if you have them already, choose "
+                f"their folder here ({PUBLISHED}). They need a GPU to be played."
             ),
             Button(short_path(Path(folder)) if folder else "Choose their folder", "As it was downloaded",
                    self._browse),
