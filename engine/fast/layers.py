@@ -7,7 +7,6 @@ halves of a norm or rotation of queries and keys in one kernel; sums into the re
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -212,5 +211,3 @@ def steady_pass(network: PassNetwork, x: Tensor, t: PassTensors) -> Tensor:
 def filling_pass(network: PassNetwork, x: Tensor, t: PassTensors, mask: Tensor) -> Tensor:
     """The program of every pass before that. mask: (capacity,) bool, the slots that hold a frame."""
     return network(x, t, mask)
-
-

@@ -18,7 +18,6 @@ from engine.fast.weights import stacked
 from engine.rope import Rotation, axis_dims, combine, time_rotation
 from engine.transformer import RolloutInputs, Transformer
 
-
 _POSITIONS = 4096  # of the time tables: 1.4 MB; a rollout moves its positions back every 32 windows
 
 
@@ -102,9 +101,7 @@ class FastTransformer:
         programs: what passes are computed with.
     """
 
-    def __init__(
-        self, net: Transformer, latent_size: tuple[int, int], programs: PassPrograms | None = None
-    ) -> None:
+    def __init__(self, net: Transformer, latent_size: tuple[int, int], programs: PassPrograms | None = None) -> None:
         self.net, self.latent_size, self.programs = net, latent_size, programs or PassPrograms()
         self.network, self.actions = PassNetwork(net), ActionWeights(net)
 

@@ -1,0 +1,56 @@
+"""Which code computes a rollout: the readable networks, or the fast ones, plain or compiled."""
+
+from dataclasses import dataclass
+
+from engine.codec import Codec
+from engine.config import AttentionActionsConfig, ModelConfig
+from engine.fast.decoder import DecoderNetwork, FastWanDecoder
+from engine.fast.transformer import FastTransformer
+from engine.networks import Networks
+from engine.transformer import Transformer
+from engine.vae import WanVAE
+
+PLAIN = "off"
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What a rollout's blocks are made with; none of it holds state, so a rollout may change kernels between blocks.
+
+    Attributes:
+        transformer: makes every pass.
+        decoder: its `decoder_stream` turns latents into frames.
+        compiled: how the programs were compiled, "off" if they were not.
+    """
+
+    transformer: Transformer | FastTransformer
+    decoder: Codec | FastWanDecoder
+    compiled: str = PLAIN
+
+    @property
+    def fast(self) -> bool:
+        """Whether passes have fixed shapes."""
+        return isinstance(self.transformer, FastTransformer)
+
+
+def readable_kernels(networks: Networks) -> Kernels:
+    """The networks as they are written down to be read."""
+    return Kernels(networks.transformer, networks.codec)
+
+
+def has_fast_kernels(config: ModelConfig) -> bool:
+    """Whether a model is one that engine.fast computes: actions by attention, and a visual context."""
+    net = config.transformer
+    return isinstance(net.actions, AttentionActionsConfig) and net.visual_context is not None
+
+
+def best_kernels(networks: Networks) -> Kernels:
+    """The fast kernels for the models that have any, else the readable ones.
+
+    To be called once, before anything is computed: it moves weights together in memory.
+    """
+    if not has_fast_kernels(networks.config):
+        return readable_kernels(networks)
+    codec = networks.codec
+    decoder = FastWanDecoder(DecoderNetwork(codec)) if isinstance(codec, WanVAE) else codec
+    return Kernels(FastTransformer(networks.transformer, networks.config.latent_size), decoder)
