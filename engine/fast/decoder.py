@@ -150,8 +150,8 @@ class DecoderNetwork(nn.Module):
         return tuple(self.mean.new_zeros(shape) for shape in shapes)
 
     def forward(self, latent: Tensor, memory: Memory, first: bool) -> Tensor:
-        """latent (1, 1, C, h, w), normalised per channel -> frames (1, 1 or 4, 3, H, W) in [-1, 1]."""
-        x = latent[0].permute(0, 2, 3, 1) * self.std + self.mean
+        """latent (C, h, w), normalised per channel -> frames (1, 1 or 4, 3, H, W) in [-1, 1]."""
+        x = latent.permute(1, 2, 0)[None] * self.std + self.mean
         x = self.conv1(self.conv2(x), memory)
         for layer in self.layers:
             x = layer(x, memory, first) if isinstance(layer, FastUpsample) else layer(x, memory)
@@ -193,7 +193,7 @@ class FastDecoderStream:
         if self._memory is None:
             self._memory = network.new_memory(*latents.shape[-2:])
         frames = []
-        for latent in latents.split(1, dim=1):
+        for latent in latents[0]:
             if self._started:
                 frames.append(self._decoder.program(network, latent, self._memory))
             else:

@@ -25,11 +25,13 @@ class PassTensors(NamedTuple):
         cos, sin: rotation of every token, (T, S, 1, head dim).
         action_cos, action_sin: of the block's latent frames in action modules, (T, 1, 1, dims turned).
         mouse: the mouse's share of the first layer of each MLP, (A, T, 1, mouse width); None without mouse.
-        context_keys, context_values: cross attention's, (L, heads, length, head dim).
         keyboard_keys, keyboard_values: all layers' cache, (capacity, A, heads, head dim).
+        slots: the block's place in the caches, (T,).
+        context: cross attention's keys and values, two of (L, heads, length, head dim).
         keys, values: every layer's cache, each (capacity, S, heads, head dim); written to.
         mouse_keys, mouse_values: the same of the A mouse attentions.
-        slots: the block's place in the caches, (T,).
+
+    What lies in tuples stays at one address throughout a rollout; see engine.fast.graphs.
     """
 
     modulation: Tensor
@@ -39,15 +41,14 @@ class PassTensors(NamedTuple):
     action_cos: Tensor
     action_sin: Tensor
     mouse: Tensor | None
-    context_keys: Tensor
-    context_values: Tensor
     keyboard_keys: Tensor
     keyboard_values: Tensor
+    slots: Tensor
+    context: tuple[Tensor, Tensor]
     keys: tuple[Tensor, ...]
     values: tuple[Tensor, ...]
     mouse_keys: tuple[Tensor, ...]
     mouse_values: tuple[Tensor, ...]
-    slots: Tensor
 
 
 def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
@@ -165,7 +166,7 @@ class FastLayer(nn.Module):
         """x (T, S, width), the residual stream, added to in place; returns it."""
         shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = t.modulation[:, self.index].unbind(0)
         x.addcmul_(self.self_attn(self._norm(x, scale, shift), t, self.index, mask), gate)
-        keys, values = t.context_keys[self.index], t.context_values[self.index]
+        keys, values = (part[self.index] for part in t.context)
         x.add_(cross_attention(self.cross_attn, self.norm3(x), keys, values))
         if self.actions is not None:
             self.actions(x, t, mask)

@@ -37,15 +37,14 @@ class FastRolloutInputs:
         space: rotation of every position of the token grid.
         times, turns: rotations of the first positions in time, for attention (N, dims) and for action modules.
         modulations: per pass: (6, L, width) and the head's (2, width), as in PassTensors.
-        context_keys, context_values: cross attention's, (L, heads, length, head dim).
+        context: cross attention's keys and values, two of (L, heads, length, head dim).
     """
 
     space: Rotation
     times: Rotation
     turns: Rotation
     modulations: tuple[tuple[Tensor, Tensor], ...]
-    context_keys: Tensor
-    context_values: Tensor
+    context: tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class FastTransformer:
         )
         keys, values = (torch.cat([getattr(kv, name) for kv in made.context]) for name in ("keys", "values"))
         times, turns = self._time_rotation(0, _POSITIONS), self._action_rotation(0, _POSITIONS)
-        return FastRolloutInputs(made.space, times, turns, modulations, keys, values)
+        return FastRolloutInputs(made.space, times, turns, modulations, (keys, values))
 
     def prepare_block(
         self, rollout: FastRolloutInputs, actions: ActionWindows, frames: int, caches: SlotCaches
@@ -155,7 +154,7 @@ class FastTransformer:
         shared = {
             "cos": table.cos[:, :, None], "sin": table.sin[:, :, None], "action_cos": turn.cos, "action_sin": turn.sin,
             "mouse": self.actions.mouse_share(actions),
-            "context_keys": rollout.context_keys, "context_values": rollout.context_values,
+            "context": rollout.context,
             "keyboard_keys": caches.keyboard.keys, "keyboard_values": caches.keyboard.values,
             "keys": tuple(cache.keys for cache in caches.attention),
             "values": tuple(cache.values for cache in caches.attention),
