@@ -27,10 +27,8 @@ READS = frozenset({
     aten._local_scalar_dense, aten.item, aten.is_nonzero, aten.nonzero, aten.equal, aten.masked_select, aten._unique2,
 })  # fmt: skip
 _WHOLE = frozenset({aten.scaled_dot_product_attention, aten.rms_norm, aten.layer_norm, aten.silu_})
-_FREE = frozenset({
-    aten.empty, aten.empty_strided, aten.empty_like, aten.new_empty, aten.lift_fresh, aten.alias,
-    aten._unsafe_view,
-})  # fmt: skip
+_UNWRITTEN = frozenset({aten.empty, aten.empty_strided, aten.empty_like, aten.new_empty})  # memory, and no work
+_VIEWS = frozenset({aten.lift_fresh, aten.alias, aten._unsafe_view})  # whose schemas do not say so
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,10 @@ class WorkCounter(TorchDispatchMode):
         tensors = [leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor) and not self._is_host(leaf)]
         infos = [result.alias_info for result in func._schema.returns]
         is_view = any(info is not None and not info.is_write for info in infos)
-        if not tensors or is_view:
+        if not tensors or is_view or func.overloadpacket in _VIEWS:
             return
         new = not any(info is not None for info in infos)  # and not written into an argument
-        self.work += Work(func.overloadpacket not in _FREE, sum(tensor.nbytes for tensor in tensors) if new else 0)
+        self.work += Work(func.overloadpacket not in _UNWRITTEN, sum(tensor.nbytes for tensor in tensors) if new else 0)
 
     def _is_host(self, tensor: Tensor) -> bool:
         return self._named(tensor.device)

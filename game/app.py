@@ -220,7 +220,7 @@ class App:
             items = tuple(key_help(status.space.mode)) if strength else ()
         words, until = self._remark
         if now >= until:
-            words = status.words if now - self._loading_since > _SLOW_START else ""
+            words = status.words if now - self._loading_since > _SLOW_START else status.beside
         return Scenery(
             picture=picture,
             status=status,

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from game.compiling import CompilingWorld
 from game.console import say
 from game.models import Progress, find_weights, header_of, open_world
 from game.scenes import scenes_from
@@ -34,12 +35,15 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
     worlds: list = []
 
     def open_live(progress: Progress) -> WorldModel:
-        world = open_world(settings, progress, say)
+        # A recording is made by the same kernels from its first block on, so it waits for them.
+        world = open_world(settings, progress, say, compiled=record)
         if profile:
             from game.trace import ProfiledWorld
 
             world = ProfiledWorld(world)
             worlds.append(world)
+        if settings.compile.name != "off" and not record:
+            world = CompilingWorld(world, settings.compile.name, progress, say)
         return world
 
     recordings = _Recordings(settings, job) if record else None

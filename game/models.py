@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
+from game.compiling import compile_first
 from game.errors import InputError
 from game.paths import weights_folder
 from game.session import SessionHeader, picture_sha256
@@ -102,12 +103,17 @@ def is_large(settings: Settings) -> bool:
 
 
 def open_world(
-    settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
+    settings: Settings,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+    *,
+    compiled: bool = True,
 ) -> WorldModel:
     """Loads the model that `settings` describe; takes seconds, so call it on a thread that may wait.
 
     progress: told (what is being done, share 0..1). warn: told lines a person should read, such as a missing GPU.
-    Raises InputError for weights or devices that cannot be used.
+    compiled: compile it too, if the settings say so; else that is left to the caller. Raises InputError for weights or
+    devices that cannot be used.
     """
     weights = find_weights(settings)
     device, dtype = _ready(settings, progress)
@@ -115,7 +121,7 @@ def open_world(
 
     world = load_world(settings.model, weights, device=device, dtype=dtype, progress=progress)
     _warn_if_slow(settings, device, warn)  # not before: an error is the only line there is
-    return world
+    return _sped_up(world, settings, progress, warn, compiled)
 
 
 def make_world(
@@ -129,7 +135,20 @@ def make_world(
     if progress is not None:
         progress("making random weights", 0.0)
     _warn_if_slow(settings, device, warn)
-    return WorldModel(seeded_networks(settings.model, device=device, dtype=dtype), RANDOM)
+    world = WorldModel(seeded_networks(settings.model, device=device, dtype=dtype), RANDOM)
+    return _sped_up(world, settings, progress, warn, True)
+
+
+def _sped_up(
+    world: WorldModel, settings: Settings, progress: Progress | None, warn: Callable[[str], None] | None, compiled: bool
+) -> WorldModel:
+    """The world with the fastest kernels that its settings allow."""
+    from engine.kernels import best_kernels
+
+    world.use(best_kernels(world.networks))
+    if compiled:
+        compile_first(world, settings.compile.name, progress, warn)
+    return world
 
 
 def _warn_if_slow(settings: Settings, device: str, warn: Callable[[str], None] | None) -> None:
@@ -179,4 +198,5 @@ def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source
         dtype=str(world.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
+        compiled=world.kernels.compiled,
     )

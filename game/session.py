@@ -35,8 +35,9 @@ class Job:
 class SessionHeader:
     """What a replay must know besides the actions: the first line of actions.jsonl.
 
-    The second half (source and below) says how the frames were computed. A replay takes quality, dtype and threads
-    over unless told otherwise, because another number of threads may round differently.
+    The second half (source and below) says how the frames were computed. A replay takes quality, dtype, threads and
+    compiled over unless told otherwise, because other kernels, or another number of threads, may round differently.
+    compiled: one word for every block, since what is recorded never changes kernels on the way.
     """
 
     model: str
@@ -59,6 +60,7 @@ class SessionHeader:
     dtype: str = "float32"
     threads: int = 0
     torch: str = ""
+    compiled: str = "off"
 
     def to_json(self) -> dict:
         """The header as the JSON object that is written."""

@@ -16,7 +16,7 @@ from engine.fields import build
 from game.errors import ConfigError, nearest
 from game.paths import CONFIGS
 
-GROUPS = ("model", "quality", "record", "play")
+GROUPS = ("model", "quality", "compile", "record", "play")
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:
@@ -38,6 +38,13 @@ class QualitySettings:
     def __post_init__(self) -> None:
         if self.denoising_steps is not None:
             _between("quality.denoising_steps", self.denoising_steps, 1, 1000)
+
+
+@dataclass(frozen=True)
+class CompileSettings:
+    """Whether a large model's programs are compiled: "off", "default", or "max" for a longer search and CUDA graphs."""
+
+    name: Literal["off", "default", "max"] = "off"
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class Settings:
 
     model: ModelConfig
     quality: QualitySettings = field(default_factory=QualitySettings)
+    compile: CompileSettings = field(default_factory=CompileSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
     play: LiveSettings = field(default_factory=LiveSettings)
     weights: str | None = None
@@ -92,6 +100,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         _between("threads", self.threads, 0, 1024)
+        if self.compile.name != "off" and self.model.image_tower is None:
+            remedy = "leave it away: only the large models are compiled"
+            raise ConfigError(f"compile does nothing for {self.model.name}", got=self.compile.name, remedy=remedy)
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
             remedy = f"did you mean {near}?" if (near := nearest(self.device, ("auto", "cpu", "cuda"))) else None
             raise ConfigError("unknown device", got=self.device, expected="auto, cpu, cuda or cuda:N", remedy=remedy)
@@ -180,6 +191,7 @@ def _build(data: dict[str, Any]) -> Settings:
         raise ConfigError("model is not a group of fields", got=repr(model), expected=" or ".join(options("model")))
     parts = {
         "quality": build(QualitySettings, data.pop("quality"), "quality"),
+        "compile": build(CompileSettings, data.pop("compile"), "compile"),
         "record": build(RecordSettings, data.pop("record"), "record"),
         "play": build(LiveSettings, data.pop("play"), "play"),
     }

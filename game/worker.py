@@ -67,8 +67,9 @@ class Status:
     """What the window may tell a person.
 
     words: what is being done, or what went wrong. progress: share done while loading, 0 to 1. notice: a passing
-    remark (a recording that stopped), with its number so that each is shown once. exit_code: what a failure that is
-    not mended ends the program with. model, device: for the HUD, "" while loading.
+    remark (a recording that stopped), with its number so that each is shown once. beside: what the world tells of while
+    it plays (compiling). exit_code: what a failure that is not mended ends the program with. model, device: for the
+    HUD, "" while loading.
     """
 
     state: State = State.LOADING
@@ -76,6 +77,7 @@ class Status:
     progress: float = 0.0
     notice: str = ""
     notices: int = 0
+    beside: str = ""
     exit_code: int = 0
     details: str = ""
     model: str = ""
@@ -331,6 +333,9 @@ class Worker:
     def _on_progress(self, words: str, share: float) -> None:
         if self._halting:
             raise _Halt
+        if self._rollout is not None:
+            self._tell(beside=words)
+            return
         self._tell(words=words, progress=share)
 
     def _fail(self, error: Exception) -> None:

@@ -63,8 +63,10 @@ class Compilation:
         try:
             self._steps[name]()
         except Exception as error:  # a compiler may raise anything; whatever it is, the uncompiled programs remain
-            said = str(error).strip().splitlines()
-            got = f"{type(error).__name__}: {said[0] if said else 'no words'}"
+            said = [
+                line for line in str(error).splitlines() if line.strip()
+            ]  # what, and why; then advice in many lines
+            got = ": ".join([type(error).__name__, *said[:2]])
             raise CompileError(f"the {name} cannot be compiled", got=got, remedy="play without: compile=off") from error
 
     def finished(self) -> Kernels:
