@@ -60,7 +60,12 @@ def find_weights(settings: Settings) -> Path:
 
 def random_weights(settings: Settings) -> bool:
     """Whether the weights are to be made up: by weights=random, or because the model is a slice, that has no files."""
-    return settings.weights == RANDOM or (settings.weights is None and settings.model.name.endswith("-slice"))
+    return settings.weights == RANDOM or (settings.weights is None and is_slice(settings))
+
+
+def is_slice(settings: Settings) -> bool:
+    """Whether the model is a few layers of a larger one, that only --bench can use."""
+    return settings.model.name.endswith("-slice")
 
 
 def choose_device(settings: Settings) -> str:
