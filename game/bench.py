@@ -92,13 +92,7 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
     gemm = max(before, gemm_gflops(str(world.device), world.dtype))
     speed, flops = stats.to_report(config.fps), _flops(world, part)
     floor_ms = flops / (gemm * 1e6)
-    extra = {}
-    if part:
-        extra["readable_block_ms"] = _readable_ms(world, progress)
-    if world.kernels.fast:
-        extra["work"] = work_of(settings, world.dtype)
-    progress.clear()
-    return {
+    return _compared(world, settings, progress) | {
         "model": config.name,
         "device": str(world.device),
         "dtype": str(world.dtype).removeprefix("torch."),
@@ -120,7 +114,18 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
         "timed": "the transformer's part of a block" if part else "whole blocks",
         "random_weights": random_weights(settings),
         "torch": str(torch.__version__),
-    } | extra
+    }
+
+
+def _compared(world: WorldModel, settings: Settings, progress: Progress) -> dict:
+    """What the fast kernels are compared with: the readable ones' time, of a slice, and both kinds' counted work."""
+    made = {}
+    if is_slice(settings):
+        made["readable_block_ms"] = _readable_ms(world, progress)
+    if world.kernels.fast:
+        made["work"] = work_of(settings, world.dtype)
+    progress.clear()
+    return made
 
 
 def _settled(rollout: Rollout, actions: _Actions, part: bool) -> Block:

@@ -37,8 +37,10 @@ class Slow:
 
     def __init__(self) -> None:
         self.may, self.began = threading.Event(), threading.Event()
+        self.compiled = 0
 
     def __call__(self, graph, inputs):
+        self.compiled += 1
         self.began.set()
         assert self.may.wait(30.0)
         return graph.forward
@@ -63,6 +65,7 @@ def test_play_begins_at_once_tells_how_far_compiling_is_and_changes_kernels_betw
     assert wait_until(lambda: world._outcome is not None, 60.0)
     frames.append(play(rollout, world.config, 3))
     assert world.kernels.compiled == "default" and told[-1].startswith("Compiled in ")
+    assert slow.compiled == 3  # what one thread compiled is good for the other
     assert np.abs(np.concatenate(frames).astype(int) - expected).max() <= 1
     assert play(world.start(picture(world.config), 5), world.config, 1).shape == frames[0][:9].shape
 
