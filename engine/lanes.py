@@ -50,7 +50,9 @@ class SideLane:
 
     def __init__(self, device: torch.device) -> None:
         self.parallel = device.type == "cuda"
-        self._stream = torch.cuda.Stream(device) if self.parallel else None
+        # Frames are waited for, so they go first. Who records CUDA graphs is never lent a stream of that priority:
+        # two queues that run side by side must not share the scratch memory that libraries keep for each stream.
+        self._stream = torch.cuda.Stream(device, priority=-1) if self.parallel else None
 
     @contextmanager
     def behind(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,52 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
     config, part = world.config, is_slice(settings)
     actions = _Actions(config.mode)
     rollout = world.start(bench_picture(config.height, config.width), 0)
+    first_ms = _warm(rollout, actions, blocks, progress)
+    warmup_ms = (time.perf_counter() - began) * 1000
+    before = gemm_gflops(str(world.device), world.dtype)
+    stats, start, cpu = RunStats(), time.perf_counter(), time.process_time()
+    with GentleStop() as stop:
+        while not stop.asked and _more(stats.blocks, blocks, time.perf_counter() - start):
+            stats.add(_settled(rollout, actions, part))
+            progress("timing", stats.blocks / blocks if blocks else (time.perf_counter() - start) / 10.0)
+    progress.clear()
+    if not stats.blocks:
+        raise RunError("stopped before a block was timed")
+    cpu = (time.process_time() - cpu) / stats.blocks
+    gemm = max(before, gemm_gflops(str(world.device), world.dtype))
+    speed, flops = stats.to_report(config.fps), _flops(world, part)
+    floor_ms = flops / (gemm * 1e6)
+    return (
+        _by_cpu_time(world, cpu, flops)
+        | _compared(world, settings, progress)
+        | {
+            "model": config.name,
+            "device": str(world.device),
+            "dtype": str(world.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "block_ms": speed["block_ms"],
+            "stage_ms": speed["stage_ms"],
+            "generated_fps": speed["generated_fps"],
+            "realtime_factor": speed["realtime_factor"],
+            "flops_per_block": flops,
+            "gemm_gflops": round(gemm, 1),
+            "floor_ms": round(floor_ms, 3),
+            "floor_ratio": round(speed["block_ms"]["p50"] / floor_ms, 3) if floor_ms else None,
+            "peak_rss_mb": peak_rss_mb(),
+            "first_block_ms": round(first_ms, 3),
+            "warmup_ms": round(warmup_ms, 3),
+            "blocks": stats.blocks,
+            "quality": settings.quality.name,
+            "compile": world.kernels.compiled,
+            "timed": "the transformer's part of a block" if part else "whole blocks",
+            "random_weights": random_weights(settings),
+            "torch": str(torch.__version__),
+        }
+    )
+
+
+def _warm(rollout: Rollout, actions: _Actions, blocks: int | None, progress: Progress) -> float:
+    """Makes a few blocks that are not timed; returns the milliseconds of the very first step."""
     start, first_ms = time.perf_counter(), 0.0
     for i in range(_WARM_BLOCKS if blocks is None else min(_WARM_BLOCKS, 1 + blocks)):
         if i and time.perf_counter() - start > _PATIENCE_S:
@@ -79,42 +126,15 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
         rollout.step(actions.take(rollout.next_frames))
         first_ms = first_ms or (time.perf_counter() - start) * 1000
         rollout.settle()
-    warmup_ms = (time.perf_counter() - began) * 1000
-    before = gemm_gflops(str(world.device), world.dtype)
-    stats, start = RunStats(), time.perf_counter()
-    with GentleStop() as stop:
-        while not stop.asked and _more(stats.blocks, blocks, time.perf_counter() - start):
-            stats.add(_settled(rollout, actions, part))
-            progress("timing", stats.blocks / blocks if blocks else (time.perf_counter() - start) / 10.0)
-    progress.clear()
-    if not stats.blocks:
-        raise RunError("stopped before a block was timed")
-    gemm = max(before, gemm_gflops(str(world.device), world.dtype))
-    speed, flops = stats.to_report(config.fps), _flops(world, part)
-    floor_ms = flops / (gemm * 1e6)
-    return _compared(world, settings, progress) | {
-        "model": config.name,
-        "device": str(world.device),
-        "dtype": str(world.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "block_ms": speed["block_ms"],
-        "stage_ms": speed["stage_ms"],
-        "generated_fps": speed["generated_fps"],
-        "realtime_factor": speed["realtime_factor"],
-        "flops_per_block": flops,
-        "gemm_gflops": round(gemm, 1),
-        "floor_ms": round(floor_ms, 3),
-        "floor_ratio": round(speed["block_ms"]["p50"] / floor_ms, 3) if floor_ms else None,
-        "peak_rss_mb": peak_rss_mb(),
-        "first_block_ms": round(first_ms, 3),
-        "warmup_ms": round(warmup_ms, 3),
-        "blocks": stats.blocks,
-        "quality": settings.quality.name,
-        "compile": world.kernels.compiled,
-        "timed": "the transformer's part of a block" if part else "whole blocks",
-        "random_weights": random_weights(settings),
-        "torch": str(torch.__version__),
-    }
+    return first_ms
+
+
+def _by_cpu_time(world: WorldModel, seconds: float, flops: int) -> dict:
+    """The floor ratio in seconds of CPU time, all threads together, that other programs' work does not distort."""
+    if world.device.type != "cpu":
+        return {}
+    rate = gemm_gflops("cpu", world.dtype, time.process_time)
+    return {"cpu_seconds": round(seconds, 3), "cpu_floor_ratio": round(seconds * rate * 1e9 / flops, 3)}
 
 
 def _compared(world: WorldModel, settings: Settings, progress: Progress) -> dict:
@@ -199,10 +219,10 @@ class _Actions:
         return self._mix[self._at : self._at + frames]
 
 
-def gemm_gflops(device: str, dtype) -> float:
+def gemm_gflops(device: str, dtype, clock: Callable[[], float] = time.perf_counter) -> float:
     """Billions of operations a second of a large matrix product, the best of about a second's worth.
 
-    device: "cpu" or "cuda[:N]". dtype: a torch.dtype. Threads: as torch is set to.
+    device: "cpu" or "cuda[:N]". dtype: a torch.dtype. clock: whose seconds. Threads: as torch is set to.
     """
     import torch
 
@@ -212,11 +232,11 @@ def gemm_gflops(device: str, dtype) -> float:
     product = torch.empty(size, size, device=device, dtype=dtype)
 
     def once() -> float:
-        start = time.perf_counter()
+        start = clock()
         torch.mm(left, right, out=product)
         if on_gpu:
             torch.cuda.synchronize()
-        return time.perf_counter() - start
+        return clock() - start
 
     once()
     deadline, best = time.perf_counter() + _GEMM_SECONDS, once()
@@ -272,8 +292,12 @@ def table(results: dict) -> str:
 
 
 def _further(results: dict) -> list[str]:
-    """The lines that only large models have: the readable kernels' time, and the work of a block by kernels."""
+    """The lines that not every run has: CPU time, the readable kernels' time, and the work of a block by kernels."""
     lines = []
+    if "cpu_floor_ratio" in results:
+        lines.append(
+            f"{'CPU time':<15} {results['cpu_seconds']:.3g} s a block, {results['cpu_floor_ratio']} x its floor"
+        )
     if "readable_block_ms" in results:
         obvious, ours = results["readable_block_ms"], results["block_ms"]["p50"]
         lines.append(f"{'timed':<15} {results['timed']} alone, and its operations; the codec is a stand-in")

@@ -15,7 +15,7 @@ from engine.actions import Actions, action_space
 from engine.config import ModelConfig
 from engine.errors import CompileError
 from engine.fast.decoder import FastWanDecoder, decode_later
-from engine.fast.graphs import GraphProgram
+from engine.fast.graphs import CudaGraphs, GraphProgram
 from engine.fast.layers import filling_pass, steady_pass
 from engine.fast.transformer import FastBlockInputs, FastTransformer, PassPrograms
 from engine.kernels import Kernels
@@ -73,7 +73,7 @@ class Compilation:
         """The kernels with compiled programs, once all of `names` are."""
         steady, decode = self._steady, self._decode
         if self._how == "max" and self._device.type == "cuda":
-            steady, decode = GraphProgram(steady), GraphProgram(decode)
+            steady, decode = (GraphProgram(program, CudaGraphs(self._device)) for program in (steady, decode))
         transformer = self._transformer.with_programs(PassPrograms(steady, self._filling))
         decoder = self._kernels.decoder
         if isinstance(decoder, FastWanDecoder):

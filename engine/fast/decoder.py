@@ -193,7 +193,7 @@ class FastDecoderStream:
         if self._memory is None:
             self._memory = network.new_memory(*latents.shape[-2:])
         frames = []
-        for latent in latents[0]:
+        for latent in latents[0].to(network.mean):  # the decoder may be elsewhere
             if self._started:
                 frames.append(self._decoder.program(network, latent, self._memory))
             else:

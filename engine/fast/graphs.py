@@ -14,13 +14,20 @@ Record = Callable[[Callable[[], Tensor]], tuple[Callable[[], None], Tensor]]
 """Records some work: how to have it done, and where its result then lies."""
 
 
-def cuda_graph(work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
-    """Records `work` without doing it; everything it needs must be loaded, so it has been done once elsewhere."""
-    graph = torch.cuda.CUDAGraph()
-    # Other threads may go on using the GPU meanwhile.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        output = work()
-    return graph.replay, output
+class CudaGraphs:
+    """Records work on a stream of its own: graphs that are replayed side by side must not share the scratch memory that
+    libraries keep for each stream they are recorded on."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._stream = torch.cuda.Stream(device)
+
+    def __call__(self, work: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
+        """Records `work` without doing it; everything it needs must be loaded, so it has been done once elsewhere."""
+        graph = torch.cuda.CUDAGraph()
+        # Other threads may go on using the GPU meanwhile.
+        with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            output = work()
+        return graph.replay, output
 
 
 class GraphProgram:
@@ -29,7 +36,7 @@ class GraphProgram:
     Not for two rollouts in turns: each change records again.
     """
 
-    def __init__(self, program: Callable[..., Tensor], record: Record = cuda_graph) -> None:
+    def __init__(self, program: Callable[..., Tensor], record: Record) -> None:
         self._program, self._record = program, record
         self._places: tuple[int, ...] | None = None
         self._inputs: list[Tensor] = []
