@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from engine.codec import Codec
 from engine.config import AttentionActionsConfig, ModelConfig
 from engine.fast.decoder import DecoderNetwork, FastWanDecoder
-from engine.fast.transformer import FastTransformer
+from engine.fast.transformer import FastTransformer, PassPrograms
 from engine.networks import Networks
 from engine.transformer import Transformer
 from engine.vae import WanVAE
@@ -54,3 +54,13 @@ def best_kernels(networks: Networks) -> Kernels:
     codec = networks.codec
     decoder = FastWanDecoder(DecoderNetwork(codec)) if isinstance(codec, WanVAE) else codec
     return Kernels(FastTransformer(networks.transformer, networks.config.latent_size), decoder)
+
+
+def uncompiled(kernels: Kernels) -> Kernels:
+    """The same kernels with the programs as they were before compiling."""
+    transformer, decoder = kernels.transformer, kernels.decoder
+    if isinstance(transformer, FastTransformer):
+        transformer = transformer.with_programs(PassPrograms())
+    if isinstance(decoder, FastWanDecoder):
+        decoder = FastWanDecoder(decoder.network)
+    return Kernels(transformer, decoder)

@@ -16,7 +16,7 @@ from engine.block import Block, Timings
 from engine.caches import CacheSnapshot
 from engine.condition import new_condition
 from engine.errors import ActionError
-from engine.kernels import Kernels, readable_kernels
+from engine.kernels import PLAIN, Kernels, readable_kernels
 from engine.lanes import SideLane, fetch, send
 from engine.networks import Networks
 from engine.noise import noise_schedule
@@ -57,8 +57,8 @@ class _Pending:
 class Rollout:
     """One world from one first frame. Not thread-safe.
 
-    The same weights, first frame, seed and actions give the same frames, bit for bit, however steps, settles, snapshots
-    and restores follow one another.
+    The same weights, kernels, first frame, seed and actions give the same frames, bit for bit, however steps, settles,
+    snapshots and restores follow one another.
 
     Args:
         networks: the world's weights.
@@ -74,6 +74,7 @@ class Rollout:
         self.blocks_done = self.frames_done = 0
         self._networks, self._config = networks, config
         self._kernels = kernels = kernels or readable_kernels(networks)
+        self._kernels_from: list[tuple[int, Kernels]] = [(0, kernels)]  # number of the first block each makes
         schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
         self._sampler = Sampler(kernels.transformer, schedule, config.prediction)
         self._space = action_space(config.mode)
@@ -115,6 +116,7 @@ class Rollout:
             raise ActionError("a step takes one action per video frame", got=len(actions), expected=self.next_frames)
         self._space.check(actions)
         self._commit(None)
+        self._take_kernels()
         began, start, context = time.perf_counter(), self._stopwatch.mark(), self._context
         with record_function("denoise"):
             latents, condition, inputs = self._denoise(actions)
@@ -149,18 +151,21 @@ class Rollout:
         self._context_ms, self._context = self._stopwatch.between(*self._context), None
         return self._context_ms
 
-    @torch.inference_mode()
-    def use(self, kernels: Kernels) -> None:
-        """Makes all further blocks with other kernels, of those that share this rollout's weights and shapes.
+    @property
+    def compiled_from(self) -> int | None:
+        """Number of the first block that compiled kernels make; None if none of them is compiled."""
+        return next((block for block, kernels in self._kernels_from if kernels.compiled != PLAIN), None)
 
-        Frames may then differ by rounding from those that the kernels before would have made.
+    def use(self, kernels: Kernels, first_block: int | None = None) -> None:
+        """Makes the blocks from `first_block` on (the next one, if None) with other kernels, of the same weights.
+
+        Frames may then differ by rounding from those that the kernels before would have made. A restore to an earlier
+        block brings back the kernels that made it, so that it is made again bit for bit.
         """
         if kernels.fast != self._kernels.fast:
             raise ValueError("a rollout cannot change between readable and fast kernels")
-        self._commit(None)
-        self._kernels, self._sampler = kernels, replace(self._sampler, transformer=kernels.transformer)
-        memory, self._decoder = self._decoder.snapshot(), kernels.decoder.decoder_stream()
-        self._decoder.restore(memory)
+        first = self.blocks_done if first_block is None else first_block
+        self._kernels_from = [entry for entry in self._kernels_from if entry[0] < first] + [(first, kernels)]
 
     @torch.inference_mode()
     def snapshot(self) -> Snapshot:
@@ -180,12 +185,22 @@ class Rollout:
     def restore(self, snapshot: Snapshot) -> None:
         """Goes back to (or on to) a snapshot of this rollout, or of another of the same world and first frame."""
         self._pending = self._context = None
+        self.blocks_done, self.frames_done = snapshot.blocks_done, snapshot.frames_done
+        self._take_kernels()
         self._caches.restore(snapshot.caches)
         self._history.restore(snapshot.history)
         self._noise.set_state(snapshot.noise)
         self._decoder.restore(snapshot.decoder)
         self._condition.restore(snapshot.condition)
-        self.blocks_done, self.frames_done = snapshot.blocks_done, snapshot.frames_done
+
+    def _take_kernels(self) -> None:
+        """Changes to the kernels that make the next block."""
+        kernels = [kernels for first, kernels in self._kernels_from if first <= self.blocks_done][-1]
+        if kernels is self._kernels:
+            return
+        self._kernels, self._sampler = kernels, replace(self._sampler, transformer=kernels.transformer)
+        memory, self._decoder = self._decoder.snapshot(), kernels.decoder.decoder_stream()
+        self._decoder.restore(memory)
 
     def _denoise(self, actions: Actions) -> tuple[Tensor, Tensor, BlockInputs]:
         config, networks, latents = self._config, self._networks, self._config.block_latents

@@ -1,7 +1,8 @@
 """When a large model's programs are compiled: before the first block, or in a thread of its own beside play.
 
-What is recorded or rendered is compiled first, so that one word in its header says what made every block, and a replay
-can do the same. Play that nobody records begins at once, and changes kernels between two blocks.
+What is rendered, or recorded from the start, is compiled first, so that its header says what made every block, and a
+replay can do the same. Play that nobody records begins at once, and changes kernels between two blocks; a recording
+that begins later notes at which, and from then on they stay.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class CompilingWorld:
         self._make, self._clock = make, clock
         self._doing, self._began, self._told_until = "starting", clock(), 0.0
         self._outcome: Kernels | CompileError | None = None
-        self._open = True  # whether the outcome is still to be taken over
+        self._open, self._kept = True, False  # whether the outcome is still to be told, and may not be taken over
         threading.Thread(target=self._run, name="compile", daemon=True).start()
 
     def __getattr__(self, name: str) -> Any:
@@ -99,6 +100,10 @@ class CompilingWorld:
     def start(self, first_frame: np.ndarray, seed: int) -> CompilingRollout:
         """As WorldModel.start."""
         return CompilingRollout(self._world.start(first_frame, seed), self)
+
+    def keep_kernels(self) -> None:
+        """From now on no rollout changes kernels: a recording has begun. What is compiled later is not used."""
+        self._kept = True
 
     def before_block(self, rollout: Rollout) -> None:
         """Between two blocks of `rollout`: tells how far compiling is, and has it use what came of it."""
@@ -114,6 +119,9 @@ class CompilingWorld:
             if isinstance(outcome, CompileError):
                 self._warn(f"not compiled: {outcome}")
                 self._tell(f"Not compiled, playing on as before: {outcome}", 1.0)
+                return
+            if self._kept:
+                self._tell("Compiled, but a recording has begun without: not used", 1.0)
                 return
             self._world.use(outcome)
             rollout.use(outcome)

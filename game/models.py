@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
-from game.compiling import compile_first
+from game.compiling import CompilingWorld, compile_first
 from game.errors import InputError
 from game.paths import weights_folder
 from game.session import SessionHeader, picture_sha256
@@ -184,6 +184,8 @@ def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source
     import torch
 
     config = world.config
+    if isinstance(world, CompilingWorld):
+        world.keep_kernels()  # since the header can say only once which they are
     return SessionHeader(
         model=config.name,
         mode=config.mode,
@@ -204,4 +206,5 @@ def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
         compiled=world.kernels.compiled,
+        compiled_from=rollout.compiled_from or 0,
     )

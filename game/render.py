@@ -46,6 +46,8 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
     world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
     progress.clear()
     rollout = world.start(picture, _seed(source, job))
+    if isinstance(source, Recording) and source.header.compiled_from:
+        change_kernels_as(source.header, rollout, world)
     header = header_of(world, rollout, settings, source="headless", scene=first.name)
     if isinstance(source, Recording):
         _say_what_differs(source.header, header)
@@ -85,6 +87,14 @@ def run(
         recorder.add(rollout.step(taken))
         progress(f"frame {recorder.frames} of {len(actions)}", recorder.frames / len(actions))
     progress.clear()
+
+
+def change_kernels_as(recorded: SessionHeader, rollout: Rollout, world: WorldModel) -> None:
+    """Has a rollout change kernels at the block at which the recorded one did; until then it has the plain ones."""
+    from engine.kernels import uncompiled
+
+    rollout.use(uncompiled(world.kernels), 0)
+    rollout.use(world.kernels, recorded.compiled_from)
 
 
 def _settings(source: Script | Recording, words: list[str]) -> Settings:
@@ -218,6 +228,7 @@ _REASONS = (
     "device",
     "threads",
     "compiled",
+    "compiled_from",
     "torch",
 )
 

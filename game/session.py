@@ -37,7 +37,7 @@ class SessionHeader:
 
     The second half (source and below) says how the frames were computed. A replay takes quality, dtype, threads and
     compiled over unless told otherwise, because other kernels, or another number of threads, may round differently.
-    compiled: one word for every block, since what is recorded never changes kernels on the way.
+    compiled: how the kernels were, of every block from compiled_from on; what is recorded never changes them again.
     """
 
     model: str
@@ -61,6 +61,7 @@ class SessionHeader:
     threads: int = 0
     torch: str = ""
     compiled: str = "off"
+    compiled_from: int = 0
 
     def to_json(self) -> dict:
         """The header as the JSON object that is written."""

@@ -2,16 +2,20 @@
 
 import json
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import game.models
+from engine.actions import Actions
 from engine.fast.compiling import Compilation
 from engine.kernels import best_kernels
 from engine.world import WorldModel
 from game.compiling import CompilingWorld, compile_first
 from game.errors import ConfigError, RunError
+from game.recorder import Recorder
 from game.render import render
 from game.script import load
 from game.session import Job
@@ -26,6 +30,11 @@ def fast_world(settings=None) -> WorldModel:
     world = real_world()
     world.use(best_kernels(world.networks))
     return world
+
+
+def make_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def broken(graph, inputs):
@@ -139,6 +148,60 @@ def test_compiled_first_a_recording_says_so_and_its_replay_does_the_same(tmp_pat
     assert header["compiled"] == "default"
     assert render(load(tmp_path / "a"), words, Job(out=tmp_path / "b"), open_compiled) == 0
     assert opened == ["default", "default"]
+
+
+def test_a_recording_that_begins_later_notes_the_block_and_its_replay_changes_kernels_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)
+
+    class Doubling:
+        """Kernels that can be told from plain ones."""
+
+        names = ("passes",)
+
+        def __init__(self, world, how):
+            self._kernels = world.kernels
+
+        def compile(self, name):
+            pass
+
+        def finished(self):
+            programs = self._kernels.transformer.programs
+            steady = replace(programs, steady=lambda *args: 2 * programs.steady(*args))
+            return replace(self._kernels, transformer=self._kernels.transformer.with_programs(steady), compiled="max")
+
+    world = CompilingWorld(fast_world(), "max", lambda *words: None, make=Doubling)
+    assert wait_until(lambda: world._outcome is not None)
+    outcome, world._outcome = world._outcome, None
+    first, idle = picture(world.config), world.action_space.action()
+    rollout = world.start(first, 0)
+    blocks = [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
+    world._outcome = outcome
+    blocks += [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
+    header = game.models.header_of(world, rollout, load_settings(["weights=."]), source="live", scene="")
+    assert (header.compiled, header.compiled_from) == ("max", 2)
+    recorder = Recorder(make_folder(tmp_path / "a"), header, name="session", first_frame=first, wait=True)
+    for block in blocks:
+        recorder.add(block)
+    recorder.close()
+
+    def open_compiled(settings) -> WorldModel:
+        world = fast_world()
+        compile_first(world, settings.compile.name, None, None, Doubling)
+        return world
+
+    assert render(load(tmp_path / "a"), ["weights=."], Job(out=tmp_path / "b"), open_compiled) == 0
+
+
+def test_once_a_recording_has_begun_kernels_stay():
+    slow, told = Slow(), []
+    world = CompilingWorld(fast_world(), "default", lambda *words: told.append(words[0]), make=compiling(slow))
+    rollout = world.start(picture(world.config), 5)
+    header = game.models.header_of(world, rollout, load_settings(), source="live", scene="")
+    slow.may.set()
+    assert wait_until(lambda: world._outcome is not None, 60.0)
+    play(rollout, world.config, 2)
+    assert (header.compiled, header.compiled_from) == ("off", 0)
+    assert world.kernels.compiled == "off" and rollout.compiled_from is None and "not used" in told[-1]
 
 
 def test_a_replay_without_the_recordings_kernels_says_so(tmp_path, monkeypatch):

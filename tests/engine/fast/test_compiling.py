@@ -11,7 +11,7 @@ from torch._dynamo.utils import counters
 
 from engine.errors import CompileError
 from engine.fast.compiling import Compilation
-from engine.kernels import best_kernels
+from engine.kernels import Kernels, best_kernels
 from engine.world import WorldModel
 from tests.engine.tiny import big_config, picture, play, small_config, world
 
@@ -79,6 +79,39 @@ def test_a_rollout_changes_kernels_between_blocks(monkeypatch):
     rollout.use(compilation.finished())
     ours = np.concatenate([begun, play(rollout, config, 2)])
     assert np.abs(ours.astype(int) - plain).max() <= 1
+
+
+def test_blocks_made_again_are_made_by_the_kernels_that_made_them():
+    config = big_config()
+    made, used = fast_world(config), []
+    plain = made.kernels
+
+    def noted(name: str) -> Kernels:
+        def steady(*args):
+            used.append(name)
+            return plain.transformer.programs.steady(*args)
+
+        programs = dataclasses.replace(plain.transformer.programs, steady=steady)
+        return Kernels(plain.transformer.with_programs(programs), plain.decoder, name)
+
+    made.use(noted("off"))
+    rollout = made.start(picture(config), 5)
+    play(rollout, config, 2, settle=True)
+    snapshot = rollout.snapshot()
+    play(rollout, config, 1, settle=True)
+    assert rollout.compiled_from is None
+    rollout.use(noted("default"))
+    play(rollout, config, 1, settle=True)
+    assert rollout.compiled_from == 3 and used == ["off"] * 8 + ["default"] * 4
+    rollout.restore(snapshot)
+    used.clear()
+    play(rollout, config, 2, settle=True)
+    assert used == ["off"] * 4 + ["default"] * 4
+    replay, before = made.start(picture(config), 5), list(used)
+    used.clear()
+    replay.use(noted("default"), first_block=3)
+    play(replay, config, 4, settle=True)
+    assert used == ["off"] * 8 + ["default"] * 4 and before == used[4:]
 
 
 def test_readable_and_fast_kernels_do_not_mix():
