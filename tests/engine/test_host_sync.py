@@ -65,7 +65,7 @@ def test_a_rollout_runs_on_a_device_that_gives_nothing_back(window, fast, blocks
 
 
 def test_the_full_size_model_does_too():
-    config = ModelConfig()
+    config = ModelConfig(denoising_steps=(1000,))
     assert roll_out(without_data(config, fast=True), config, 2).work.launched > 0
 
 
