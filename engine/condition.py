@@ -44,15 +44,15 @@ class FirstFrameCondition:
 
     Args:
         codec: encodes; its stream's state is kept here.
-        picture: (1, 1, 3, H, W) in [-1, 1], in the codec's dtype.
+        picture: (1, 1, 3, H, W) in [-1, 1], on the transformer's device; the codec may be on another.
         time_ratio: video frames of a latent frame.
     """
 
     def __init__(self, codec: Codec, picture: Tensor, time_ratio: int) -> None:
-        self._stream = codec.encoder_stream()
+        self._codec, self._stream = codec, codec.encoder_stream()
         self._settled = codec.memory_latents
         self._nothing = torch.zeros_like(picture).expand(-1, time_ratio, -1, -1, -1)
-        self._newest = self._stream.encode(picture).float()
+        self._newest = self._stream.encode(picture).to(picture.device, torch.float32)
         batch, _, _, height, width = self._newest.shape
         self._blank = self._newest.new_zeros(batch, 1, time_ratio, height, width)
 
@@ -76,7 +76,9 @@ class FirstFrameCondition:
         if index == 0:
             return torch.cat((torch.ones_like(self._blank), self._newest), dim=2)
         if index <= self._settled:
-            self._newest = self._stream.encode(self._nothing).float()
+            self._newest = self._stream.encode(self._nothing).to(self._blank)
+            if index == self._settled:
+                self._stream = self._codec.encoder_stream()  # never used again: hundreds of megabytes are given back
         return torch.cat((self._blank, self._newest), dim=2)
 
 

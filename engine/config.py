@@ -6,6 +6,7 @@ Defaults are those of Matrix-Game 2.0 (universal) and its Wan2.1 parts, so that 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from engine.decoder_config import LightDecoderConfig
 from engine.errors import ConfigError
 from engine.fields import build, plain
 
@@ -293,6 +294,7 @@ class ModelConfig:
         prediction: the network's output is the velocity, or a change and (weights of views) how the frame before moves.
         condition: what the network sees beside the noisy latent.
         camera: needed by the condition "previous_frame".
+        decoder: a light decoder in place of the codec's own, None for that one.
     """
 
     name: str = "universal"
@@ -313,6 +315,7 @@ class ModelConfig:
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     codec: WanCodecConfig | PatchCodecConfig = field(default_factory=WanCodecConfig)
     image_tower: ImageTowerConfig | None = field(default_factory=ImageTowerConfig)
+    decoder: LightDecoderConfig | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ModelConfig":
@@ -345,6 +348,11 @@ class ModelConfig:
         expected = f"a latent{' and the views' if self.prediction == 'warp' else ''}: {made}"
         _need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
         _need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
+        if self.decoder is not None:
+            ours, theirs = ((part.latent_channels, part.space, part.time_ratio) for part in (self.decoder, codec))
+            ok = isinstance(codec, WanCodecConfig) and ours == theirs
+            expected = "a model whose latents are Wan 2.1's"
+            _need(ok, "the light decoder does not fit the model's codec", f"{self.name}, codec {codec.kind}", expected)
         if self.condition == "previous_frame":
             _need(self.camera is not None, "camera with condition previous_frame", None, "a camera")
             _need(self.block_latents == 1, "block_latents with condition previous_frame", self.block_latents, "1")

@@ -73,7 +73,7 @@ def _transformer_flops(networks: Networks) -> tuple[int, int]:
 
 
 def _decode_flops(networks: Networks) -> int:
-    config, decoder = networks.config, networks.codec.decoder_stream()
+    config, decoder = networks.config, networks.decoder_stream()
     latents = torch.empty(1, config.block_latents, config.codec.latent_channels, *config.latent_size, device="meta")
     decoder.decode(latents)  # the very first latents are cheaper than all others
     return _count(lambda: decoder.decode(latents))[0]

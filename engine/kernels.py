@@ -7,6 +7,7 @@ from engine.config import AttentionActionsConfig, ModelConfig
 from engine.fast.decoder import DecoderNetwork, FastWanDecoder
 from engine.fast.transformer import FastTransformer, PassPrograms
 from engine.networks import Networks
+from engine.taehv import LightDecoder
 from engine.transformer import Transformer
 from engine.vae import WanVAE
 
@@ -24,7 +25,7 @@ class Kernels:
     """
 
     transformer: Transformer | FastTransformer
-    decoder: Codec | FastWanDecoder
+    decoder: Codec | LightDecoder | FastWanDecoder
     compiled: str = PLAIN
 
     @property
@@ -35,7 +36,7 @@ class Kernels:
 
 def readable_kernels(networks: Networks) -> Kernels:
     """The networks as they are written down to be read."""
-    return Kernels(networks.transformer, networks.codec)
+    return Kernels(networks.transformer, networks.light_decoder or networks.codec)
 
 
 def has_fast_kernels(config: ModelConfig) -> bool:
@@ -51,8 +52,9 @@ def best_kernels(networks: Networks) -> Kernels:
     """
     if not has_fast_kernels(networks.config):
         return readable_kernels(networks)
-    codec = networks.codec
-    decoder = FastWanDecoder(DecoderNetwork(codec)) if isinstance(codec, WanVAE) else codec
+    decoder = networks.light_decoder or networks.codec
+    if isinstance(decoder, WanVAE):
+        decoder = FastWanDecoder(DecoderNetwork(decoder))
     return Kernels(FastTransformer(networks.transformer, networks.config.latent_size), decoder)
 
 

@@ -180,6 +180,20 @@ def test_1200_latent_frames_run_without_growth(config):
     assert frames.std() > 0
 
 
+def test_beyond_1024_latent_frames_moved_positions_make_the_frames_that_unmoved_ones_make(monkeypatch):
+    """The original's table of positions ends there; only differences of positions matter, so moving is no change."""
+    config, frames, positions = long_config(big_config(window=4)), [], []
+    for windows in (engine.rollout.REBASE_WINDOWS, 10**9):
+        monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", windows)
+        rollout = world(config).start(picture(config), 5)
+        actions = random_actions(config, rollout.next_frames)
+        frames.append(np.concatenate([rollout.step(actions).frames for _ in range(360)]).astype(int))
+        positions.append(rollout._caches.position)
+    assert positions[0] < 1024 < positions[1]
+    assert np.abs(frames[0] - frames[1]).max() <= 2
+    assert frames[0][-3:].std() > 1
+
+
 def test_a_float16_copy_plays_nearly_the_same():
     config = small_config()
     exact, half = networks(config), networks(config)
