@@ -8,7 +8,7 @@ Attention has no order of its own (positions are in the keys, by rotation), so s
 is what trains; for the same writes both hand out the same keys and values, up to the order of frames.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,6 +41,7 @@ class FrameRing:
         self.evicted = 0  # frames that the newest block pushed out
         self.spans: tuple[Span, ...] = ()
         self._cursor = 0  # slot of the next frame
+        self._stamps: list[object] = [None] * capacity
 
     def begin(self, frames: int) -> None:
         """Takes slots for a new block of `frames`, at most capacity - sink; the oldest frames behind the sink go."""
@@ -54,14 +55,38 @@ class FrameRing:
             if self._cursor == self.capacity:
                 self._cursor = self.sink
         self.spans = tuple(spans)
+        self._stamp(spans)
         self.evicted = max(0, self.filled + frames - self.capacity)
         self.filled = min(self.capacity, self.filled + frames)
 
-    def snapshot(self) -> tuple[int, int, int, tuple[Span, ...]]:
-        return self.filled, self.evicted, self._cursor, self.spans
+    def touched(self) -> None:
+        """What every slot holds has been changed in place."""
+        self._stamp([Span(slot, 0, 1) for slot in range(self.filled)])
 
-    def restore(self, state: tuple[int, int, int, tuple[Span, ...]]) -> None:
-        self.filled, self.evicted, self._cursor, self.spans = state
+    def snapshot(self) -> "RingState":
+        return RingState(self.filled, self.evicted, self._cursor, self.spans, tuple(self._stamps[: self.filled]))
+
+    def restore(self, state: "RingState") -> None:
+        self.filled, self.evicted, self._cursor, self.spans = state.filled, state.evicted, state.cursor, state.spans
+        self._stamps[: state.filled] = state.stamps
+
+    def _stamp(self, spans: Sequence[Span]) -> None:
+        """Marks slots as holding something new: a stamp is an object of its own, so equal ones mean equal contents,
+        whatever was restored in between and in whichever rollout."""
+        stamp = object()
+        for span in spans:
+            self._stamps[span.slot : span.slot + span.length] = [stamp] * span.length
+
+
+@dataclass(frozen=True)
+class RingState:
+    """A `FrameRing` at one moment. stamps: what each filled slot held; equal objects mean equal contents."""
+
+    filled: int
+    evicted: int
+    cursor: int
+    spans: tuple[Span, ...]
+    stamps: tuple[object, ...]
 
 
 class KVCache(Protocol):
@@ -96,8 +121,7 @@ class RingCache:
 
     def write(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         if self._keys is None or self._values is None:
-            shape = (*keys.shape[:2], self._ring.capacity, *keys.shape[3:])
-            self._keys, self._values = keys.new_zeros(shape), values.new_zeros(shape)
+            self._keys, self._values = self._memory(keys), self._memory(values)
         for span in self._ring.spans:
             self._keys.narrow(2, span.slot, span.length).copy_(keys.narrow(2, span.source, span.length))
             self._values.narrow(2, span.slot, span.length).copy_(values.narrow(2, span.source, span.length))
@@ -110,20 +134,34 @@ class RingCache:
     def detach(self) -> None:
         pass
 
-    def snapshot(self) -> tuple[Tensor, Tensor] | None:
+    def snapshot(self, known: "Sequence[SlotState | None]" = ()) -> "tuple[SlotState, ...] | None":
+        """Keys and values of every filled slot; of a slot that is `known`, those and no copy."""
         if self._keys is None or self._values is None:
             return None
-        return self._keys.clone(), self._values.clone()
+        known = [*known, *[None] * (self._ring.filled - len(known))]
+        return tuple(self._copy(slot) if known[slot] is None else known[slot] for slot in range(self._ring.filled))
 
-    def restore(self, state: tuple[Tensor, Tensor] | None) -> None:
+    def restore(self, state: "tuple[SlotState, ...] | None") -> None:
         if state is None:
             self._keys = self._values = None
-        elif self._keys is None or self._values is None:
-            self._keys, self._values = state[0].clone(), state[1].clone()
-        else:
-            # Into the same memory: whatever has recorded its address (a CUDA graph) stays right.
-            self._keys.copy_(state[0])
-            self._values.copy_(state[1])
+            return
+        if self._keys is None or self._values is None:
+            self._keys, self._values = (self._memory(part) for part in state[0])
+        # Into the same memory: whatever has recorded its address (a CUDA graph) stays right.
+        for slot, (keys, values) in enumerate(state):
+            self._keys.narrow(2, slot, 1).copy_(keys)
+            self._values.narrow(2, slot, 1).copy_(values)
+
+    def _copy(self, slot: int) -> "SlotState":
+        assert self._keys is not None and self._values is not None
+        return self._keys.narrow(2, slot, 1).clone(), self._values.narrow(2, slot, 1).clone()
+
+    def _memory(self, like: Tensor) -> Tensor:
+        return like.new_zeros((*like.shape[:2], self._ring.capacity, *like.shape[3:]))
+
+
+SlotState = tuple[Tensor, Tensor]
+"""Keys and values of one slot, each (B, H, 1, S, D); never written to."""
 
 
 class GrowingCache:
@@ -161,11 +199,11 @@ class GrowingCache:
 
 @dataclass(frozen=True)
 class CacheSnapshot:
-    """A deep copy of `Caches`; see `Caches.restore`."""
+    """`Caches` at one moment; see `Caches.restore`. slots: of each cache."""
 
-    ring: tuple[int, int, int, tuple[Span, ...]]
+    ring: RingState
     position: int
-    tensors: tuple[tuple[Tensor, Tensor] | None, ...]
+    slots: tuple[tuple[SlotState, ...] | None, ...]
 
 
 @dataclass
@@ -201,16 +239,24 @@ class Caches:
         for cache in self:
             cache.detach()
 
-    def snapshot(self) -> CacheSnapshot:
-        """A deep copy of everything; only of ring caches."""
-        return CacheSnapshot(self.ring.snapshot(), self.position, tuple(cache.snapshot() for cache in self))
+    def snapshot(self, since: CacheSnapshot | None = None) -> CacheSnapshot:
+        """Everything, to keep; only of ring caches. Slots that hold what they held in `since` are shared with it."""
+        ring = self.ring.snapshot()
+        if since is None:
+            return CacheSnapshot(ring, self.position, tuple(cache.snapshot() for cache in self))
+        same = [old is new for old, new in zip(since.ring.stamps, ring.stamps, strict=False)]
+        slots = []
+        for cache, past in zip(self, since.slots, strict=True):
+            known = [state if kept else None for state, kept in zip(past or (), same, strict=False)]
+            slots.append(cache.snapshot(known))
+        return CacheSnapshot(ring, self.position, tuple(slots))
 
     def restore(self, state: CacheSnapshot) -> None:
         """Goes back to `state`, which stays as it is."""
         self.ring.restore(state.ring)
         self.position = state.position
-        for cache, tensors in zip(self, state.tensors, strict=True):
-            cache.restore(tensors)
+        for cache, slots in zip(self, state.slots, strict=True):
+            cache.restore(slots)
 
     def __iter__(self) -> Iterator[KVCache]:
         yield from self.attention

@@ -9,8 +9,13 @@ from engine.borrowed_tower import BorrowedTower
 from engine.codec import Codec, DecoderStream, build_codec
 from engine.config import ModelConfig
 from engine.image_tower import ImageTower
+from engine.recogniser import Recogniser
+from engine.spatial_memory import SpatialMemory
 from engine.taehv import LightDecoder
 from engine.transformer import Transformer
+
+EXACT = ("spatial_memory", "recogniser")
+"""Networks that are in float32 whatever the others are: half a digit less and places are no longer places."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Networks:
     codec: Codec
     image_tower: ImageTower | BorrowedTower | None
     light_decoder: LightDecoder | None = None
+    spatial_memory: SpatialMemory | None = None
+    recogniser: Recogniser | None = None
 
     @property
     def device(self) -> torch.device:
@@ -36,12 +43,18 @@ class Networks:
         return (self.light_decoder or self.codec).decoder_stream()
 
     def modules(self) -> dict[str, nn.Module]:
-        """The networks by name: transformer, codec and, if the model has them, image_tower and light_decoder.
+        """The networks that the model has, by name.
 
         A tower that is only borrowed is in no memory and so not among them.
         """
-        named = {"transformer": self.transformer, "codec": self.codec, "image_tower": self.image_tower,
-                 "light_decoder": self.light_decoder}  # fmt: skip
+        named = {
+            "transformer": self.transformer,
+            "codec": self.codec,
+            "image_tower": self.image_tower,
+            "light_decoder": self.light_decoder,
+            "spatial_memory": self.spatial_memory,
+            "recogniser": self.recogniser,
+        }
         return {name: module for name, module in named.items() if isinstance(module, nn.Module)}
 
 
@@ -50,5 +63,7 @@ def build_networks(config: ModelConfig, device: torch.device | str = "meta") -> 
     with torch.device(device):
         tower = None if config.image_tower is None else ImageTower(config.image_tower)
         light = None if config.decoder is None else LightDecoder(config.decoder)
+        memory = None if config.spatial_memory is None else SpatialMemory(config.spatial_memory)
+        recogniser = None if memory is None else Recogniser(config.recogniser, config.spatial_memory)
         transformer = Transformer(config.transformer, config.time_ratio)
-        return Networks(config, transformer, build_codec(config.codec), tower, light)
+        return Networks(config, transformer, build_codec(config.codec), tower, light, memory, recogniser)

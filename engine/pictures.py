@@ -24,9 +24,9 @@ def fit_picture(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     check_picture(picture)
     if picture.shape[:2] == (height, width):
         return np.array(picture, order="C")
-    top, bottom, left, right = _middle(*picture.shape[:2], height, width)
-    middle = torch.from_numpy(np.array(picture[top:bottom, left:right], order="C"))
-    planes = rearrange(middle, "h w c -> 1 c h w").float()
+    top, bottom, left, right = middle(*picture.shape[:2], height, width)
+    part = torch.from_numpy(np.array(picture[top:bottom, left:right], order="C"))
+    planes = rearrange(part, "h w c -> 1 c h w").float()
     planes = F.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
     return rearrange(planes.round().clamp(0, 255).to(torch.uint8), "1 c h w -> h w c").contiguous().numpy()
 
@@ -44,7 +44,7 @@ def check_picture(picture: np.ndarray) -> None:
         raise PictureError("the first frame has the wrong type", got=picture.dtype, expected=expected)
 
 
-def _middle(h: int, w: int, height: int, width: int) -> tuple[int, int, int, int]:
+def middle(h: int, w: int, height: int, width: int) -> tuple[int, int, int, int]:
     """Top, bottom, left, right of the largest middle part of the aspect; edges rounded as Pillow's crop does."""
     if h * width > w * height:
         part_h, part_w = max(1, w * height // width), w

@@ -23,6 +23,7 @@ from engine.noise import noise_schedule
 from engine.pictures import to_signed, to_uint8
 from engine.sampler import Sampler
 from engine.stopwatch import Mark, Stopwatch
+from engine.storage import storages
 from engine.transformer import BlockInputs
 
 __all__ = ["Block", "Rollout", "Snapshot", "Timings"]
@@ -34,7 +35,10 @@ REBASE_WINDOWS = 32
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A rollout at one moment; opaque, and good for any number of restores of rollouts of the same world."""
+    """A rollout at one moment; opaque, and good for any number of restores of rollouts of the same world.
+
+    Its tensors are never written to, so that snapshots may share them.
+    """
 
     caches: CacheSnapshot
     history: tuple[np.ndarray, np.ndarray | None] | None
@@ -43,6 +47,10 @@ class Snapshot:
     condition: Any
     blocks_done: int
     frames_done: int
+
+    def storages(self) -> dict[int, int]:
+        """The memory it keeps: address -> bytes. Snapshots that share memory name the same addresses."""
+        return storages(self)
 
 
 @dataclass(frozen=True)
@@ -168,11 +176,15 @@ class Rollout:
         self._kernels_from = [entry for entry in self._kernels_from if entry[0] < first] + [(first, kernels)]
 
     @torch.inference_mode()
-    def snapshot(self) -> Snapshot:
-        """A deep copy of this moment, from which `restore` continues bit for bit."""
+    def snapshot(self, since: Snapshot | None = None) -> Snapshot:
+        """This moment, from which `restore` continues bit for bit.
+
+        since: a snapshot of this rollout whose tensors may be shared where they are still what they were. It saves
+        memory and copying, and changes nothing else.
+        """
         self.settle()
         return Snapshot(
-            caches=self._caches.snapshot(),
+            caches=self._caches.snapshot(None if since is None else since.caches),
             history=self._history.snapshot(),
             noise=self._noise.get_state(),
             decoder=self._decoder.snapshot(),
@@ -212,7 +224,7 @@ class Rollout:
             windows = self._history.extend(actions).to(networks.device, networks.dtype)
             inputs = transformer.prepare_block(self._prepared, windows, latents, self._caches)
         noise = self._draw_noise()
-        for clean in self._sampler.denoise(condition, inputs, self._caches, lambda: next(noise), self._condition.move):
+        for clean in self._sampler.denoise(condition, inputs, self._caches, lambda: next(noise), self._condition.mix):
             newest = clean
         return newest, condition, inputs
 

@@ -259,6 +259,7 @@ class Transformer(nn.Module):
             time = self._action_rotation(shift, 1, device)
             for cache in (*caches.mouse.values(), *caches.keyboard.values()):
                 cache.rotate(time)
+        caches.ring.touched()
         caches.position = position
 
     def _embed_patches(self, x: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ class StreamMemory:
         self.slots[slot] = frames.clone(memory_format=torch.contiguous_format)
 
     def copy(self) -> StreamMemory:
-        """An independent memory with the same content."""
+        """An independent memory with the same content; the tensors, which nobody writes into, are shared."""
         twin = StreamMemory(len(self.slots))
-        twin.slots = [None if frames is None else frames.clone() for frames in self.slots]
+        twin.slots = list(self.slots)
         twin.started = self.started
         return twin
 

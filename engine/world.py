@@ -27,7 +27,7 @@ from engine.errors import ConfigError, InputError
 from engine.flops import block_flops
 from engine.image_tower import ImageTower
 from engine.kernels import Kernels, readable_kernels
-from engine.networks import Networks, build_networks
+from engine.networks import EXACT, Networks, build_networks
 from engine.pictures import fit_picture
 from engine.placement import Place, Placement
 from engine.rollout import Rollout
@@ -83,6 +83,13 @@ class WorldModel:
     def use(self, kernels: Kernels) -> None:
         """Has every later rollout computed by other kernels of these networks."""
         self.kernels = kernels
+
+    def with_steps(self, denoising_steps: tuple[int, ...]) -> "WorldModel":
+        """The same weights, shared, and every block made in these denoising steps, see ModelConfig."""
+        config = replace(self.config, denoising_steps=tuple(denoising_steps))
+        made = WorldModel(replace(self.networks, config=config), self.weights_sha256)
+        made.use(self.kernels)
+        return made
 
     def flops_per_block(self) -> int:
         """Floating-point operations of one block with full windows: every pass, the codec and the condition."""
@@ -142,7 +149,11 @@ def load_world(
         if not part.borrowed:
             place = placement.of(part.name)
             file.fill(
-                part.module, device=place.device, dtype=place.dtype, unread=part.unread, progress=report.of("loading")
+                part.module,
+                device=place.device,
+                dtype=torch.float32 if part.name in EXACT else place.dtype,
+                unread=part.unread,
+                progress=report.of("loading"),
             )
     tower = next((part for part in parts if part.borrowed), None)
     if tower is not None:

@@ -1,44 +1,49 @@
-"""The window: events in, pictures out. It loads nothing and computes nothing of a world; see game/worker.py for that.
+"""The window's loop: events in, pictures out. It loads nothing and computes nothing of a world; see game/worker.py.
 
-States: loading, playing, failed (the worker's) and paused (the play clock's). One loop sleeps until an event, a due
-frame or a changed word, and draws only when something looks different.
+States: loading, playing, failed (the worker's), paused (the play clock's), and the menu over any of them. One loop
+sleeps until an event, a due frame or a changed word, and draws only when something looks different.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
-os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, not enlarged ones
-os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "neural-world")  # for the desktop's lists; else the interpreter's name
-if sys.platform.startswith("linux"):
-    # SDL would push each frame through OpenGL: 8 ms a frame where that is software, against 0.1 ms by shared memory.
-    os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+import game.window  # noqa: F401  (sets what SDL must know before pygame is there)
 
-import pygame
+import pygame  # isort: skip
 
 from engine.errors import InputError
+from game.cockpit import Cockpit, feel_of
 from game.controls import Controls
-from game.hud import Hud, key_help, number_rows
-from game.overlay import key_cap
+from game.gamepad import Gamepads
+from game.hud import Hud, Numbers, numbers_of
+from game.library import Library
 from game.pacing import Pacer
-from game.view import TITLE, Scenery, View
-from game.worker import MakeRecorder, OpenWorld, Picture, SceneLike, State, Worker
+from game.preferences import SettingsFile
+from game.router import Router
+from game.shelf import Shelf
+from game.status import Figures, Picture, SceneLike, State
+from game.ui.pages import make_menu
+from game.ui.paint import Painter
+from game.ui.style import TEXT_SIZES
+from game.view import Look, Scenery, View
+from game.window import Window, on_display_lost
+from game.worker import Habits, MakeRecorder, OpenWorld, Worker
 
-_HELP_SECONDS, _FADE_SECONDS, _REMARK_SECONDS = 9.0, 1.5, 2.5
+_KEYS_SECONDS, _FADE_SECONDS, _NOTICE_SECONDS = 10.0, 1.5, 5.0
 _SLOW_START = 0.5  # s a new world may take before the window says what it waits for
 _LONGEST_SLEEP = 0.05  # s: bounds how late a signal (Ctrl-C) or a missed wake-up is noticed
-_NUMBERS_EVERY = 0.25  # s
+_FIGURES_EVERY = 0.25  # s
+_MENU_EVERY = 1 / 60  # s between two looks at a menu that may change by itself
 _PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
-_lost_handler = None  # X keeps no reference to it
 
 
 @dataclass(frozen=True)
@@ -46,32 +51,32 @@ class PlaySettings:
     """How to play.
 
     scenes: first frames to choose from, at least one. scene: number of the one to begin with. seed: of every world.
-    seconds: close by itself after so many seconds of play, None for never. sensitivity: pixels of mouse motion that
-    are 0.1 of the camera unit. margin_ms: slack of the block scheduler. smooth: interpolate the enlarged picture.
-    icons, numbers: key and mouse icons, F3 numbers from the start. size: of the window in pixels, None to fit the
-    screen. debug: on failure print the traceback too.
+    record: keep every world from its beginning, if there is a recorder. rewind_mb: as Habits. seconds: close by itself
+    after so many seconds of play, None for never. margin_ms: slack of the block scheduler. shots: folder of
+    screenshots. debug: on failure print the traceback too. settings_file: the person's preferences, None for those in
+    their folder. shelf, library: the models and recordings that the menu offers, None for none.
     """
 
     scenes: Sequence[SceneLike]
     scene: int = 0
     seed: int = 0
+    record: bool = True
+    rewind_mb: int | None = None
     seconds: float | None = None
-    sensitivity: float = 60.0
     margin_ms: float = 12.0
-    smooth: bool = True
-    icons: bool = True
-    numbers: bool = False
-    full_screen: bool = False
-    size: tuple[int, int] | None = None
     debug: bool = False
+    settings_file: SettingsFile | None = None
+    shelf: Shelf | None = None
+    library: Library | None = None
+    shots: Path = Path("recordings")
 
 
 def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None = None) -> int:
     """Opens the window and plays until it is closed.
 
     open_world: loads the model and tells its progress; called in the inference thread, and again when a person
-    restarts after it failed. make_recorder: makes a recorder for each new rollout (rollout, world, scene name), None to
-    record nothing. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
+    restarts after it failed. make_recorder: as game/keeping.py has it, None where nothing can be
+    recorded. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
     Raises InputError when there is no display to open a window on.
     """
     try:
@@ -83,14 +88,27 @@ def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecor
     return app.run()
 
 
+def _habits(settings: PlaySettings, settings_file: SettingsFile) -> Habits:
+    """How the worker is to play, by what was asked for and what the person prefers."""
+    now = settings_file.now
+    return Habits(
+        seed=settings.seed,
+        record=settings.record,
+        rewind_mb=settings.rewind_mb,
+        idle_hold=now.idle_hold,
+        anchor_every=now.anchor_every,
+        quality="default" if settings.shelf is None else settings.shelf.quality,
+    )
+
+
 class App:
     """The window and its loop. Raises pygame.error when no window can be opened."""
 
     def __init__(self, settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None) -> None:
         self._settings = settings
-        self._window = _Window(settings.size, settings.full_screen)
-        self._view = View(Hud(), settings.smooth)
-        self._controls = Controls(sensitivity=settings.sensitivity)
+        settings_file = settings.settings_file or SettingsFile()
+        self._window = Window(settings_file.now.window_size, settings_file.now.full_screen)
+        self._controls = Controls(feel=feel_of(settings_file.now))
         self._pacer = Pacer(margin=settings.margin_ms / 1000.0)
         self._wake_event = pygame.event.custom_type()
         self._worker = Worker(
@@ -99,30 +117,36 @@ class App:
             self._controls,
             self._pacer,
             scene=settings.scene,
-            seed=settings.seed,
+            habits=_habits(settings, settings_file),
             make_recorder=make_recorder,
+            change_quality=None if settings.shelf is None else settings.shelf.at_quality,
+            shots=settings.shots,
             wake=self._wake,
         )
-        _on_display_lost(self._end_without_display)
+        self._cockpit = Cockpit(self._worker, self._pacer, self._controls, settings_file, self._window, self._say,
+                          shelf=settings.shelf, library=settings.library)  # fmt: skip
+        self._pads = Gamepads()
+        self._paint = Painter()
+        self._menu = make_menu(self._cockpit, self._pads, self._paint, settings.scenes, self._menu_closed, self._quit)
+        self._router = Router(
+            self._cockpit, self._pads, self._menu, leave=self._quit, redraw=self._redraw, save=self._save
+        )
+        self._view = View(self._paint, Hud(self._paint), self._menu)
+        self._cockpit.use_menu(self._router.open_menu, self._menu.close, self._menu.pop)
+        on_display_lost(self._end_without_display)
         self._open = True
-        self._retake_mouse = False  # a pause lent it to the person
-        self._icons, self._show_numbers = settings.icons, settings.numbers
-        self._numbers: tuple[float, tuple] = (-math.inf, ())
         self._remark = ("", -math.inf)
         self._notices = 0
         self._played_since: float | None = None
         self._ended_since: float | None = None  # loading ended, well or badly
         self._loading_since = math.inf
+        self._figures: tuple[float, Figures | None, Numbers] = (-math.inf, None, Numbers())
         self._drawn: Scenery | None = None
+        self._cold = ["Resume", "World", "Controls", "Picture"]  # sections whose words no one has rendered yet
         self._counted: Picture | None = None
-        self._commands: dict[str, Callable[[float], None]] = {
-            "p": self._toggle_pause,
-            "r": self._restart,
-            "n": self._next_scene,
-            "f3": self._toggle_numbers,
-            "f11": lambda now: self._window.toggle_full_screen(),
-            "escape": self._escape,
-        }
+        for words in [*settings_file.problems, self._pads.problem]:
+            if words:
+                print(f"game: {words}", file=sys.stderr, flush=True)
 
     def run(self) -> int:
         """Plays until the window is closed; returns the exit code."""
@@ -137,13 +161,26 @@ class App:
             status = self._worker.status
             self._window.close()
             ended = self._worker.stop(_PATIENCE)
+            self._cockpit.background.stop()
+            problem = self._cockpit.settings_file.save()
             pygame.quit()
+        if problem:
+            print(f"game: {problem}", file=sys.stderr)
         if not ended:
             print("game: the block in flight did not end, the program ends without it", file=sys.stderr)
         if status.state is not State.FAILED:
             return 0
         print(status.details if self._settings.debug else f"game: {status.words}", file=sys.stderr)
         return status.exit_code
+
+    def _quit(self) -> None:
+        self._open = False
+
+    def _redraw(self) -> None:
+        self._drawn = None
+
+    def _menu_closed(self) -> None:
+        self._router.menu_closed()
 
     def _end_without_display(self) -> None:
         """Keeps what was recorded and ends the program, which Xlib would otherwise do here and now."""
@@ -158,16 +195,22 @@ class App:
 
     def _turn(self) -> None:
         for event in self._sleep():
-            self._handle(event, time.perf_counter())
+            self._router.handle(event, time.perf_counter())
         now = time.perf_counter()
         self._note_state(now)
+        self._note_figures(now)
+        if self._menu.is_open:
+            self._menu.tick(now)
         self._draw(now)
+        if self._cold and self._worker.status.state is State.LOADING:  # there is time to
+            self._menu.warm(self._window.surface.get_size(), self._cold.pop())
 
     def _sleep(self) -> list[pygame.event.Event]:
         """Waits for something to do, and returns the events that came."""
         now = time.perf_counter()
-        due = self._pacer.next_change(now)
-        wait = _LONGEST_SLEEP if due is None else max(0.0, min(_LONGEST_SLEEP, due - now))
+        due = self._worker.next_change(now)
+        longest = _MENU_EVERY if self._menu.is_open else _LONGEST_SLEEP
+        wait = longest if due is None else max(0.0, min(longest, due - now))
         first = pygame.event.wait(max(1, math.ceil(wait * 1000)))
         return [first, *pygame.event.get()] if first.type != pygame.NOEVENT else []
 
@@ -183,7 +226,7 @@ class App:
         status = self._worker.status
         if status.notices > self._notices:
             self._notices = status.notices
-            self._say(status.notice, now + 5.0)
+            self._say(status.notice, _NOTICE_SECONDS)
         if status.state is State.PLAYING and self._played_since is None:
             self._played_since = now
         if status.state is State.LOADING:
@@ -191,11 +234,18 @@ class App:
         else:
             self._loading_since = math.inf
             if status.state is State.FAILED and self._window.captured:
-                self._let_go()
+                self._router.let_go()
             if self._ended_since is None:
                 self._ended_since = now
         if self._settings.seconds is not None and self._ended_since is not None:
             self._open = self._open and now - self._ended_since < self._settings.seconds
+
+    def _note_figures(self, now: float) -> None:
+        taken, _, _ = self._figures
+        if self._worker.status.state is State.PLAYING and now - taken >= _FIGURES_EVERY:
+            figures = self._worker.figures(now)
+            self._figures = (now, figures, numbers_of(figures, self._worker.status))
+            self._cockpit.advice = figures.advice
 
     def _draw(self, now: float) -> None:
         """Shows what is due, if it looks other than what is there."""
@@ -206,193 +256,65 @@ class App:
         self._view.draw(self._window.surface, scenery)
         pygame.display.flip()
         self._drawn = scenery
+        if picture is not None and not picture.backdrop:
+            self._cockpit.frame_size = picture.pixels.shape[1::-1]
         if picture is not None and picture.number is not None and picture is not self._counted:
             self._counted = picture
             self._pacer.displayed(picture.number, picture.control.since, time.perf_counter())
 
     def _scenery(self, picture: Picture | None, now: float) -> Scenery:
-        status, paused = self._worker.status, self._pacer.paused
-        playing = status.state is State.PLAYING
-        strength, items = 0.0, ()
-        if self._played_since is not None and status.space is not None and not paused:
-            left = self._played_since + _HELP_SECONDS - now
-            strength = round(max(0.0, min(1.0, left / _FADE_SECONDS)) * 12) / 12
-            items = tuple(key_help(status.space.mode)) if strength else ()
+        status, cockpit = self._worker.status, self._cockpit
+        self._paint.times = TEXT_SIZES[cockpit.preferences.text]
         words, until = self._remark
         if now >= until:
-            words = status.words if now - self._loading_since > _SLOW_START else status.beside
-        return Scenery(
+            words = self._waiting_words() if now - self._loading_since > _SLOW_START else status.beside
+        scenery = Scenery(
             picture=picture,
             status=status,
-            paused=paused and status.state is not State.LOADING,
+            paused=self._pacer.paused and status.state is not State.LOADING,
             size=self._window.surface.get_size(),
-            icons=self._icons,
-            help=items,
-            help_strength=strength,
+            look=self._look(),
             remark=words,
-            slow_words=self._pacer.slow_words() if playing and not paused else "",
-            numbers=self._number_rows(now) if self._show_numbers and status.space is not None else None,
+        )
+        if self._menu.is_open:
+            return replace(scenery, menu=self._menu.stamp)
+        strength = self._keys_strength(now)
+        known = status.space is not None
+        return replace(
+            scenery,
+            keys=cockpit.first_keys(status.space.mode) if strength and known else (),
+            keys_strength=strength if known else 0.0,
+            advice=cockpit.advice if status.state is State.PLAYING else None,
+            ease=cockpit.key_of("ease"),
+            numbers=self._figures[2] if cockpit.show_numbers and known and self._figures[1] else None,
+            take_over="any walking key takes over" if status.replay is not None else "",
+            hints=(
+                f"{cockpit.key_of('pause')} goes on, {cockpit.key_of('menu')} opens the menu",
+                f"{cockpit.key_of('restart')} tries again, {cockpit.key_of('menu')} opens the menu",
+            ),
         )
 
-    def _number_rows(self, now: float) -> tuple:
-        taken, rows = self._numbers
-        if now - taken >= _NUMBERS_EVERY:
-            rows = tuple(number_rows(self._pacer.report(now), self._worker.status))
-            self._numbers = (now, rows)
-        return rows
-
-    def _say(self, words: str, until: float) -> None:
-        self._remark = (words, until)
-
-    # -- events ------------------------------------------------------------------------------------------------------
-
-    def _handle(self, event: pygame.event.Event, now: float) -> None:
-        if event.type == pygame.MOUSEMOTION:
-            if self._window.captured and not self._pacer.paused:
-                self._controls.motion(*event.rel, now)
-        elif event.type == pygame.KEYDOWN:
-            name = key_name(event)
-            command = self._commands.get(name)
-            if command is not None:
-                command(now)
-            else:
-                self._controls.press(name, now)
-        elif event.type == pygame.KEYUP:
-            self._controls.release(key_name(event), now)
-        elif event.type == pygame.MOUSEBUTTONDOWN:
-            if event.button == 1 and self._mouse_is_useful():
-                self._window.capture()
-                self._say("Esc gives the mouse back", now + _REMARK_SECONDS)
-        elif event.type == pygame.WINDOWFOCUSLOST:
-            self._let_go()
-        elif event.type in (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED, pygame.WINDOWRESTORED):
-            self._drawn = None
-        elif event.type == pygame.QUIT:
-            self._open = False
-
-    def _mouse_is_useful(self) -> bool:
+    def _waiting_words(self) -> str:
         status = self._worker.status
-        playing = status.state is State.PLAYING and not self._pacer.paused and not self._window.captured
-        return playing and status.space is not None and status.space.has_mouse
+        return status.words + (f", {status.progress:.0%}" if status.words and 0.0 < status.progress < 1.0 else "")
 
-    def _let_go(self) -> None:
-        """The person looks elsewhere: nothing stays pressed, and the mouse is theirs again."""
-        self._controls.release_all()
-        self._window.give_back()
+    def _look(self) -> Look:
+        now = self._cockpit.preferences
+        return Look(now.scale, now.icons, now.icons_place, now.text)
 
-    def _escape(self, now: float) -> None:
-        if self._window.captured:
-            self._let_go()
-            self._say("Esc again to quit, click to look round", now + _REMARK_SECONDS)
-        else:
-            self._open = False
+    def _keys_strength(self, now: float) -> float:
+        """How strongly the first start's keys are shown; once they were, they never are again."""
+        if self._played_since is None or self._cockpit.preferences.keys_shown or self._pacer.paused:
+            return 0.0
+        left = self._played_since + _KEYS_SECONDS - now
+        if left <= 0:
+            self._cockpit.change(keys_shown=True)
+            self._save()
+        return round(max(0.0, min(1.0, left / _FADE_SECONDS)) * 12) / 12
 
-    def _toggle_pause(self, now: float) -> None:
-        if self._worker.status.state is State.FAILED:
-            return
-        if not self._pacer.paused:
-            self._worker.pause(now)
-            self._retake_mouse = self._window.captured
-            self._window.give_back()
-            return
-        if self._retake_mouse:
-            self._window.capture()
-        self._worker.resume(now)
+    def _say(self, words: str, seconds: float) -> None:
+        self._remark = (words, time.perf_counter() + seconds)
 
-    def _restart(self, now: float) -> None:
-        if self._worker.status.state is State.FAILED:
-            self._worker.restart()
-            return
-        self._worker.reset()
-        self._say("Restarting", now + 1.0)
-
-    def _next_scene(self, now: float) -> None:
-        self._say(f"Scene: {self._worker.change_scene()}", now + _REMARK_SECONDS)
-
-    def _toggle_numbers(self, now: float) -> None:
-        self._show_numbers = not self._show_numbers
-        self._numbers = (-math.inf, ())
-
-
-def _open_display() -> None:
-    """Connects to the display, and not to the one nobody sees that SDL would make do with. Raises pygame.error."""
-    chosen = os.environ.get("SDL_VIDEODRIVER")
-    if sys.platform.startswith("linux") and not chosen and not os.environ.get("XDG_RUNTIME_DIR"):
-        os.environ["SDL_VIDEODRIVER"] = "x11,KMSDRM"  # Wayland cannot work then, and says so on standard error
-    pygame.display.init()
-    if pygame.display.get_driver() == "offscreen" and chosen != "offscreen":
-        raise pygame.error("no display")
-
-
-def _on_display_lost(end: Callable[[], None]) -> None:
-    """Has `end`, which must not return, called when the X server goes away (elsewhere SDL asks the program to quit)."""
-    global _lost_handler
-    if pygame.display.get_driver() == "x11" and sys.platform.startswith("linux"):  # SDL itself loads X by this name
-        _lost_handler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda display: end())
-        ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_lost_handler)
-
-
-def key_name(event: pygame.event.Event) -> str:
-    """Name of the key of a KEYDOWN or KEYUP event: what is printed on it, or the Latin letter of its place."""
-    name = pygame.key.name(event.key)
-    place = getattr(event, "scancode", 0) - pygame.KSCAN_A
-    if not (name and name.isascii()) and 0 <= place < 26:  # on a Cyrillic keyboard, W is where it always was
-        return chr(ord("a") + place)
-    return name
-
-
-class _Window:
-    """The display surface, full screen or not, and who has the mouse."""
-
-    def __init__(self, size: tuple[int, int] | None, full_screen: bool) -> None:
-        _open_display()
-        self._size = size or self._fitting_size()
-        pygame.display.set_caption(TITLE)
-        icon = key_cap("W", 64, True)
-        pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
-        self._full_screen = False
-        pygame.display.set_mode(self._size, pygame.RESIZABLE)
-        pygame.key.stop_text_input()  # an input method would keep keys to itself
-        self.captured = False
-        if full_screen:
-            self.toggle_full_screen()
-
-    @property
-    def surface(self) -> pygame.Surface:
-        """Today's surface: another one after every change of size."""
-        return pygame.display.get_surface()
-
-    def toggle_full_screen(self) -> None:
-        """Fills the screen with the window, or gives it its old size back."""
-        self._full_screen = not self._full_screen
-        if self._full_screen:
-            self._size = self.surface.get_size()
-            pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
-        else:
-            for _ in range(2):  # the first call leaves full screen and keeps the screen's size
-                pygame.display.set_mode(self._size, pygame.RESIZABLE)
-
-    def capture(self) -> None:
-        """Takes the mouse: hidden and held, so that only its motion counts."""
-        self.captured = True
-        pygame.mouse.set_visible(False)
-        pygame.event.set_grab(True)
-        pygame.event.clear(pygame.MOUSEMOTION)  # the jump to the middle is not the person's
-
-    def give_back(self) -> None:
-        """Lets the mouse go where it likes."""
-        self.captured = False
-        pygame.event.set_grab(False)
-        pygame.mouse.set_visible(True)
-
-    def close(self) -> None:
-        """Takes the window off the screen at once, whatever is still to be finished."""
-        self.captured = False
-        pygame.display.quit()
-
-    @staticmethod
-    def _fitting_size() -> tuple[int, int]:
-        """1152 x 640, the shape of every model's picture, or as much of it as the screen has room for."""
-        screen = (pygame.display.get_desktop_sizes() or [(1280, 720)])[0]
-        scale = min(1.0, 0.9 * screen[0] / 1152, 0.85 * screen[1] / 640)
-        return round(1152 * scale), round(640 * scale)
+    def _save(self) -> None:
+        if problem := self._cockpit.settings_file.save():
+            self._say(problem, _NOTICE_SECONDS)

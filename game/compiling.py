@@ -63,6 +63,14 @@ def compile_first(
     world.use(compilation.finished())
 
 
+def change_kernels_at(block: int, rollout: Rollout, world: WorldModel) -> None:
+    """Has a new rollout change from plain to the world's kernels at a block, as the one it repeats did."""
+    from engine.kernels import uncompiled
+
+    rollout.use(uncompiled(world.kernels), 0)
+    rollout.use(world.kernels, block)
+
+
 class CompilingWorld:
     """A WorldModel that is compiled beside play; in everything else it is the world it wraps.
 

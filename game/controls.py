@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from engine.actions import ActionSpace, action_space
+from game.bindings import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, Table, by_input, default_controls
 
-LOOK_UP, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT = "look_up", "look_down", "look_left", "look_right"
 _LOOKS = {LOOK_UP: (1.0, 0.0), LOOK_DOWN: (-1.0, 0.0), LOOK_LEFT: (0.0, -1.0), LOOK_RIGHT: (0.0, 1.0)}
 _OPPOSITES = {"W": "S", "A": "D", "Z": "C", LOOK_UP: LOOK_DOWN, LOOK_LEFT: LOOK_RIGHT}
 _OPPOSITES |= {second: first for first, second in _OPPOSITES.items()}
@@ -23,17 +23,19 @@ _STILL_FRAMES = 1.5  # motion younger than this is taken to be going on
 _MOST_MOTIONS = 4096  # a stalled block must not gather events without end
 
 
-def default_bindings(mode: str) -> dict[str, str]:
-    """Key name (as pygame.key.name gives it) -> control, for a mode.
+@dataclass(frozen=True)
+class Feel:
+    """How inputs turn into actions.
 
-    Arrow keys look round where the model has a camera of its own, and stand in for WASD where it has not.
+    sensitivity: pixels of mouse motion that are 0.1 of the model's camera unit. invert_look, invert_turn: of mouse and
+    stick. stick_speed: what a full stick looks, a share of the model's limit. tables: for each mode, control -> inputs.
     """
-    letters = {key.lower(): key for key in action_space(mode).keys}
-    if mode == "universal":
-        arrows = {"up": LOOK_UP, "down": LOOK_DOWN, "left": LOOK_LEFT, "right": LOOK_RIGHT}
-    else:
-        arrows = {"up": "W", "down": "S", "left": "A", "right": "D"}
-    return letters | arrows
+
+    sensitivity: float = 60.0
+    invert_look: bool = False
+    invert_turn: bool = False
+    stick_speed: float = 1.0
+    tables: Mapping[str, Table] = field(default_factory=default_controls)
 
 
 @dataclass(frozen=True)
@@ -73,30 +75,35 @@ class _Frame:
 class Controls:
     """Everything pressed and moved, with its time; safe to write from one thread and sample from another.
 
-    mode: of the model, see `engine.actions.action_space`. fps: its video frames a second. sensitivity: pixels of
-    mouse motion that are 0.1 of the model's camera unit. bindings: key name -> control, default `default_bindings`.
+    mode: of the model, see `engine.actions.action_space`. fps: its video frames a second. feel: as a person likes it.
     """
 
-    def __init__(self, mode: str = "universal", fps: float = 20.0, sensitivity: float = 60.0) -> None:
+    def __init__(self, mode: str = "universal", fps: float = 20.0, feel: Feel | None = None) -> None:
         self._lock = Lock()
-        self._sensitivity = sensitivity
+        self._feel = feel or Feel()
         self._down: dict[str, float] = {}  # control -> since when; in the order of pressing
-        self._sources: dict[str, str] = {}  # key held -> the control it stood for when it went down
+        self._sources: dict[str, str] = {}  # input held -> the control it stood for when it went down
+        self._lean = (0.0, 0.0)  # pitch and yaw that a stick asks for now, each within +-1
+        self._forget()
         self.configure(action_space(mode), fps)
 
-    def configure(self, space: ActionSpace, fps: float, bindings: Mapping[str, str] | None = None) -> None:
+    def configure(self, space: ActionSpace, fps: float) -> None:
         """Fits the controls to a model. Keys that are held and mean the same afterwards stay held."""
         with self._lock:
             self._space, self._fps = space, fps
-            self._bindings = dict(default_bindings(space.mode) if bindings is None else bindings)
-            self._sources = {key: name for key, name in self._sources.items() if self._bindings.get(key) == name}
-            self._down = {name: moment for name, moment in self._down.items() if name in self._sources.values()}
+            self._bind()
             self._forget()
+
+    def tune(self, feel: Feel) -> None:
+        """Another feel from now on. What is held and means the same afterwards stays held."""
+        with self._lock:
+            self._feel = feel
+            self._bind()
 
     # -- written by the window's thread -----------------------------------------------------------------------------
 
     def press(self, key: str, now: float) -> bool:
-        """A key went down. key: its name as pygame.key.name gives it. Returns whether it is bound to a control."""
+        """An input went down, named as game/bindings.py does. Returns whether it is bound to a control."""
         with self._lock:
             control = self._bindings.get(key)
             if control is None:
@@ -109,7 +116,7 @@ class Controls:
             return True
 
     def release(self, key: str, now: float) -> None:
-        """A key went up. One pressed since the last block becomes a tap, which the next block shows."""
+        """An input went up. One pressed since the last block becomes a tap, which the next block shows."""
         with self._lock:
             control = self._sources.pop(key, None)
             if control is None or control in self._sources.values():  # another key still holds it
@@ -125,19 +132,30 @@ class Controls:
         """The mouse moved. dx, dy: pixels, right and down."""
         if not self._space.has_mouse or not (dx or dy):
             return
-        scale = 0.1 / self._sensitivity
         with self._lock:
+            scale = 0.1 / self._feel.sensitivity
+            dx, dy = (-dx if self._feel.invert_turn else dx), (-dy if self._feel.invert_look else dy)
             if len(self._motions) == _MOST_MOTIONS:
                 moment, pitch, yaw = self._motions.pop()
                 self._motions.append((moment, pitch - dy * scale, yaw + dx * scale))
             else:
                 self._motions.append((now, -dy * scale, dx * scale))
 
+    def lean(self, right: float, down: float, now: float) -> None:
+        """A stick that looks is held so far, each within +-1; it goes on until it is moved again."""
+        feel = self._feel
+        pitch, yaw = (down if feel.invert_look else -down), (-right if feel.invert_turn else right)
+        with self._lock:
+            if self._lean_since is None and (pitch, yaw) != self._lean:
+                self._lean_since = now
+            self._lean = (pitch, yaw)
+
     def release_all(self) -> None:
         """Lets go of everything, also of what is waiting to be shown: the window lost the person's attention."""
         with self._lock:
             self._down.clear()
             self._sources.clear()
+            self._lean = (0.0, 0.0)
             self._forget()
 
     def forget_past(self, now: float) -> None:
@@ -166,12 +184,19 @@ class Controls:
 
     # -- how the frames are filled ----------------------------------------------------------------------------------
 
+    def _bind(self) -> None:
+        self._bindings = by_input(self._feel.tables[self._space.mode])
+        self._sources = {key: name for key, name in self._sources.items() if self._bindings.get(key) == name}
+        self._down = {name: moment for name, moment in self._down.items() if name in self._sources.values()}
+        self._fresh &= set(self._down)
+
     def _forget(self) -> None:
         self._taps: list[_Tap] = []
         self._fresh: set[str] = set()  # pressed, and no frame has shown it yet
         self._motions: deque[tuple[float, float, float]] = deque()
         self._excess = [0.0, 0.0]
         self._released_at: float | None = None
+        self._lean_since: float | None = None  # when the stick was moved, as long as no frame has shown it
         self._sampled_at = -float("inf")
 
     def _conflict(self, first: str, second: str) -> bool:
@@ -202,6 +227,9 @@ class Controls:
         if self._released_at is not None:
             moments.append(self._released_at)
         self._released_at = None
+        if self._lean_since is not None:
+            moments.append(self._lean_since)
+        self._lean_since = None
         if moments:
             row[0].note(min(moments))
         for frame in row:
@@ -240,12 +268,11 @@ class Controls:
             return FrameControl(keys, None, frame.since)
         looks = [_LOOKS[name] for name in names if name in _LOOKS]
         limit = self._space.mouse_limit
+        held = [
+            limit * (sum(look[axis] for look in looks) + self._feel.stick_speed * self._lean[axis]) for axis in (0, 1)
+        ]
         mouse = tuple(
-            max(
-                -limit,
-                min(limit, self._with_excess(axis, frame.motion[axis]) + limit * sum(look[axis] for look in looks)),
-            )
-            for axis in (0, 1)
+            max(-limit, min(limit, self._with_excess(axis, frame.motion[axis]) + held[axis])) for axis in (0, 1)
         )
         if self._space.mode == "gta_drive":  # that model steers and was never taught to look up or down
             mouse = (0.0, mouse[1])

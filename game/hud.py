@@ -1,246 +1,270 @@
-"""Words and numbers on the window: loading, pause and failure cards, key help, passing remarks, and the F3 numbers.
+"""What lies over the picture: loading, pause and failure cards, the first start's keys, remarks, the recording's dot, a
+replay's bar, and the numbers with their graph.
 
 Everything is laid out from one unit, the height of the text, which follows the window's size.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
-
-import numpy as np
 import pygame
 
-from game.overlay import ACCENT, INK, PAPER, rounded_panel
-from game.pacing import PaceReport
-from game.paths import ASSETS
-from game.worker import Status
+from game.overlay import rounded_panel
+from game.status import Figures, ReplayFigures, Status
+from game.ui.paint import Painter
+from game.ui.style import ACCENT, GOOD, INK, LINE, PAPER, QUIET, RED, WARN
 
-_FONT = ASSETS / "font" / "DejaVuSans.ttf"
-_QUIET = (168, 176, 190)
-_WARN = (255, 128, 96)
-_SMALLEST = 8  # pixels of text, where a window is as small as a stamp
-
-_MOVES = {
-    "universal": ["W A S D  walk", "mouse (click) or arrows  look"],
-    "gta_drive": ["W S  drive", "A D or mouse  steer"],
-    "templerun": ["W  jump", "S  slide", "A D  step aside", "Z C  turn"],
-}
-_COMMANDS = ["P  pause", "R  restart", "N  next scene", "F3  numbers", "F11  full screen", "Esc  quit"]
+Row = tuple[str, str, bool]  # name, value, whether it is worth a worry
 
 
-def key_help(mode: str) -> list[str]:
-    """The keys of a mode, each as "keys  what they do"."""
-    return _MOVES[mode] + _COMMANDS
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers' panel. rows: as people read them. times: of the last blocks, ms. deadline: ms a block may take."""
+
+    rows: tuple[Row, ...] = ()
+    times: tuple[float, ...] = ()
+    deadline: float = 0.0
 
 
-def number_rows(pace: PaceReport, status: Status) -> list[tuple[str, str, bool]]:
-    """The F3 numbers as (name, value, whether it is worth a worry)."""
+@dataclass(frozen=True)
+class KeyLine:
+    """A line of the first start's help. caps: short names of inputs. words: what they do."""
+
+    caps: tuple[str, ...]
+    words: str
+
+
+def numbers_of(figures: Figures, status: Status) -> Numbers:
+    """What the numbers' panel shows of a moment's figures."""
+    pace, rewind = figures.pace, figures.rewind
 
     def spread(values: dict[str, float] | None) -> str:
-        return f"{values['p50']:.0f} / {values['p95']:.0f} ms" if values else "-"
+        return f"{values['p50']:.0f} / {values['p95']:.0f} ms" if values else "–"
 
     slow, spare = bool(pace.slow_words), "to spare" if pace.spare_ms >= 0 else "late"
     deadline = pace.deadline_ms / pace.speed  # the one that blocks are held to, not the one they should keep
-    return [
+    vram = "" if figures.vram_mb is None else f", GPU {figures.vram_mb:.0f} MB"
+    rows = (
         ("frames a second", f"{pace.shown_fps:.1f} of {pace.fps:g}", pace.shown_fps < 0.9 * pace.fps),
         ("block p50 / p95", spread(pace.block_ms), pace.block_ms["p95"] > pace.deadline_ms),
         ("deadline", f"{deadline:.0f} ms, {abs(pace.spare_ms):.0f} ms {spare}", pace.spare_ms < 0),
         ("latency p50 / p95", spread(pace.latency_ms), False),
         ("lookahead p50 / p95", spread(pace.lookahead_ms), False),
-        ("late frames", str(pace.late_frames), False),
+        # Frames that are late are waited for: none is ever dropped.
+        ("late / drawn late / dropped", f"{pace.late_frames} / {pace.undrawn_frames} / 0", False),
         ("play clock", f"{pace.speed:.0%}", slow),
-        ("model", f"{status.model} on {status.device}" + (", recording" if status.recording else ""), False),
-    ]
+        ("memory", f"{figures.rss_mb:.0f} MB{vram}", False),
+        ("rewind", f"{rewind.depth_s:.0f} s, {rewind.mb:.0f} of {rewind.budget_mb:.0f} MB", False),
+        ("model", f"{status.model} on {status.device}", False),
+    )
+    return Numbers(rows, pace.recent_ms, deadline)
+
+
+def clock_words(seconds: float) -> str:
+    """A length as people write it: 1:05, 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Hud:
-    """Draws on a surface; keeps rendered text, so that a line that stays costs nothing."""
+    """Draws on a surface by a painter."""
 
-    def __init__(self) -> None:
-        pygame.font.init()
-        self._font = lru_cache(maxsize=32)(self._load_font)
-        self._text = lru_cache(maxsize=256)(self._render)
-        self._wide = lru_cache(maxsize=1024)(self._measure)
-        self._patches: dict[int, tuple[np.ndarray, pygame.Surface]] = {}
-
-    # -- parts of the picture ----------------------------------------------------------------------------------------
+    def __init__(self, paint: Painter) -> None:
+        self._paint = paint
 
     def loading(self, surface: pygame.Surface, title: str, words: str, progress: float) -> None:
         """Title, what is being done and how far it is, in the middle."""
-        unit = text_unit(surface)
+        paint, unit = self._paint, self._paint.unit(surface)
         middle, y = surface.get_width() // 2, surface.get_height() // 2
+        room = surface.get_width() - 2 * unit
         words = words[:1].upper() + words[1:]
-        self._centred(surface, title, 2 * unit, PAPER, middle, y - 2 * unit)
-        width, height = min(18 * unit, surface.get_width() - 4 * unit), max(3, unit // 4)
-        left, top = middle - width // 2, y + unit // 2
-        self.patch(surface, rounded_panel(width, height, height / 2, PAPER, 0.22), left, top)
-        filled = int(width * max(0.0, min(1.0, progress)))
-        if filled >= height:
-            self.patch(surface, rounded_panel(filled, height, height / 2, ACCENT, 1.0), left, top)
-        self._centred(
-            surface, self._shortened(words, unit, surface.get_width() - 2 * unit), unit, _QUIET, middle, y + 2 * unit
-        )
+        paint.put(surface, title, 2 * unit, PAPER, (middle, y - 2 * unit), anchor="center", bold=True, room=room)
+        rail = pygame.Rect(0, 0, min(18 * unit, surface.get_width() - 4 * unit), max(3, unit // 4))
+        rail.center = (middle, y + unit // 2)
+        self._bar(surface, rail, progress)
+        paint.put(surface, words, unit, QUIET, (middle, y + 2 * unit), anchor="center", room=room)
 
-    def card(self, surface: pygame.Surface, title: str, words: str, hint: str, *, bad: bool = False) -> None:
+    def card(self, surface: pygame.Surface, title: str, words: str, hint: str, *, bad: bool = False) -> pygame.Rect:
         """A titled panel in the middle. words: wrapped to the window's width. bad: in the colour of a failure."""
-        unit = text_unit(surface)
-        wide = min(surface.get_width() - 4 * unit, 40 * unit)
-        lines = self._wrapped(words, unit, wide - 4 * unit)
-        room = (surface.get_height() - 10 * unit) // (3 * unit // 2)
-        if len(lines) > max(1, room):
-            lines = [*lines[: max(1, room) - 1], "..."]
-        parts = [
-            (title, self._size_within([(title,)], 2 * unit, surface.get_width() - 5 * unit), _WARN if bad else PAPER),
-            *((line, unit, PAPER) for line in lines),
-            (hint, unit, _QUIET),
-        ]
-        texts = [self._text(*part) for part in parts]
-        gaps = [0] + [unit // 3] * (len(texts) - 2) + [unit] if lines else [0, unit // 2]
-        gaps[1] = unit // 2 if not lines else 3 * unit // 4
-        width = max(text.get_width() for text in texts) + 4 * unit
-        height = sum(text.get_height() for text in texts) + sum(gaps) + 3 * unit
-        left, y = (surface.get_width() - width) // 2, (surface.get_height() - height) // 2
-        self.patch(surface, rounded_panel(width, height, unit, INK, 0.8), left, y)
-        y += 3 * unit // 2
-        for text, gap in zip(texts, gaps, strict=True):
-            y += gap
-            surface.blit(text, ((surface.get_width() - text.get_width()) // 2, y))
+        paint, unit = self._paint, self._paint.unit(surface)
+        wide = min(surface.get_width() - 2 * unit, 42 * unit)
+        lines = paint.wrapped(words, unit, wide - 4 * unit)
+        room = max(1, (surface.get_height() - 9 * unit) // round(1.5 * unit))
+        if len(lines) > room:
+            lines = [*lines[: room - 1], paint.shortened(lines[room - 1] + " …", unit, wide - 5 * unit)]
+        big = paint.fitting_size([(title,)], 2 * unit, wide - 4 * unit)
+        texts = [paint.text(title, big, WARN if bad else PAPER, bold=True)]
+        texts += [paint.text(line, unit, PAPER) for line in lines]
+        texts += [paint.text(paint.shortened(hint, unit, wide - 2 * unit), unit, QUIET)]
+        gap = unit // 2
+        width = min(wide, max(text.get_width() for text in texts) + 4 * unit)
+        height = sum(text.get_height() for text in texts) + 2 * gap + 2 * unit
+        area = pygame.Rect(0, 0, width, min(height, surface.get_height()))
+        area.center = (surface.get_width() // 2, surface.get_height() // 2)
+        self._glass(surface, area, unit, 0.86)
+        y = area.top + unit
+        for number, text in enumerate(texts):
+            y += gap if number in (1, len(texts) - 1) else 0
+            surface.blit(text, text.get_rect(midtop=(area.centerx, y)))
             y += text.get_height()
+        return area
 
-    def help(self, surface: pygame.Surface, items: Sequence[str], strength: float) -> int:
-        """Key help along the top, as many lines as it needs. strength: 0 (gone) to 1. Returns the y below it."""
-        unit = text_unit(surface)
-        size, gap = round(0.85 * unit), round(1.4 * unit)
-        texts = [self._text(item, size, PAPER) for item in items]
-        room = surface.get_width() - 8 * unit
-        whole = sum(text.get_width() + gap for text in texts)
-        limit = min(room, whole / -(-whole // room) + 4 * unit)  # rows of about one length
-        rows: list[list[pygame.Surface]] = [[]]
-        for text in texts:
-            if rows[-1] and sum(t.get_width() + gap for t in rows[-1]) + text.get_width() > limit:
-                rows.append([])
-            rows[-1].append(text)
-        line = texts[0].get_height() + unit // 4
-        widths = [sum(t.get_width() for t in row) + gap * (len(row) - 1) for row in rows]
-        width, height = max(widths) + 2 * unit, line * len(rows) + unit // 2
-        layer = pygame.Surface((width, height), pygame.SRCALPHA)
-        self.patch(layer, rounded_panel(width, height, 0.6 * unit, INK, 0.62), 0, 0)
-        for number, (row, wide) in enumerate(zip(rows, widths, strict=True)):
-            x = (width - wide) // 2
-            for text in row:
-                layer.blit(text, (x, unit // 3 + number * line))
-                x += text.get_width() + gap
+    def keys(self, surface: pygame.Surface, lines: Sequence[KeyLine], strength: float) -> pygame.Rect:
+        """The first start's keys, in the upper middle, as many columns as fit. strength: 0 (gone) to 1."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        gap, room = unit // 4, surface.get_width() - 2 * unit
+
+        def caps_wide(line: KeyLine) -> int:
+            return sum(paint.cap_wide(cap, unit) + gap for cap in line.caps)
+
+        for count in (3, 2, 1):  # columns
+            rows = -(-len(lines) // count)
+            columns = [lines[i : i + rows] for i in range(0, len(lines), rows)]
+            caps = [max(caps_wide(line) for line in column) for column in columns]
+            words = [max(paint.wide(line.words, unit) for line in column) + 2 * unit for column in columns]
+            if sum(caps) + sum(words) + unit <= room:
+                break
+        row = round(1.9 * unit)
+        rows = min(rows, max(1, (surface.get_height() - 3 * unit) // row))
+        size = (min(room, sum(caps) + sum(words) + unit), rows * row + round(1.2 * unit))
+        layer = pygame.Surface(size, pygame.SRCALPHA)
+        self._glass(layer, layer.get_rect(), unit, 0.82)
+        left = unit
+        for column, wide, told in zip(columns, caps, words, strict=True):
+            for number, line in enumerate(column[:rows]):
+                x, y = left + wide, round(0.6 * unit) + number * row + row // 2
+                paint.put(layer, line.words, unit, PAPER, (x + unit // 2, y), room=size[0] - x - unit)
+                for cap in reversed(line.caps):
+                    x -= paint.cap_wide(cap, unit) + gap
+                    paint.cap(layer, cap, unit, (x, y))
+            left += wide + told
         layer.set_alpha(round(255 * strength))
-        surface.blit(layer, ((surface.get_width() - width) // 2, unit // 2))
-        return unit + height
+        return surface.blit(layer, layer.get_rect(midtop=(surface.get_width() // 2, unit)))
 
-    def remark(self, surface: pygame.Surface, words: str, y: int, *, bad: bool = False) -> int:
-        """A short line in a pill, centred, its top at y. Returns the y below it."""
-        unit = text_unit(surface)
-        size = round(0.9 * unit)
-        text = self._text(self._shortened(words, size, surface.get_width() - 8 * unit), size, _WARN if bad else PAPER)
-        width, height = text.get_width() + 2 * unit, text.get_height() + unit // 2
-        left = (surface.get_width() - width) // 2
-        self.patch(surface, rounded_panel(width, height, height / 2), left, y)
-        surface.blit(text, (left + unit, y + unit // 4))
-        return y + height + unit // 2
+    def remark(self, surface: pygame.Surface, words: str, y: int, *, bad: bool = False, cap: str = "") -> pygame.Rect:
+        """A short line in a pill, centred, its top at y. bad: as a warning. cap: a key that does what is offered."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        size, pad = round(0.95 * unit), unit
+        extra = paint.cap_wide(cap, unit) + unit // 2 if cap else 0
+        most = surface.get_width() - 13 * unit  # beside the recording's dot
+        if most < 20 * unit:
+            most, y = surface.get_width() - unit, max(y, round(2.6 * unit))  # or below it
+        room = most - extra - 2 * pad
+        lines = paint.wrapped(words, size, room)
+        if len(lines) > 3:
+            lines = [*lines[:2], paint.shortened(" ".join(lines[2:]), size, room)]
+        line = round(1.35 * size)
+        wide = max(paint.wide(text, size) for text in lines)
+        area = pygame.Rect(0, y, wide + extra + 2 * pad, len(lines) * line + round(0.9 * unit))
+        area.centerx = surface.get_width() // 2
+        self._glass(surface, area, unit, 0.8)
+        if cap:
+            paint.cap(surface, cap, unit, (area.left + pad, area.centery))
+        for number, text in enumerate(lines):
+            at = (area.left + pad + extra, area.top + round(0.45 * unit) + number * line)
+            paint.put(surface, text, size, WARN if bad else PAPER, at, anchor="topleft")
+        return area
 
-    def numbers(self, surface: pygame.Surface, rows: Sequence[tuple[str, str, bool]], y: int, bottom: int) -> None:
-        """The F3 panel at the left, its top at y; rows that would reach below `bottom` are left out."""
-        unit = text_unit(surface)
+    def numbers(
+        self, surface: pygame.Surface, numbers: Numbers, taken: Sequence[pygame.Rect], bottom: int
+    ) -> pygame.Rect | None:
+        """The numbers' panel at the left, and the graph in it. Returns where it lies, None if nothing fits.
+
+        taken: what lies along the top, from the top down: it keeps clear of that. What would reach below `bottom` is
+        left out.
+        """
+        paint, unit = self._paint, self._paint.unit(surface)
         pad, left = round(0.8 * unit), unit // 2
-        room = surface.get_width() - 3 * unit - left - 2 * pad  # the corner at the right is the recording's dot's
-        size = self._size_within(rows, max(11, round(0.8 * unit)), room - unit)
-        line = round(1.3 * size)
-        rows = rows[: max(0, (bottom - y - 2 * pad) // line)]
-        if not rows:
-            return
-        names = [self._text(name, size, _QUIET) for name, _, _ in rows]
+        room = surface.get_width() - 2 * left - 2 * pad
+        size = paint.fitting_size([row[:2] for row in numbers.rows], round(0.85 * unit), room - unit)
+        line = round(1.4 * size)
         # Whole units, so that a digit more does not make a new panel.
-        column = -(-max(name.get_width() for name in names) // unit) * unit + unit
-        values = [
-            self._text(self._shortened(value, size, room - column), size, _WARN if worry else PAPER)
-            for _, value, worry in rows
-        ]
-        wide = -(-max(value.get_width() for value in values) // (3 * unit)) * 3 * unit
-        width = min(room, column + wide) + 2 * pad
-        self.patch(surface, rounded_panel(width, line * len(rows) + 2 * pad, 0.6 * unit), left, y)
-        for number, (name, value) in enumerate(zip(names, values, strict=True)):
-            surface.blit(name, (left + pad, y + pad + number * line))
-            surface.blit(value, (left + pad + column, y + pad + number * line))
+        column = -(-max(paint.wide(name, size) for name, _, _ in numbers.rows) // unit) * unit + unit
+        wide = max(13 * unit - column, *(paint.wide(value, size) for _, value, _ in numbers.rows))
+        width = min(room, column + -(-wide // (3 * unit)) * 3 * unit)
+        area = pygame.Rect(left, unit // 2, width + 2 * pad, bottom)
+        for other in taken:
+            if other.left < area.right + left and other.bottom > area.top:
+                area.top = other.bottom + unit // 2
+        rows = numbers.rows[: max(0, (bottom - area.top - 2 * pad) // line)]
+        if not rows:
+            return None
+        graph = pygame.Rect(left + pad, area.top + pad + line * len(rows) + unit // 2, width, round(4.2 * unit))
+        fits = bool(numbers.times) and graph.bottom + pad <= bottom
+        area.height = line * len(rows) + 2 * pad + (unit // 2 + graph.height if fits else 0)
+        self._glass(surface, area, unit, 0.76)
+        for number, (name, value, worry) in enumerate(rows):
+            middle = area.top + pad + number * line + line // 2
+            paint.put(surface, name, size, QUIET, (left + pad, middle), room=column - unit // 2)
+            paint.put(surface, value, size, WARN if worry else PAPER, (left + pad + column, middle),
+                      room=width - column)  # fmt: skip
+        if fits:
+            self._graph(surface, graph, numbers, size)
+        return area
 
-    def dot(self, surface: pygame.Surface) -> None:
-        """The red dot of a running recording, in the upper right corner, which everything else leaves free."""
-        unit = text_unit(surface)
-        dot = rounded_panel(unit, unit, unit / 2, (232, 62, 62), 0.95)
-        self.patch(surface, dot, surface.get_width() - 2 * unit, unit // 2)
+    def dot(self, surface: pygame.Surface, seconds: int, corner: tuple[int, int] | None = None) -> pygame.Rect:
+        """The red dot and the length of a running recording. corner: its upper right; that of the window, if None."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        words = paint.text(clock_words(seconds), round(0.9 * unit), PAPER)
+        area = pygame.Rect(0, 0, words.get_width() + round(2.1 * unit), round(1.7 * unit))
+        area.topright = corner or (surface.get_width() - unit // 2, unit // 2)
+        self._glass(surface, area, unit, 0.72, radius=area.height // 2)
+        size = round(0.7 * unit)
+        spot = rounded_panel(size, size, size / 2, RED, 1.0)
+        paint.patch(surface, spot, area.left + round(0.6 * unit), area.centery - size // 2)
+        surface.blit(words, words.get_rect(midright=(area.right - round(0.5 * unit), area.centery)))
+        return area
 
-    def patch(self, surface: pygame.Surface, rgba: np.ndarray, x: int, y: int) -> None:
-        """Lays an RGBA patch, (h, w, 4) uint8, over a surface with its upper left corner at (x, y)."""
-        known = self._patches.get(id(rgba))
-        if known is None or known[0] is not rgba:
-            if len(self._patches) > 400:
-                self._patches.clear()
-            height, width = rgba.shape[:2]
-            known = (rgba, pygame.image.frombuffer(rgba.tobytes(), (width, height), "RGBA").convert_alpha())
-            self._patches[id(rgba)] = known  # holding the array keeps its id from being given to another
-        surface.blit(known[1], (x, y))
+    def replay(self, surface: pygame.Surface, replay: ReplayFigures, hint: str, bottom: int) -> pygame.Rect:
+        """The bar of a recording that is replayed, its lower edge at `bottom`. hint: how to take the controls over."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        area = pygame.Rect(0, 0, min(32 * unit, surface.get_width() - 2 * unit), round(3.0 * unit))
+        area.midbottom = (surface.get_width() // 2, bottom)
+        self._glass(surface, area, unit, 0.8)
+        size = round(0.85 * unit)
+        rail = pygame.Rect(area.left + unit, area.bottom - round(0.95 * unit), area.width - 2 * unit, max(3, unit // 4))
+        self._bar(surface, rail, replay.at_s / replay.length_s if replay.length_s else 0.0)
+        middle = area.top + round(1.05 * unit)
+        told = paint.put(surface, f"{clock_words(replay.at_s)} / {clock_words(replay.length_s)}", size, QUIET,
+                         (area.right - unit, middle), anchor="midright")  # fmt: skip
+        paint.put(surface, f"Replay   {hint}", size, PAPER, (area.left + unit, middle),
+                  room=told.left - unit - area.left - unit)  # fmt: skip
+        return area
 
-    # -- text --------------------------------------------------------------------------------------------------------
+    # -- parts -------------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _load_font(size: int) -> pygame.font.Font:
-        return pygame.font.Font(str(_FONT) if _FONT.is_file() else None, size)
+    def _graph(self, surface: pygame.Surface, area: pygame.Rect, numbers: Numbers, size: int) -> None:
+        """A bar for each of the last blocks, against the deadline."""
+        paint, deadline = self._paint, numbers.deadline
+        top = max(1.25 * deadline, 1.1 * max(numbers.times))
+        unit = max(2, area.width // 64)
+        shown = numbers.times[-(area.width // unit) :]
+        surface.fill(LINE, (area.left, area.bottom - 1, area.width, 1))
+        for number, value in enumerate(reversed(shown)):
+            high = max(1, round(value / top * area.height))
+            bar = pygame.Rect(area.right - (number + 1) * unit, area.bottom - high, unit - 1, high)
+            surface.fill(WARN if value > deadline else GOOD, bar)
+        y = area.bottom - round(deadline / top * area.height)
+        surface.fill(ACCENT, (area.left, y, area.width, max(1, size // 12)))
+        words = f"block time, deadline {deadline:.0f} ms"
+        text = paint.text(paint.shortened(words, round(0.85 * size), area.width), round(0.85 * size), ACCENT)
+        place = text.get_rect(bottomleft=(area.left, y - 1))
+        if place.top < area.top - size:
+            place.top = y + 2
+        surface.blit(text, place)
 
-    def _render(self, words: str, size: int, colour: tuple[int, int, int]) -> pygame.Surface:
-        return self._font(size).render(_printable(words), True, colour)
+    def _bar(self, surface: pygame.Surface, rail: pygame.Rect, share: float) -> None:
+        paint = self._paint
+        paint.patch(surface, rounded_panel(rail.width, rail.height, rail.height / 2, PAPER, 0.22), *rail.topleft)
+        filled = int(rail.width * max(0.0, min(1.0, share)))
+        if filled >= rail.height:
+            paint.panel(surface, pygame.Rect(*rail.topleft, filled, rail.height), ACCENT, rail.height // 2)
 
-    def _measure(self, words: str, size: int) -> int:
-        return self._font(size).size(_printable(words))[0]
-
-    def _centred(self, surface: pygame.Surface, words: str, size: int, colour, x: int, y: int) -> None:
-        text = self._text(words, size, colour)
-        surface.blit(text, (x - text.get_width() // 2, y - text.get_height() // 2))
-
-    def _size_within(self, rows: Sequence[Sequence], size: int, width: int) -> int:
-        """The size, at most `size`, at which the first two columns of text fit into a width; never unreadably small."""
-
-        def wide(size: int) -> int:
-            columns = list(zip(*rows, strict=True))[:2]
-            return sum(max(self._wide(words, size) for words in column) for column in columns)
-
-        while size > _SMALLEST and wide(size) > width:
-            size -= 1
-        return size
-
-    def _shortened(self, words: str, size: int, width: int) -> str:
-        if self._wide(words, size) <= width:
-            return words
-        while words and self._wide(words + "...", size) > width:
-            words = words[:-1]
-        return words + "..."
-
-    def _wrapped(self, words: str, size: int, width: int) -> list[str]:
-        lines: list[str] = []
-        for word in words.split():
-            longer = f"{lines[-1]} {word}" if lines else word
-            if lines and self._wide(longer, size) <= width:
-                lines[-1] = longer
-            else:
-                lines.append(self._shortened(word, size, width))
-        return lines
-
-
-def _printable(words: str) -> str:
-    """`words` without what a font refuses: an error may name a file whose name is no text at all."""
-    return words.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")
-
-
-def text_unit(surface: pygame.Surface) -> int:
-    """The height of ordinary text on this window, in pixels."""
-    width, height = surface.get_size()
-    return max(11, min(48, height // 31, width // 48))
+    def _glass(
+        self, surface: pygame.Surface, area: pygame.Rect, unit: int, opacity: float, radius: int | None = None
+    ) -> None:
+        """A panel that the picture shines through."""
+        self._paint.glass(surface, area, INK, opacity, round(0.6 * unit) if radius is None else radius)

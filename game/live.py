@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from game.compiling import CompilingWorld
 from game.console import say
-from game.models import Progress, find_weights, header_of, open_world
+from game.models import find_weights, header_of
+from game.preferences import SettingsFile
 from game.scenes import scenes_from
-from game.session import ACTIONS, FIRST_FRAME, REPORT, Job, check_folder, new_folder
-from game.settings import Settings, load_settings
+from game.session import ACTIONS, FIRST_FRAME, PRELUDE, REPORT, Job, check_folder, new_folder
+from game.settings import LiveSettings, load_settings
 
 if TYPE_CHECKING:
+    from engine.actions import Actions
     from engine.rollout import Rollout
     from engine.world import WorldModel
     from game.recorder import Recorder
+    from game.shelf import Shelf
 
 
 def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool, profile: bool, debug: bool) -> int:
@@ -28,41 +30,39 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
     settings = load_settings(words)
     find_weights(settings)
     scenes, index = scenes_from(job.scene)
+    root = Path(settings.record.root)
     if record:
-        check_folder(job.out or Path(settings.record.root))
+        check_folder(job.out or root)
     from game.app import PlaySettings, play
+    from game.library import Library
+    from game.shelf import Shelf
 
     worlds: list = []
 
-    def open_live(progress: Progress) -> WorldModel:
-        # A recording is made by the same kernels from its first block on, so it waits for them.
-        world = open_world(settings, progress, say, compiled=record)
-        if profile:
-            from game.trace import ProfiledWorld
+    def profiled(world: WorldModel) -> WorldModel:
+        from game.trace import ProfiledWorld
 
-            world = ProfiledWorld(world)
-            worlds.append(world)
-        if settings.compile.name != "off" and not record:
-            world = CompilingWorld(world, settings.compile.name, progress, say)
-        return world
+        worlds.append(ProfiledWorld(world))
+        return worlds[-1]
 
-    recordings = _Recordings(settings, job) if record else None
-    feel = settings.play
+    shelf = Shelf(words, profiled if profile else (lambda world: world), record)
+    recordings = _Recordings(shelf, job)
     how = PlaySettings(
         scenes=scenes,
         scene=index,
         seed=job.seed or 0,
+        record=record,
+        rewind_mb=settings.play.rewind_mb,
         seconds=seconds,
-        sensitivity=feel.sensitivity,
-        margin_ms=feel.margin_ms,
-        smooth=feel.scale == "smooth",
-        icons=feel.icons,
-        numbers=feel.numbers,
-        full_screen=feel.full_screen,
+        margin_ms=settings.play.margin_ms,
         debug=debug,
+        settings_file=SettingsFile(session=said_of_play(settings.play, words)),
+        shelf=shelf,
+        library=Library(root),
+        shots=job.out or root,
     )
-    code = play(how, open_live, recordings)
-    if recordings is not None and recordings.tell():
+    code = play(how, shelf.opener(), recordings)
+    if recordings.tell():
         code = code or 1
     for world in worlds:
         from game.trace import write_trace
@@ -71,25 +71,40 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
     return code
 
 
+def said_of_play(play: LiveSettings, words: list[str]) -> dict[str, Any]:
+    """The preferences that the command line's play.NAME=VALUE words stand for: they count for this run only."""
+    said = {word.partition("=")[0] for word in words}
+    meant = {
+        "sensitivity": play.sensitivity,
+        "scale": play.scale,
+        "icons": "normal" if play.icons else "off",
+        "numbers": play.numbers,
+        "full_screen": play.full_screen,
+    }
+    return {name: value for name, value in meant.items() if f"play.{name}" in said}
+
+
 class _Recordings:
     """Makes a recorder for every rollout, each in a folder of its own, and remembers where they went."""
 
-    def __init__(self, settings: Settings, job: Job) -> None:
-        self._settings, self._job = settings, job
+    def __init__(self, shelf: Shelf, job: Job) -> None:
+        self._shelf, self._job = shelf, job
         self._recorders: list[Recorder] = []
 
-    def __call__(self, rollout: Rollout, world: WorldModel, scene: str) -> Recorder:
-        """A recorder for a rollout that has just begun. Raises RecordingError if its folder cannot be written."""
+    def __call__(self, rollout: Rollout, world: WorldModel, scene: str, prelude: Actions | None = None) -> Recorder:
+        """A recorder for a rollout that was told `prelude` so far. Raises RecordingError if its folder cannot be
+        written."""
         from game.recorder import Recorder
 
-        settings, job = self._settings, self._job
-        header = header_of(world, rollout, settings, source="live", scene=scene)
+        settings, job = self._shelf.settings_of(world), self._job
+        header = header_of(world, rollout, settings, source="live", scene=scene, prelude=prelude)
         folder = new_folder(job.out, job.name, root=Path(settings.record.root))
         recorder = Recorder(
             folder,
             header,
             name=job.name,
             first_frame=rollout.first_frame,
+            prelude=prelude,
             current=settings.record.current,
             settings=settings.record,
         )
@@ -110,7 +125,7 @@ class _Recordings:
 
 def _discard(recorder: Recorder) -> None:
     """Removes the files of a world that was left before its first frame; a folder that holds more than them stays."""
-    files = [recorder.folder / name for name in (ACTIONS, FIRST_FRAME, REPORT)]
+    files = [recorder.folder / name for name in (ACTIONS, FIRST_FRAME, PRELUDE, REPORT)]
     files += [recorder.path(suffix) for suffix in (".mp4", "_icon.mp4", "_current.mp4")]
     with contextlib.suppress(OSError):
         for file in files:

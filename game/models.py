@@ -17,6 +17,7 @@ from game.session import SessionHeader, picture_sha256
 from game.settings import Settings
 
 if TYPE_CHECKING:
+    from engine.actions import Actions
     from engine.placement import Placement
     from engine.rollout import Rollout
     from engine.world import WorldModel
@@ -52,7 +53,7 @@ def find_weights(settings: Settings) -> Path:
     path = fetched_folder() if is_large(settings) else weights_folder(name)
     if path.is_dir():
         return path
-    if settings.model.condition == "previous_frame":
+    if not is_large(settings):
         remedy = "make them with python -m engine.training, or name their folder with weights=DIR"
     else:
         remedy = f"python -m game --fetch model={name} downloads them; or name the folder of {PUBLISHED}: weights=DIR"
@@ -236,8 +237,11 @@ def _ready(settings: Settings, progress: Progress | None) -> Placement:
     return placement(settings, device, choose_dtype(settings, device))
 
 
-def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str) -> SessionHeader:
-    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people."""
+def header_of(
+    world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str, prelude: Actions | None = None
+) -> SessionHeader:
+    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people.
+    prelude: what the rollout was told before."""
     import torch
 
     config = world.config
@@ -264,6 +268,7 @@ def header_of(world: WorldModel, rollout: Rollout, settings: Settings, *, source
         torch=str(torch.__version__),
         compiled=world.kernels.compiled,
         compiled_from=rollout.compiled_from or 0,
+        prelude=0 if prelude is None else len(prelude),
     )
 
 

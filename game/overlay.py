@@ -14,10 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from engine.actions import ActionSpace
-
-ACCENT = (255, 178, 62)
-INK = (14, 17, 24)
-PAPER = (240, 243, 248)
+from game.ui.style import ACCENT, INK, PAPER
 
 _ROWS = {
     "W": (0, 1),
@@ -39,25 +36,42 @@ class Icon:
     rgba: np.ndarray
 
 
+PLACES = ("corners", "swapped", "left", "right")
+
+
 def control_icons(
-    width: int, height: int, keys: Sequence[str], mouse: tuple[float, float] | None, space: ActionSpace
+    width: int,
+    height: int,
+    keys: Sequence[str],
+    mouse: tuple[float, float] | None,
+    space: ActionSpace,
+    *,
+    times: float = 1.0,
+    place: str = "corners",
 ) -> list[Icon]:
     """The icons for one video frame on a picture of `width` x `height`.
 
     keys: names held. mouse: (pitch, yaw), or None for a look at rest. Key caps stand at the lower left, the look disc
-    (only where the model has a mouse) at the lower right; both grow with the picture's height.
+    (only where the model has a mouse) at the lower right; both grow with the picture's height. times: how much larger
+    than usual. place: one of PLACES; "swapped" changes the corners, the others put both into one.
     """
-    cap = max(9, round(0.078 * height))
+    cap = max(9, round(0.078 * height * times))
     gap, margin = max(1, round(cap * 0.12)), max(2, round(0.04 * height))
-    rows = 1 + max(_ROWS[key][0] for key in space.keys)
+    rows, columns = (1 + max(_ROWS[key][axis] for key in space.keys) for axis in (0, 1))
     top = height - margin - rows * cap - (rows - 1) * gap
+    size = 2 * cap + gap  # of the disc
+    disc = size + 2 * gap if space.has_mouse else 0
+    wide = columns * cap + (columns - 1) * gap
+    left = {"corners": margin, "left": margin, "swapped": width - margin - wide, "right": width - margin - disc - wide}
     icons = []
     for key in space.keys:
         row, column = _ROWS[key]
-        icons.append(Icon(margin + column * (cap + gap), top + row * (cap + gap), key_cap(key, cap, key in keys)))
+        x, y = left[place] + column * (cap + gap), top + row * (cap + gap)
+        icons.append(Icon(x, y, key_cap(key, cap, key in keys)))
     if space.has_mouse:
-        size = 2 * cap + gap
-        x, y = width - margin - size, height - margin - size
+        far = width - margin - size
+        x = {"corners": far, "right": far, "swapped": margin, "left": margin + wide + 2 * gap}[place]
+        y = height - margin - size
         pitch, yaw = mouse or (0.0, 0.0)
         lean = _look_dot(size, _step(yaw, space.mouse_limit), _step(-pitch, space.mouse_limit))
         icons += [Icon(x, y, _look_disc(size)), Icon(x + lean.x, y + lean.y, lean.rgba)]

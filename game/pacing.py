@@ -1,7 +1,8 @@
 """When a video frame is due, when the next block must start, and how well both went: pure, no window, no engine.
 
 Three parts, joined by `Pacer`. `PlayClock` says which frame is due. `BlockTimes` remembers how long blocks take and so
-how late one may start, and how fast the machine can play at all. `PlayStats` keeps the numbers a person wants to see.
+how late one may start, and how fast the machine can play at all. `PlayStats` (game/playstats.py) keeps the numbers a
+person wants to see.
 Times are seconds of one monotonic clock, handed in by the caller; nothing here reads a clock.
 """
 
@@ -9,38 +10,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from threading import RLock
 
+from game.playstats import LiveStats, PaceReport, PlayStats
 from game.session import percentiles
 
 _ON_TIME = 0.001  # s: what arrives within this of its due moment is on time
 _HAIR = 1e-6  # frames: absorbs rounding where a frame is asked for at exactly its due moment
 _FULL_SPEED = 0.97  # at and above this the play clock counts as undisturbed
 _SLOWEST = 0.02
+_ASLEEP = 5.0  # s
 _HANDOVER = 0.005  # s: on a machine at its limit the next block need not wait for the window to draw
-
-
-@dataclass(frozen=True)
-class LiveStats:
-    """How a live session went.
-
-    latency_ms: p50 and p95 of control sampled -> first frame that shows it displayed, None if nothing was controlled.
-    lookahead_ms: p50 and p95 of finished video not yet shown, taken each time a frame is put on the window.
-    late_frames: frames that were not there (or not drawn) when they were due.
-    """
-
-    latency_ms: dict[str, float] | None
-    late_frames: int
-    lookahead_ms: dict[str, float]
-
-    def to_report(self) -> dict:
-        """The fields as report.json names them."""
-        return {
-            "latency_ms": self.latency_ms or {"p50": None, "p95": None},
-            "late_frames": self.late_frames,
-            "lookahead_ms": self.lookahead_ms,
-        }
 
 
 class PlayClock:
@@ -56,6 +36,7 @@ class PlayClock:
         self.end = 0  # frames finished, that is the number of the first frame that is not
         self.shown = -1  # number of the newest frame the window was told to show
         self.late_frames = 0
+        self.undrawn_frames = 0  # of the late ones, those that only the window was late for
         self._anchor: tuple[float, float] | None = None  # (position in frames, moment) the line goes through
         self._paused_at: float | None = None  # position while paused
 
@@ -106,7 +87,8 @@ class PlayClock:
             spare = self.due(self.end) - now
             if spare < -_ON_TIME:
                 self._count_wait(now)
-                self._anchor = (float(self.end), now)
+                # Behind all that is shown: after a sleep of the machine there may be frames that nobody drew.
+                self._anchor = (float(min(self.end, self.shown + 1)), now)
         self.end += frames
         return spare
 
@@ -118,9 +100,10 @@ class PlayClock:
         if self.end == 0:
             return None
         frame = min(int(self.position(now) + _HAIR), self.end - 1)
-        if frame > self.shown + 1:
+        if frame > self.shown + 1 or (frame > self.shown and self._overdue(frame, now)):
             frame = self.shown + 1
             self.late_frames += 1
+            self.undrawn_frames += 1
             if self.paused:
                 self._paused_at = float(frame)
             else:
@@ -133,6 +116,10 @@ class PlayClock:
         if self.paused or self.shown + 1 >= self.end or self._anchor is None:
             return None
         return self.due(self.shown + 1)
+
+    def _overdue(self, frame: int, now: float) -> bool:
+        """Whether a frame that is there could have been on the window for its whole time by now."""
+        return not self.paused and now - self.due(frame) > 1.0 / (self.fps * self.speed)
 
     def _raw(self, now: float) -> float:
         if self._anchor is None:
@@ -160,7 +147,12 @@ class BlockTimes:
         self._blocks = 0
 
     def add(self, step: float, period: float, spare: float) -> None:
-        """Counts a finished block. step: its seconds; period: seconds it plays; spare: as PlayClock.deliver returns."""
+        """Counts a finished block. step: its seconds; period: seconds it plays; spare: as PlayClock.deliver returns.
+
+        One that took many times what the others did is left out: the machine was asleep, which says nothing of it.
+        """
+        if self._blocks > 2 and step > max(_ASLEEP, 20.0 * max(self.steps)):
+            return
         if spare < -_ON_TIME:
             self._caution = min(self._caution - 1.25 * spare, period / 2)
         else:
@@ -197,52 +189,6 @@ class BlockTimes:
         return sorted(self._cycles)[int(0.85 * (len(self._cycles) - 1))]
 
 
-class PlayStats:
-    """What a person may want to know of a session: recent numbers for the HUD, all of it for the report."""
-
-    def __init__(self) -> None:
-        self._latencies: deque[float] = deque(maxlen=20_000)
-        self._lookaheads: deque[float] = deque(maxlen=20_000)
-        self._shown_at: deque[float] = deque(maxlen=240)
-
-    def displayed(self, now: float, lookahead_ms: float, latency_ms: float | None) -> None:
-        """Counts one frame put on the window for the first time. latency_ms: None if it shows no new control."""
-        self._shown_at.append(now)
-        self._lookaheads.append(lookahead_ms)
-        if latency_ms is not None:
-            self._latencies.append(latency_ms)
-
-    def shown_fps(self, now: float, window: float = 2.0) -> float:
-        """New frames per second shown over the last `window` seconds."""
-        recent = [moment for moment in self._shown_at if now - moment <= window]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 2 else 0.0
-
-    def latency(self, last: int | None = None) -> dict[str, float] | None:
-        """p50 and p95 in ms of the `last` samples (None: all); None if there are none."""
-        values = list(self._latencies)[-last:] if last else list(self._latencies)
-        return percentiles(values) if values else None
-
-    def lookahead(self, last: int | None = None) -> dict[str, float]:
-        """p50 and p95 in ms, as `latency`; zeros if there are none."""
-        return percentiles(list(self._lookaheads)[-last:] if last else list(self._lookaheads))
-
-
-@dataclass(frozen=True)
-class PaceReport:
-    """One moment's numbers for the HUD; times in ms."""
-
-    fps: float
-    shown_fps: float
-    speed: float
-    block_ms: dict[str, float]
-    deadline_ms: float
-    spare_ms: float
-    latency_ms: dict[str, float] | None
-    lookahead_ms: dict[str, float]
-    late_frames: int
-    slow_words: str
-
-
 class Pacer:
     """Play clock, block times and statistics of one rollout, shared by the window's and the inference thread.
 
@@ -257,6 +203,8 @@ class Pacer:
         self._stats = PlayStats()
         self._block_frames = 1
         self._spare = 0.0
+        self._pace = 1.0
+        self._blocks: deque[float] = deque(maxlen=128)
         self._resumed_at = -math.inf
 
     # -- the window's side ------------------------------------------------------------------------------------------
@@ -297,15 +245,38 @@ class Pacer:
     def paused(self) -> bool:
         return self._clock.paused
 
+    @property
+    def fps(self) -> float:
+        """The model's video frames a second."""
+        return self._clock.fps
+
     # -- the inference thread's side --------------------------------------------------------------------------------
 
     def restart(self, fps: float | None = None) -> None:
         """Forgets all frames and figures for a new rollout. A pause stays. fps: the model's rate, None for the same."""
         with self._lock:
-            old, self._clock = self._clock, PlayClock(fps or self._clock.fps)
-            self._clock.speed, self._stats = old.speed, PlayStats()
-            if old.paused:
-                self._clock.pause(0.0)
+            self._new_clock(fps)
+            self._stats = PlayStats()
+
+    def cut(self) -> None:
+        """Forgets all frames, as after a rewind; the figures stay, and so does a pause."""
+        with self._lock:
+            late, undrawn = self._clock.late_frames, self._clock.undrawn_frames
+            self._new_clock()
+            self._clock.late_frames, self._clock.undrawn_frames = late, undrawn
+
+    def new_figures(self) -> None:
+        """Counts anew from here: a recording begins."""
+        with self._lock:
+            self._clock.late_frames = self._clock.undrawn_frames = 0
+            self._stats = PlayStats()
+
+    def set_pace(self, share: float, now: float) -> None:
+        """Has the clock keep to a share of the model's rate, 0.02 to 1, however fast the machine is."""
+        with self._lock:
+            self._pace = max(_SLOWEST, min(1.0, share))
+            if self._clock.speed > self._pace:
+                self._clock.set_speed(self._pace, now)
 
     def start_at(self) -> float | None:
         """The moment the next block should start; -inf: at once; None: not before a frame is shown or play goes on.
@@ -324,25 +295,38 @@ class Pacer:
             earliest = clock.due(clock.end - self._block_frames) - _HANDOVER
             return max(earliest, clock.due(clock.end) - self._times.head_start())
 
-    def deliver(self, frames: int, now: float, step: float) -> None:
-        """Adds a finished block. frames: how many; step: seconds from taking its controls to having its frames."""
+    def deliver(self, frames: int, now: float, step: float | None) -> int:
+        """Adds a finished block, and returns the number of its first frame.
+
+        frames: how many; step: seconds from taking its controls to having its frames, None if no engine made them.
+        """
         with self._lock:
+            first = self._clock.end
             self._spare = self._clock.deliver(frames, now)
-            self._times.add(step, frames / self._clock.fps, self._spare)
             self._block_frames = frames
+            if step is not None:
+                self._blocks.append(1000.0 * step)
+                self._times.add(step, frames / self._clock.fps, self._spare)
+            return first
 
     def settled(self, cycle: float, now: float) -> None:
         """Ends a block. cycle: seconds from its start to now, context pass and all. Adjusts the clock's speed."""
         with self._lock:
             self._times.add_cycle(cycle)
             period = self._block_frames / self._clock.fps
-            goal = self._times.possible_speed(period)
+            goal = min(self._pace, self._times.possible_speed(period))
             share = 1.0 - math.exp(-max(period, cycle))  # about a second's time constant, whatever the block's length
             speed = self._clock.speed + (goal - self._clock.speed) * share
-            if goal == 1.0 and speed > 0.99:
-                speed = 1.0
+            if goal == self._pace and speed > 0.99 * self._pace:
+                speed = self._pace
             if speed != self._clock.speed:
                 self._clock.set_speed(speed, now)
+
+    def _new_clock(self, fps: float | None = None) -> None:
+        old, self._clock = self._clock, PlayClock(fps or self._clock.fps)
+        self._clock.speed = old.speed
+        if old.paused:
+            self._clock.pause(0.0)
 
     # -- numbers ----------------------------------------------------------------------------------------------------
 
@@ -360,14 +344,17 @@ class Pacer:
                 latency_ms=self._stats.latency(last=200),
                 lookahead_ms=self._stats.lookahead(last=200),
                 late_frames=clock.late_frames,
+                undrawn_frames=clock.undrawn_frames,
+                pace=self._pace,
                 slow_words=self.slow_words(),
+                recent_ms=tuple(self._blocks),
             )
 
     def slow_words(self) -> str:
         """What a person should know when the machine is too slow for the model's rate; "" if it isn't."""
         with self._lock:
             clock = self._clock
-            if clock.speed >= _FULL_SPEED:
+            if clock.speed >= _FULL_SPEED * self._pace:
                 return ""
             needs, has = self._times.usual_cycle() * 1000.0, 1000.0 * self._block_frames / clock.fps
             what = "frame" if self._block_frames == 1 else f"block of {self._block_frames} frames"

@@ -45,6 +45,18 @@ def save_png(path: Path, picture: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
+def cut_to(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The middle of a picture (H, W, 3) in the aspect of width:height, as (height, width, 3)."""
+    import cv2
+
+    from engine.pictures import middle
+
+    top, bottom, left, right = middle(*picture.shape[:2], height, width)
+    part = np.ascontiguousarray(picture[top:bottom, left:right])
+    shrinks = part.shape[0] > height
+    return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
 def enlarge(picture: np.ndarray, times: int) -> np.ndarray:
     """(H, W, 3) -> (times * H, times * W, 3), smoothly; itself if times is 1."""
     if times == 1:

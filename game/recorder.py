@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
 import numpy as np
 
-from engine.actions import action_space
+from engine.actions import Actions, action_space
 from engine.block import Block
 from game.errors import RecordingError
 from game.session import (
     ACTIONS,
-    FIRST_FRAME,
     REPORT,
     RunStats,
     SessionHeader,
     action_lines,
     folder_error,
     json_line,
+    prelude_files,
     write_json,
 )
 from game.settings import RecordSettings
@@ -50,6 +51,7 @@ class Recorder:
         *,
         name: str,
         first_frame: np.ndarray,
+        prelude: Actions | None = None,
         current: bool = False,
         wait: bool = False,
         settings: RecordSettings | None = None,
@@ -57,7 +59,8 @@ class Recorder:
         """Opens every file.
 
         folder: exists, and this session may write all of it. header: first line of the action log. name: of the
-        videos. first_frame: (H, W, 3) uint8 RGB as the model sees it. current: keep NAME_current.mp4 too. wait: let
+        videos. first_frame: (H, W, 3) uint8 RGB as the model sees it, from which the world was played by the actions
+        `prelude` (`header.prelude` of them) before the recording began. current: keep NAME_current.mp4 too. wait: let
         add() wait for a busy encoder (a render) rather than give the session up (live play). Raises RecordingError if
         a file cannot be opened.
         """
@@ -66,7 +69,8 @@ class Recorder:
         self._wait, self._raised = wait, False
         self._stats, self._hash = RunStats(), hashlib.sha256()
         self._problem: Exception | None = None
-        self._log = self._open_log(first_frame)
+        self._preludes = 0
+        self._log = self._open_log(first_frame, prelude)
         self._videos: list[EncoderThread] = []
         try:
             self._open_videos()
@@ -99,21 +103,33 @@ class Recorder:
         """Path of NAME + suffix in the session's folder."""
         return self.folder / f"{self.name}{suffix}"
 
-    def add(self, block: Block) -> None:
+    def add(self, block: Block, events: Sequence[dict] = (), held: bool = False) -> None:
         """Takes a finished block over: its actions are on disk when this returns, its pictures soon after.
+
+        Blocks and frames are numbered as they come. events: what happened to the world just before, and held: whether
+        the block is only the picture before once more; both as `action_lines` has them.
 
         Raises RecordingError as soon as any of its files can no longer be written (disk full, encoder gone or too
         slow); close() then still finishes what there is.
         """
         frames = np.ascontiguousarray(block.frames)
-        self._write_log(block)
+        self._write_log(block, events, held)
         self._hash.update(frames.data)
-        self._stats.add(block)
+        self._stats.add(block, held)
         for video in self._videos:
             video.put(block, wait=self._wait)
         if self._current is not None:
             self._current.show(frames)
         self._raise_problem()
+
+    def enter(self, first_frame: np.ndarray, seed: int, actions: Actions | None) -> dict:
+        """Notes a state that is no part of this recording; returns the event with which the world becomes it.
+
+        first_frame, seed: of the rollout that was brought there by `actions`. Raises RecordingError.
+        """
+        self._preludes += 1
+        self._write_state(self._preludes, first_frame, actions)
+        return {"event": "enter", "prelude": self._preludes, "seed": seed}
 
     def write_current(self, frames: np.ndarray) -> None:
         """Puts `frames` (F, H, W, 3) uint8 into NAME_current.mp4 before returning. Raises RecordingError."""
@@ -158,11 +174,9 @@ class Recorder:
         machine = {"device": header.device, "dtype": header.dtype, "threads": header.threads, "torch": header.torch}
         return identity | self._stats.to_report(header.fps) | machine
 
-    def _open_log(self, first_frame: np.ndarray) -> TextIO:
-        from game.pictures import save_png
-
+    def _open_log(self, first_frame: np.ndarray, prelude: Actions | None) -> TextIO:
+        self._write_state(0, first_frame, prelude)
         try:
-            save_png(self.folder / FIRST_FRAME, first_frame)
             (self.folder / REPORT).unlink(missing_ok=True)
             log = (self.folder / ACTIONS).open("w", encoding="utf-8")
             log.write(json_line(self.header.to_json()))
@@ -170,6 +184,20 @@ class Recorder:
         except OSError as error:
             raise folder_error(self.folder, error) from error
         return log
+
+    def _write_state(self, number: int, first_frame: np.ndarray, actions: Actions | None) -> None:
+        """Writes prelude `number`: a first frame, and the actions since, if there are any."""
+        from game.pictures import save_png
+
+        picture, log = (self.folder / name for name in prelude_files(number))
+        try:
+            save_png(picture, first_frame)
+            if actions is None:
+                log.unlink(missing_ok=True)
+            else:
+                log.write_text("".join(action_lines(actions, 0)), encoding="utf-8")
+        except OSError as error:
+            raise folder_error(self.folder, error) from error
 
     def _open_videos(self) -> None:
         header, crf = self.header, self._settings.crf
@@ -184,11 +212,12 @@ class Recorder:
             encoder = Encoder(path, width, height, header.fps, crf)
             self._videos.append(EncoderThread(encoder, draws[suffix], waiting))
 
-    def _write_log(self, block: Block) -> None:
+    def _write_log(self, block: Block, events: Sequence[dict], held: bool) -> None:
         if self._problem is not None:
             return
         try:
-            self._log.write("".join(action_lines(block)))
+            lines = action_lines(block.actions, self._stats.frames, self._stats.blocks, events, held)
+            self._log.write("".join(lines))
             self._log.flush()
         except (OSError, ValueError) as error:
             self._fail(error)

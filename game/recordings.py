@@ -4,25 +4,71 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from engine.actions import MODES, Actions
 from game.errors import ScriptError
-from game.session import FIRST_FRAME, REPORT, REQUIRED_HEADER, SessionHeader
+from game.session import FIRST_FRAME, REPORT, REQUIRED_HEADER, SessionHeader, prelude_files
+
+
+@dataclass(frozen=True)
+class Return:
+    """The world became again what it was after the first `frame` video frames of the recording."""
+
+    frame: int
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The world began anew from its present picture, with this seed."""
+
+    seed: int
+
+
+@dataclass(frozen=True)
+class Enter:
+    """The world became what a rollout from `first_frame` is after `actions`."""
+
+    first_frame: Path
+    seed: int
+    actions: Actions | None
+
+
+Event = Return | Anchor | Enter
+
+
+@dataclass(frozen=True)
+class Happenings:
+    """What a recording holds beside one action a video frame.
+
+    events: by the frame they came before. held: first and behind-last frame of every block that is the picture before
+    once more.
+    """
+
+    events: Mapping[int, tuple[Event, ...]] = field(default_factory=dict)
+    held: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def seams(self) -> list[int]:
+        """The frames at which a block must begin, in order."""
+        return sorted({*self.events, *(frame for span in self.held for frame in span)})
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A session read back. report: its report.json, None if it has none (it was killed)."""
+    """A session read back. report: its report.json, None if it has none (it was killed). prelude: actions that the
+    world had been given since its first frame when the recording began."""
 
     path: Path
     header: SessionHeader
     actions: Actions
     report: dict | None
+    happenings: Happenings = field(default_factory=Happenings)
+    prelude: Actions | None = None
 
     @property
     def folder(self) -> Path:
@@ -55,15 +101,11 @@ def read_recording(path: Path) -> Recording:
     if not lines[0].strip():
         raise ScriptError(f"{path}, line 1: the recording is empty", expected="a header line")
     header = _header(path, lines[0])
-    # The last line of a killed session may be cut off: whatever has no line end was not finished.
-    body = [(number, line) for number, line in enumerate(lines[1:-1], start=2) if line.strip()]
-    rows = [_row(path, number, line) for number, line in body]
-    if not rows:
-        raise ScriptError(f"{path}: the recording has no video frames", expected="one line per video frame")
-    for (number, _), (frame, *_), expected in zip(body, rows, range(len(rows)), strict=True):
-        if frame != expected:
-            raise ScriptError(f"{path}, line {number}: frames out of order", got=frame, expected=expected)
-    return Recording(path, header, _stack(path, body, rows), _report(path.parent / REPORT))
+    rows = _rows(path, lines, 1)
+    prelude = _prelude(path.parent, 0, header.prelude) if header.prelude else None
+    return Recording(
+        path, header, _stack(path, rows), _report(path.parent / REPORT), _happenings(path, rows), prelude
+    )  # fmt: skip
 
 
 def read_header(path: Path) -> SessionHeader:
@@ -100,13 +142,40 @@ def _object(path: Path, number: int, line: str) -> dict:
     return data
 
 
-_Row = tuple[int, list[float], list[float] | None, list[str]]
 _ROW_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "frame": (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
     "keyboard": (lambda v: _numbers(v), "a list of numbers"),
     "mouse": (lambda v: v is None or (_numbers(v) and len(v) == 2), "[pitch, yaw] or null"),
     "keys": (lambda v: isinstance(v, list) and all(isinstance(key, str) for key in v), "a list of key names"),
 }
+_EXTRA_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "block": (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
+    "held": (lambda v: isinstance(v, bool), "true or false"),
+    "events": (lambda v: isinstance(v, list) and all(isinstance(event, dict) for event in v), "a list of events"),
+}
+_EVENTS = {"return": {"frame": int}, "anchor": {"seed": int}, "enter": {"prelude": int, "seed": int}}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line: its number in the file, and its fields, checked."""
+
+    number: int
+    data: dict
+
+
+def _rows(path: Path, lines: list[str], skip: int) -> list[_Row]:
+    """The video frames of a file's lines, but for the first `skip`."""
+    # The last line of a killed session may be cut off: whatever has no line end was not finished.
+    body = [(number, line) for number, line in enumerate(lines[skip:-1], start=skip + 1) if line.strip()]
+    rows = [_row(path, number, line) for number, line in body]
+    if not rows:
+        raise ScriptError(f"{path}: the recording has no video frames", expected="one line per video frame")
+    for expected, row in enumerate(rows):
+        if row.data["frame"] != expected:
+            got = row.data["frame"]
+            raise ScriptError(f"{path}, line {row.number}: frames out of order", got=got, expected=expected)
+    return rows
 
 
 def _numbers(value: object) -> bool:
@@ -120,17 +189,68 @@ def _row(path: Path, number: int, line: str) -> _Row:
         if name not in data or not fits(data[name]):
             got = repr(data[name]) if name in data else "nothing"
             raise ScriptError(f"{path}, line {number}: bad {name}", got=got, expected=expected)
-    return data["frame"], data["keyboard"], data["mouse"], data["keys"]
+    for name, (fits, expected) in _EXTRA_CHECKS.items():
+        if name in data and not fits(data[name]):
+            raise ScriptError(f"{path}, line {number}: bad {name}", got=repr(data[name]), expected=expected)
+    return _Row(number, data)
 
 
-def _stack(path: Path, body: list[tuple[int, str]], rows: list[_Row]) -> Actions:
-    widths, mice = len(rows[0][1]), rows[0][2] is None
-    for (number, _), (_, keyboard, mouse, _) in zip(body, rows, strict=True):
-        if len(keyboard) != widths or (mouse is None) != mice:
-            raise ScriptError(f"{path}, line {number}: keyboard or mouse differs in shape from the first frame's")
-    keyboard = np.array([row[1] for row in rows], dtype=np.float32)
-    mouse = None if mice else np.array([row[2] for row in rows], dtype=np.float32)
-    return Actions(keyboard, mouse, tuple(tuple(row[3]) for row in rows))
+def _stack(path: Path, rows: list[_Row]) -> Actions:
+    fields = [row.data for row in rows]
+    widths, mice = len(fields[0]["keyboard"]), fields[0]["mouse"] is None
+    for row in rows:
+        if len(row.data["keyboard"]) != widths or (row.data["mouse"] is None) != mice:
+            raise ScriptError(f"{path}, line {row.number}: keyboard or mouse differs in shape from the first frame's")
+    keyboard = np.array([data["keyboard"] for data in fields], dtype=np.float32)
+    mouse = None if mice else np.array([data["mouse"] for data in fields], dtype=np.float32)
+    return Actions(keyboard, mouse, tuple(tuple(data["keys"]) for data in fields))
+
+
+def _happenings(path: Path, rows: list[_Row]) -> Happenings:
+    events = {
+        frame: tuple(_event(path, row.number, frame, event) for event in row.data["events"])
+        for frame, row in enumerate(rows)
+        if row.data.get("events")
+    }
+    held: list[tuple[int, int]] = []
+    for frame, row in enumerate(rows):
+        if not row.data.get("held"):
+            continue
+        goes_on = held and held[-1][1] == frame and frame not in events
+        if goes_on and rows[frame - 1].data.get("block") == row.data.get("block"):
+            held[-1] = (held[-1][0], frame + 1)
+        else:
+            held.append((frame, frame + 1))
+    return Happenings(events, tuple(held))
+
+
+def _event(path: Path, number: int, frame: int, data: dict) -> Event:
+    kind, where = data.get("event"), f"{path}, line {number}"
+    if kind not in _EVENTS:
+        raise ScriptError(f"{where}: unknown event", got=repr(kind), expected=" or ".join(_EVENTS))
+    for name in _EVENTS[kind]:
+        value = data.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+            raise ScriptError(f"{where}: bad {name} of the event {kind}", got=repr(value), expected="a whole number")
+    if kind == "anchor":
+        return Anchor(data["seed"])
+    if kind == "return":
+        if data["frame"] > frame:
+            raise ScriptError(f"{where}: an event returns to the future", got=data["frame"], expected=f"0..{frame}")
+        return Return(data["frame"])
+    picture, log = (path.parent / name for name in prelude_files(data["prelude"]))
+    if not picture.is_file():
+        raise ScriptError(f"{where}: a picture of the recording is missing", got=picture, remedy="put it back")
+    return Enter(picture, data["seed"], _prelude(path.parent, data["prelude"]) if log.is_file() else None)
+
+
+def _prelude(folder: Path, number: int, frames: int | None = None) -> Actions:
+    """The actions of prelude `number`, which must be `frames`. Raises ScriptError."""
+    path = folder / prelude_files(number)[1]
+    actions = _stack(path, _rows(path, read_text(path).split("\n"), 0))
+    if frames is not None and len(actions) != frames:
+        raise ScriptError(f"{path} is incomplete", got=f"{len(actions)} frames", expected=f"{frames}")
+    return actions
 
 
 def _report(path: Path) -> dict | None:

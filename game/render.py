@@ -12,17 +12,19 @@ import numpy as np
 from engine.actions import Actions, ActionSpace
 from game.console import GentleStop, Progress, say
 from game.errors import ConfigError, InputError, RecordingError, RunError, ScriptError
+from game.journey import Journey
 from game.models import find_weights, header_of, open_world
 from game.pictures import read_picture
 from game.recorder import Recorder
-from game.recordings import Recording
+from game.recordings import Enter, Happenings, Recording
+from game.replay import Replay, begin
 from game.scenes import Scene, find_scene, shipped_scenes
+from game.scribe import Scribe
 from game.script import Script
-from game.session import ACTIONS, Job, SessionHeader, check_folder, holds_session, new_folder, picture_sha256
+from game.session import ACTIONS, PRELUDE, Job, SessionHeader, check_folder, holds_session, new_folder, picture_sha256
 from game.settings import Settings, load_settings, options
 
 if TYPE_CHECKING:
-    from engine.rollout import Rollout
     from engine.world import WorldModel
 
 OpenWorld = Callable[[Settings], "WorldModel"]
@@ -39,26 +41,27 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
     actions, first = _actions(source, settings), _first_scene(source, job)
     picture = first.picture()
     if isinstance(source, Recording) and job.scene is None:
-        _check_first_frame(source, picture)
+        check_first_frame(source, picture)
     check_folder(job.out or Path(settings.record.root))
     _check_out(source, job.out)
     progress = Progress()
     world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
     progress.clear()
-    rollout = world.start(picture, _seed(source, job))
-    if isinstance(source, Recording) and source.header.compiled_from:
-        change_kernels_as(source.header, rollout, world)
-    header = header_of(world, rollout, settings, source="headless", scene=first.name)
+    journey = _begin(source, world, picture, _seed(source, job), progress)
+    prelude = journey.actions_of(journey.present)
+    header = header_of(world, journey.rollout, settings, source="headless", scene=first.name, prelude=prelude)
     if isinstance(source, Recording):
         _say_what_differs(source.header, header)
     folder = new_folder(job.out, job.name, root=Path(settings.record.root), keep_live=False)
     recorder = Recorder(
-        folder, header, name=job.name, first_frame=rollout.first_frame, wait=True,
+        folder, header, name=job.name, first_frame=journey.rollout.first_frame, prelude=prelude, wait=True,
         current=settings.record.current, settings=settings.record,
     )  # fmt: skip
+    happenings = source.happenings if isinstance(source, Recording) else Happenings()
+    replay = Replay(journey, actions, happenings, str(source.path))
     with GentleStop() as stop:  # around the closing, too: a file cut short there would be lost
         try:
-            run(rollout, world.action_space, actions, recorder, progress, stop)
+            run(replay, Scribe(recorder, journey), progress, stop)
         except Exception:
             with contextlib.suppress(RecordingError):  # the first failure is the one to tell
                 recorder.close()
@@ -72,29 +75,25 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
     return 0
 
 
-def run(
-    rollout: Rollout, space: ActionSpace, actions: Actions, recorder: Recorder, progress: Progress, stop: GentleStop
-) -> None:
-    """Steps `rollout` through `actions` into `recorder`, or until asked to stop; the last block is filled up with no
-    keys. Raises RecordingError as soon as the recording fails.
-    """
-    idle = space.action()
-    while recorder.frames < len(actions) and not stop.asked:
-        taken = actions[recorder.frames : recorder.frames + rollout.next_frames]
-        missing = rollout.next_frames - len(taken)
-        if missing:
-            taken = Actions.join([taken, Actions.stack([idle] * missing)])
-        recorder.add(rollout.step(taken))
-        progress(f"frame {recorder.frames} of {len(actions)}", recorder.frames / len(actions))
+def run(replay: Replay, scribe: Scribe, progress: Progress, stop: GentleStop) -> None:
+    """Plays all of `replay` into `scribe`, or until asked to stop. Raises RecordingError as soon as the recording
+    fails, and ScriptError as Replay.play."""
+    while not replay.done and not stop.asked:
+        scribe.add(replay.play())
+        frames = len(replay.actions)
+        progress(f"frame {replay.frame} of {frames}", replay.frame / frames)
     progress.clear()
 
 
-def change_kernels_as(recorded: SessionHeader, rollout: Rollout, world: WorldModel) -> None:
-    """Has a rollout change kernels at the block at which the recorded one did; until then it has the plain ones."""
-    from engine.kernels import uncompiled
-
-    rollout.use(uncompiled(world.kernels), 0)
-    rollout.use(world.kernels, recorded.compiled_from)
+def _begin(
+    source: Script | Recording, world: WorldModel, picture: np.ndarray, seed: int, progress: Progress
+) -> Journey:
+    """The journey at the moment where the source begins."""
+    if not isinstance(source, Recording):
+        return Journey(world, picture, seed)
+    journey = begin(source, world, picture, seed, tell=lambda share: progress("playing up to the recording", share))
+    progress.clear()
+    return journey
 
 
 def _settings(source: Script | Recording, words: list[str]) -> Settings:
@@ -151,25 +150,35 @@ def _actions(source: Script | Recording, settings: Settings) -> Actions:
         raise ScriptError(
             f"{source.path} was recorded in another mode", got=source.header.mode, expected=space.mode, remedy=remedy
         )
-    _check_recorded(source, space)
+    check_recorded(source, space)
     return source.actions
 
 
-def _check_recorded(source: Recording, space: ActionSpace) -> None:
-    """Raises ScriptError for an action that this mode's keys and mouse do not make: the file was changed by hand."""
+def check_recorded(recording: Recording, space: ActionSpace) -> None:
+    """Raises ScriptError for actions that this mode's keys and mouse do not make: a file was changed by hand."""
+    _check_actions(recording.path, recording.actions, space)
+    if recording.prelude is not None:
+        _check_actions(recording.path.with_name(PRELUDE), recording.prelude, space)
+    for events in recording.happenings.events.values():
+        for event in events:
+            if isinstance(event, Enter) and event.actions is not None:
+                _check_actions(recording.path, event.actions, space)
+
+
+def _check_actions(path: Path, actions: Actions, space: ActionSpace) -> None:
     from engine.errors import ActionError
 
     known: dict[tuple[str, ...], tuple[float, ...]] = {}
-    for frame, action in enumerate(source.actions):
+    for frame, action in enumerate(actions):
         try:
-            space.check(source.actions[frame : frame + 1])
+            space.check(actions[frame : frame + 1])
             if action.keys not in known:
                 known[action.keys] = space.action(action.keys).keyboard
             if action.keyboard != known[action.keys]:
                 expected = f"{list(known[action.keys])} for {list(action.keys)}"
                 raise ActionError("keyboard and keys do not say the same", got=list(action.keyboard), expected=expected)
         except ActionError as error:
-            raise ScriptError(f"{source.path}, video frame {frame}: {error}") from error
+            raise ScriptError(f"{path}, video frame {frame}: {error}") from error
 
 
 def _first_scene(source: Script | Recording, job: Job) -> Scene:
@@ -192,7 +201,8 @@ def _first_scene(source: Script | Recording, job: Job) -> Scene:
     return shipped_scenes()[0]
 
 
-def _check_first_frame(source: Recording, picture: np.ndarray) -> None:
+def check_first_frame(source: Recording, picture: np.ndarray) -> None:
+    """Raises ScriptError unless `picture` is the one that the recording started from."""
     if picture_sha256(picture) != source.header.first_frame_sha256:
         remedy = "put the original back, or name a picture with --scene PATH"
         raise ScriptError(f"{source.first_frame} is not the picture this recording started from", remedy=remedy)

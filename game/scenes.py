@@ -11,7 +11,10 @@ from game.errors import InputError, did_you_mean
 from game.paths import SCENES
 
 _OPENING = "hall"  # wide open ahead, whatever key comes first
-_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+PICTURE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".webp", ".avif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif"),
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,11 @@ class Scene:
 
     name: str
     path: Path
+
+    @property
+    def shipped(self) -> bool:
+        """Whether it came with the program."""
+        return self.path.parent == SCENES
 
     def picture(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB of any size. Raises PictureError if the file cannot be used."""
@@ -46,7 +54,7 @@ def find_scene(wanted: str) -> Scene:
     if wanted in names:
         return Scene(wanted, names[wanted])
     path = Path(wanted).expanduser()
-    if path.is_file() or path.suffix.lower() in _PICTURE_SUFFIXES or len(path.parts) > 1:
+    if path.is_file() or path.suffix.lower() in PICTURE_SUFFIXES or len(path.parts) > 1:
         scene = Scene(path.stem, path)
         scene.picture()
         return scene

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.actions import Actions
 from engine.block import Block
 from game.errors import InputError, RecordingError
 
 ACTIONS = "actions.jsonl"
 FIRST_FRAME = "first_frame.png"
 REPORT = "report.json"
+PRELUDE = "prelude.jsonl"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class SessionHeader:
     The second half (source and below) says how the frames were computed. A replay takes quality, dtype, threads and
     compiled over unless told otherwise, because other kernels, or another number of threads, may round differently.
     compiled: how the kernels were, of every block from compiled_from on; what is recorded never changes them again.
+    prelude: video frames that the world had played when the recording began; their actions are in prelude.jsonl.
     """
 
     model: str
@@ -62,6 +65,7 @@ class SessionHeader:
     torch: str = ""
     compiled: str = "off"
     compiled_from: int = 0
+    prelude: int = 0
 
     def to_json(self) -> dict:
         """The header as the JSON object that is written."""
@@ -161,19 +165,31 @@ def write_json(path: Path, data: dict) -> None:
     os.replace(temporary, path)
 
 
-def action_lines(block: Block) -> Iterable[str]:
-    """The lines of actions.jsonl for one block, one per video frame."""
-    actions = block.actions
+def action_lines(
+    actions: Actions, first: int, block: int | None = None, events: Sequence[dict] = (), held: bool = False
+) -> Iterable[str]:
+    """The lines of actions.jsonl for the video frames of one block, the first of which is number `first`.
+
+    block: its number, None where there are no blocks (a prelude). events: what happened to the world just before, as
+    the first frame tells it. held: no rollout made these frames, they are the picture before once more.
+    """
     for i in range(len(actions)):
         mouse = None if actions.mouse is None else [short_float(v) for v in actions.mouse[i]]
-        line = {
-            "frame": block.first_frame + i,
-            "block": block.index,
-            "keyboard": [short_float(v) for v in actions.keyboard[i]],
-            "mouse": mouse,
-            "keys": list(actions.keys[i]),
-        }
+        line: dict = {"frame": first + i}
+        if block is not None:
+            line["block"] = block
+        line["keyboard"] = [short_float(v) for v in actions.keyboard[i]]
+        line |= {"mouse": mouse, "keys": list(actions.keys[i])}
+        if held:
+            line["held"] = True
+        if events and i == 0:
+            line["events"] = list(events)
         yield json_line(line)
+
+
+def prelude_files(number: int) -> tuple[str, str]:
+    """Names of the first frame and of the actions of prelude `number`: 0 is the recording's own beginning."""
+    return (FIRST_FRAME, PRELUDE) if number == 0 else (f"first_frame-{number}.png", f"prelude-{number}.jsonl")
 
 
 def json_line(data: dict) -> str:
@@ -200,14 +216,18 @@ class RunStats:
     def __init__(self) -> None:
         self.frames = 0
         self.blocks = 0
+        self._made = 0  # frames that the engine made; the others are held
         self._total: list[float] = []
         self._stages: dict[str, list[float]] = {"denoise": [], "context": [], "decode": []}
 
-    def add(self, block: Block) -> None:
-        """Counts a block in."""
+    def add(self, block: Block, held: bool = False) -> None:
+        """Counts a block in. held: it cost the engine nothing."""
         timings = block.timings
         self.frames += len(block.frames)
         self.blocks += 1
+        if held:
+            return
+        self._made += len(block.frames)
         self._total.append(timings.total_ms)
         for stage, values in self._stages.items():
             values.append(getattr(timings, f"{stage}_ms"))
@@ -219,7 +239,7 @@ class RunStats:
         block, whether or not it was inside the step's own total.
         """
         seconds = sum(self.work_ms()) / 1000.0
-        generated = self.frames / seconds if seconds > 0 else 0.0
+        generated = self._made / seconds if seconds > 0 else 0.0
         return {
             "generated_fps": round(generated, 3),
             "realtime_factor": round(generated / fps, 4),

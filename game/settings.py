@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from engine.config import ModelConfig
@@ -17,6 +18,7 @@ from engine.fields import build
 from game.errors import ConfigError, nearest
 from game.paths import CONFIGS
 
+_composing = Lock()  # hydra composes for one thread at a time
 GROUPS = ("model", "quality", "compile", "decoder", "record", "play")
 PATHS = ("weights", "decoder.weights")
 
@@ -100,14 +102,17 @@ class LiveSettings:
 
     sensitivity: float = 60.0
     margin_ms: float = 12.0
-    scale: Literal["smooth", "sharp"] = "smooth"
+    scale: Literal["smooth", "sharp", "whole"] = "smooth"
     icons: bool = True
     numbers: bool = False
     full_screen: bool = False
+    rewind_mb: int | None = None
 
     def __post_init__(self) -> None:
         _between("play.sensitivity", self.sensitivity, 1.0, 10000.0)
         _between("play.margin_ms", self.margin_ms, 0.0, 1000.0)
+        if self.rewind_mb is not None:
+            _between("play.rewind_mb", self.rewind_mb, 0, 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ def _compose(words: list[str]) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+    with _composing, initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
             return OmegaConf.to_container(compose("config", overrides=words), resolve=True)
         except (HydraException, OmegaConfBaseException, OSError) as error:

@@ -17,6 +17,7 @@ import numpy as np
 from game.errors import RecordingError
 
 _CLOSE_TIMEOUT_S = 60.0
+_SKIP = 48  # frames that are sooner decoded one after another than jumped over
 
 
 def ffmpeg_binary() -> str:
@@ -177,6 +178,59 @@ class EncoderThread:
             except Exception as error:
                 # Kept for the caller to tell: an encoder's trouble must not end a session.
                 self._problem = error
+
+
+class Video:
+    """An mp4 read frame by frame. frames: how many; fps: a second."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises RecordingError if it cannot be read or holds no frame."""
+        import cv2
+
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong with it is said here, once
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path))
+        self._next = 0
+        self._newest: tuple[int, np.ndarray] | None = None
+        # A video that was cut off tells no length, or a wrong one.
+        self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        if not self._capture.isOpened() or not self.frames:
+            self.close()
+            raise RecordingError("the video cannot be read", got=path, remedy="render the recording again")
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def at(self, frame: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of a frame, the nearest there is; quickest when asked for in order.
+
+        Raises RecordingError if not even one can be decoded.
+        """
+        import cv2
+
+        frame = max(0, min(frame, self.frames - 1))
+        if self._newest is not None and self._newest[0] == frame:
+            return self._newest[1]
+        if not self._next <= frame < self._next + _SKIP:
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, frame)
+            self._next = frame
+        while self._next <= frame:
+            ok, picture = self._capture.read()
+            if not ok:
+                if self._newest is None:
+                    raise RecordingError("the video cannot be read", got=self.path)
+                return self._newest[1]
+            self._newest = (self._next, np.ascontiguousarray(picture[:, :, ::-1]))
+            self._next += 1
+        return self._newest[1]
+
+    def close(self) -> None:
+        """Lets the file go."""
+        self._capture.release()
 
 
 def write_clip(path: Path, frames: np.ndarray, fps: float, crf: int = 18) -> None:

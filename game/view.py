@@ -1,126 +1,207 @@
-"""What the window looks like: the world's picture at its aspect, icons over it, and the words of a state."""
+"""What the window looks like: the world's picture at its aspect, icons over it, the words of a state, and the menu."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
 import pygame
 
-from game.hud import Hud, text_unit
-from game.overlay import INK, control_icons
-from game.worker import Picture, State, Status
+from game.hud import Hud, KeyLine, Numbers, clock_words
+from game.overlay import control_icons
+from game.status import Advice, Picture, State, Status
+from game.ui.menu import Menu
+from game.ui.paint import Painter
+from game.ui.style import INK
+from game.window import TITLE
 
-TITLE = "Neural world"
 _EDGE = (8, 9, 13)  # beside the picture, where the window's aspect is another
+_ICON_TIMES = {"small": 0.7, "normal": 1.0, "large": 1.4}
+_MENU, _STATE, _PAUSE = 170, 150, 110  # how dark the picture is under them, of 255
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a person likes the picture: see the fields of the same names in game/preferences.py."""
+
+    scale: str = "smooth"
+    icons: str = "normal"
+    icons_place: str = "corners"
+    text: str = "normal"
 
 
 @dataclass(frozen=True)
 class Scenery:
     """All that a drawing of the window depends on: equal sceneries look the same, so only a new one is drawn.
 
-    help: key help lines and their strength (0 to 1). remark: a passing line. slow_words: as Pacer.slow_words. numbers:
-    the F3 rows, None when they are off.
+    keys: the first start's help and its strength (0 to 1). remark: a passing line. advice: for a machine that cannot
+    keep up; ease: the key that does what it says. numbers: the figures' panel, None when it is off. take_over: how to
+    get a replay's controls. menu: its stamp, None while it is closed. hints: of the cards, for pause and failure.
     """
 
     picture: Picture | None
     status: Status
     paused: bool
     size: tuple[int, int]
-    icons: bool = True
-    help: tuple[str, ...] = ()
-    help_strength: float = 0.0
+    look: Look = field(default_factory=Look)
+    keys: tuple[KeyLine, ...] = ()
+    keys_strength: float = 0.0
     remark: str = ""
-    slow_words: str = ""
-    numbers: tuple[tuple[str, str, bool], ...] | None = None
+    advice: Advice | None = None
+    ease: str = ""
+    numbers: Numbers | None = None
+    take_over: str = ""
+    menu: int | None = None
+    hints: tuple[str, str] = ("", "")
 
     def same_as(self, other: Scenery | None) -> bool:
         """Whether the two look the same. Pictures are told apart by identity, not by their pixels."""
         if other is None or self.picture is not other.picture or self.status is not other.status:
             return False
-        names = ("paused", "size", "icons", "help", "help_strength", "remark", "slow_words", "numbers")
+        names = [item.name for item in fields(self) if item.name not in ("picture", "status")]
         return all(getattr(self, name) == getattr(other, name) for name in names)
 
 
 class View:
-    """Draws sceneries. smooth: enlarge with interpolation; otherwise every pixel of the picture is a square."""
+    """Draws sceneries, and the menu over them when it is open."""
 
-    def __init__(self, hud: Hud, smooth: bool = True) -> None:
-        self._hud, self._smooth = hud, smooth
+    def __init__(self, paint: Painter, hud: Hud, menu: Menu | None = None) -> None:
+        self._paint, self._hud, self._menu = paint, hud, menu
+        self._ground: pygame.Surface | None = None  # what lies under the menu
+        self._ground_of: Scenery | None = None  # what it was drawn from
 
     def draw(self, surface: pygame.Surface, scenery: Scenery) -> None:
         """Draws the whole window. surface: the display's, 32 bits a pixel."""
+        if scenery.menu is not None and self._menu is not None:
+            self._draw_ground(surface, scenery)
+            self._menu.draw(surface, scenery.remark)
+            if scenery.status.recording:
+                self._hud.dot(surface, scenery.status.recorded, self._menu.corner)
+            return
+        self._ground_of = None
+        picture, status = scenery.picture, scenery.status
+        waiting = status.state is State.LOADING and (picture is None or picture.backdrop)
+        states = waiting or status.state is State.FAILED
+        self._draw_world(surface, scenery, _STATE if states else _PAUSE if scenery.paused else 0)
+        if waiting:
+            self._hud.loading(surface, TITLE, status.words, status.progress)
+        elif status.state is State.FAILED:
+            self._hud.card(surface, "The world stopped", status.words, scenery.hints[1], bad=True)
+        else:
+            self._draw_words(surface, scenery)
+            if scenery.paused:
+                self._hud.card(surface, "Paused", "", scenery.hints[0])
+
+    def _draw_ground(self, surface: pygame.Surface, scenery: Scenery) -> None:
+        """The dimmed world under the menu; kept, so that moving about in the menu costs little."""
+        if self._ground is None or self._ground.get_size() != surface.get_size():
+            self._ground, self._ground_of = pygame.Surface(surface.get_size(), 0, surface), None
+        old = self._ground_of
+        if old is None or old.picture is not scenery.picture or old.look != scenery.look:
+            self._draw_world(self._ground, scenery, _MENU)
+            self._ground_of = scenery
+        surface.blit(self._ground, (0, 0))
+
+    def _draw_world(self, surface: pygame.Surface, scenery: Scenery, shade: int) -> None:
+        """The picture, and the icons on it where it is not shaded."""
         picture, status = scenery.picture, scenery.status
         surface.fill(_EDGE if picture is not None else INK)
-        if picture is not None and picture.backdrop:
-            self._draw_picture(surface, picture, cover=True)
-        elif picture is not None:
-            area = self._draw_picture(surface, picture, cover=False)
-            if scenery.icons and status.space is not None and status.state is not State.FAILED:
-                self._draw_icons(surface.subsurface(area), picture, status)
-        if status.state is State.LOADING and (picture is None or picture.backdrop):
-            self._dim(surface, 150)
-            self._hud.loading(surface, TITLE, status.words, status.progress)
+        if picture is None:
             return
-        elif status.state is State.FAILED:
-            self._dim(surface, 150)
-            self._hud.card(surface, "The world stopped", status.words, "R to restart, Esc to quit", bad=True)
-            return
-        if scenery.paused:
-            self._dim(surface, 110)
-        self._draw_words(surface, scenery)
-        if scenery.paused:
-            self._hud.card(surface, "Paused", "", "P to go on, Esc to quit")
+        area = self._draw_picture(surface, picture, scenery.look.scale, shade)
+        plain = picture.backdrop or scenery.look.icons == "off" or shade
+        if not plain and status.space is not None:
+            self._draw_icons(surface.subsurface(area), picture, scenery)
 
     def _draw_words(self, surface: pygame.Surface, scenery: Scenery) -> None:
-        y = text_unit(surface) // 2
-        if scenery.help_strength > 0 and scenery.help:
-            y = self._hud.help(surface, scenery.help, scenery.help_strength)
-        if scenery.slow_words:
-            y = self._hud.remark(surface, scenery.slow_words, y, bad=True)
-        if scenery.remark:
-            y = self._hud.remark(surface, scenery.remark, y)
+        status, unit, hud = scenery.status, self._paint.unit(surface), self._hud
+        taken: list[pygame.Rect] = []  # from the top down
+        if scenery.keys_strength > 0 and scenery.keys:
+            taken.append(hud.keys(surface, scenery.keys, scenery.keys_strength))
+        for words, bad, cap in self._lines(scenery):
+            y = taken[-1].bottom + unit // 2 if taken else unit // 2
+            taken.append(hud.remark(surface, words, y, bad=bad, cap=cap))
+        free = self._free_down_to(surface, scenery)
+        if status.replay is not None and not scenery.paused:
+            free = hud.replay(surface, status.replay, scenery.take_over, free - unit // 2).top
+        if status.recording:
+            taken.append(hud.dot(surface, status.recorded))
         if scenery.numbers is not None:
-            self._hud.numbers(surface, scenery.numbers, y, self._free_down_to(surface, scenery))
-        if scenery.status.recording:
-            self._hud.dot(surface)
+            hud.numbers(surface, scenery.numbers, taken, free - unit // 2)
 
     @staticmethod
-    def _free_down_to(surface: pygame.Surface, scenery: Scenery) -> int:
+    def _lines(scenery: Scenery) -> list[tuple[str, bool, str]]:
+        """The passing lines: words, whether they warn, and the key that does what they offer."""
+        status, advice, lines = scenery.status, scenery.advice, []
+        if advice is not None and not scenery.paused:
+            words = advice.words + (f". {advice.remedy[:1].upper()}{advice.remedy[1:]}" if advice.remedy else "")
+            lines.append((words, True, scenery.ease if advice.suggestion is not None else ""))
+        if scenery.remark:
+            lines.append((scenery.remark, False, ""))
+        if status.rewinding and scenery.picture is not None:
+            lines.append((f"◀◀   {clock_words(scenery.picture.behind_s)} back", False, ""))
+        elif status.held:
+            lines.append(("Held while you are away: any key goes on", False, ""))
+        return lines
+
+    def _free_down_to(self, surface: pygame.Surface, scenery: Scenery) -> int:
         """The y above which nothing but the picture is: the pause card or the icons begin there."""
         width, height = surface.get_size()
         if scenery.paused:
-            return height // 2 - 4 * text_unit(surface)
-        if not scenery.icons or scenery.picture is None or scenery.status.space is None:
+            return height // 2 - 4 * self._paint.unit(surface)
+        look, picture = scenery.look, scenery.picture
+        if look.icons == "off" or picture is None or scenery.status.space is None:
             return height
-        area = fitted(scenery.picture.pixels.shape[1::-1], (width, height))
-        icons = control_icons(*area.size, (), None, scenery.status.space)
+        area = self._area(picture, (width, height), look.scale)
+        icons = self._icons(area.size, picture, scenery)
         return min([height, *(area.top + icon.y for icon in icons)])
 
-    def _draw_picture(self, surface: pygame.Surface, picture: Picture, *, cover: bool) -> pygame.Rect:
-        """Scales the picture into the window, all of it or (cover) filling it. Returns where it lies."""
+    # -- the picture -------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _area(picture: Picture, size: tuple[int, int], scale: str) -> pygame.Rect:
+        """Where the picture lies in a window."""
+        inner = picture.pixels.shape[1::-1]
+        if scale == "whole":
+            times = min(size[0] // inner[0], size[1] // inner[1])
+            if times >= 1:
+                area = pygame.Rect(0, 0, inner[0] * times, inner[1] * times)
+                area.center = (size[0] // 2, size[1] // 2)
+                return area
+        return fitted(inner, size)
+
+    def _draw_picture(self, surface: pygame.Surface, picture: Picture, scale: str, shade: int) -> pygame.Rect:
+        """Scales the picture into the window, all of it, or a backdrop so that it fills it. Returns where it lies.
+
+        It is shaded before it is enlarged, while it is small.
+        """
         height, width = picture.pixels.shape[:2]
         image = pygame.image.frombuffer(picture.pixels, (width, height), "RGB").convert(surface)
-        if cover:
+        if shade:
+            dark = pygame.Surface(image.get_size())
+            dark.fill(INK)
+            dark.set_alpha(shade)
+            image.blit(dark, (0, 0))
+        if picture.backdrop:
             image = image.subsurface(fitted(surface.get_size(), (width, height)))
             area = surface.get_rect()
         else:
-            area = fitted(image.get_size(), surface.get_size())
-        scale = pygame.transform.smoothscale if self._smooth else pygame.transform.scale
-        scale(image, area.size, surface.subsurface(area))
+            area = self._area(picture, surface.get_size(), scale)
+        enlarge = pygame.transform.smoothscale if scale == "smooth" else pygame.transform.scale
+        enlarge(image, area.size, surface.subsurface(area))
         return area
 
-    def _draw_icons(self, area: pygame.Surface, picture: Picture, status: Status) -> None:
-        control = picture.control
-        for icon in control_icons(*area.get_size(), control.keys, control.mouse, status.space):
-            self._hud.patch(area, icon.rgba, icon.x, icon.y)
-
     @staticmethod
-    def _dim(surface: pygame.Surface, strength: int) -> None:
-        shade = pygame.Surface(surface.get_size())
-        shade.fill(INK)
-        shade.set_alpha(strength)
-        surface.blit(shade, (0, 0))
+    def _icons(size: tuple[int, int], picture: Picture, scenery: Scenery) -> list:
+        control, look = picture.control, scenery.look
+        times = _ICON_TIMES[look.icons]
+        return control_icons(
+            *size, control.keys, control.mouse, scenery.status.space, times=times, place=look.icons_place
+        )
+
+    def _draw_icons(self, area: pygame.Surface, picture: Picture, scenery: Scenery) -> None:
+        for icon in self._icons(area.get_size(), picture, scenery):
+            self._paint.patch(area, icon.rgba, icon.x, icon.y)
 
 
 def fitted(inner: Sequence[int], outer: Sequence[int]) -> pygame.Rect:

@@ -1,116 +1,42 @@
-"""The inference thread: owns world and rollout, makes blocks when the pacer says so, and never touches the window.
+"""The window's hold on the worlds behind it: commands, pictures and words. None of it ever waits for the engine.
 
-The window's thread sends commands and looks: `look` for the picture to show, `status` for words. All engine work, all
-recording and everything slow happens here. A failure becomes a status with words, and waits for `restart`.
+Commands become orders that the inference thread (game/inference.py) carries out between two blocks; `look` says which
+picture to show, `status` and `figures` what to tell a person.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from pathlib import Path
 
-import numpy as np
+from engine.errors import EngineError
+from game.advice import advise
+from game.controls import Controls
+from game.desk import Desk
+from game.footprint import resident_mb
+from game.inference import ChangeQuality, Inference, OpenWorld
+from game.keeping import Keeper, MakeRecorder
+from game.pacing import Pacer
+from game.rewind import Rewind
+from game.screenshot import save_screenshot
+from game.source import Habits
+from game.status import Figures, Picture, SceneLike, State, Status, Suggestion
 
-from engine.actions import Actions, ActionSpace
-from engine.block import Block
-from engine.errors import EngineError, InputError
-from game.controls import Controls, FrameControl
-from game.pacing import LiveStats, Pacer
+__all__ = ["ChangeQuality", "Habits", "MakeRecorder", "OpenWorld", "Picture", "SceneLike", "State", "Status", "Worker"]
 
-if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
-    from engine.rollout import Rollout
-    from engine.world import WorldModel
-
-_MOST_WORDS = 400
-_IDLE = FrameControl((), None)
-Progress = Callable[[str, float], None]
-
-
-class SceneLike(Protocol):
-    """A first frame with a name, see game/scenes.py."""
-
-    name: str
-
-    def picture(self) -> np.ndarray: ...
-
-
-class RecorderLike(Protocol):
-    """What a session is written with, see game/recorder.py. problem: why part of it is no longer written, or None."""
-
-    problem: str | None
-
-    def add(self, block: Block) -> None: ...
-    def close(self, stats: LiveStats) -> Any: ...
-
-
-OpenWorld = Callable[[Progress], "WorldModel"]
-MakeRecorder = Callable[["Rollout", "WorldModel", str], RecorderLike]
-
-
-class State(Enum):
-    """What the worker is about; a pause is the play clock's affair and not among them."""
-
-    LOADING = "loading"
-    PLAYING = "playing"
-    FAILED = "failed"
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True)
-class Status:
-    """What the window may tell a person.
-
-    words: what is being done, or what went wrong. progress: share done while loading, 0 to 1. notice: a passing
-    remark (a recording that stopped), with its number so that each is shown once. beside: what the world tells of while
-    it plays (compiling). exit_code: what a failure that is not mended ends the program with. model, device: for the
-    HUD, "" while loading.
-    """
-
-    state: State = State.LOADING
-    words: str = "Starting"
-    progress: float = 0.0
-    notice: str = ""
-    notices: int = 0
-    beside: str = ""
-    exit_code: int = 0
-    details: str = ""
-    model: str = ""
-    device: str = ""
-    scene: str = ""
-    recording: bool = False
-    space: ActionSpace | None = None
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture to show.
-
-    pixels: (H, W, 3) uint8 RGB. number: of the video frame, None for a still. control: what the model was told for it.
-    backdrop: a scene's picture as it is, any size, to put behind the loading words.
-    """
-
-    pixels: np.ndarray
-    number: int | None = None
-    control: FrameControl = _IDLE
-    backdrop: bool = False
-
-
-class _Halt(Exception):
-    """Leaves whatever the worker is doing because the program ends."""
+_FAST = 2  # denoising steps of quality=fast, see configs/quality
 
 
 class Worker:
     """Runs worlds in a thread of its own.
 
-    open_world: loads the model, telling its progress. make_recorder: a recorder for a new rollout, or None. scenes:
-    first frames to choose from; scene: number of the one to begin with. seed: of every rollout. clock: seconds,
-    monotonic. wake: called from this thread when the window should look again.
+    open_world: loads the model, telling its progress. scenes: first frames to choose from; scene: number of the one to
+    begin with. habits: how worlds are played. make_recorder: a recorder for a world, or None where nothing can be
+    recorded. change_quality: the loaded world at another quality, or None. shots: folder of the screenshots. clock:
+    seconds, monotonic. wake: called from the thread when the window should look again.
     """
 
     def __init__(
@@ -121,266 +47,202 @@ class Worker:
         pacer: Pacer,
         *,
         scene: int = 0,
-        seed: int = 0,
+        habits: Habits | None = None,
         make_recorder: MakeRecorder | None = None,
+        change_quality: ChangeQuality | None = None,
+        shots: Path = Path("recordings"),
         clock: Callable[[], float] = time.perf_counter,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._open_world, self._make_recorder = open_world, make_recorder
-        self._scenes, self._scene, self._seed = list(scenes), scene, seed
-        self._controls, self._pacer, self._clock, self._wake = controls, pacer, clock, wake
-        self._changed = threading.Condition()  # guards what follows, and wakes the thread
-        self._status = Status(scene=self._scenes[scene].name)
-        self._finished: deque[Picture] = deque()
-        self._current: Picture | None = None
-        self._epoch = 0  # raised by whatever makes finished frames worthless
-        self._wanted = False  # a new rollout, before the next block
-        self._left_stats: LiveStats | None = None  # of a rollout that was left while its block was in flight
-        self._halting = False
-        self._world: WorldModel | None = None
-        self._rollout: Rollout | None = None
-        self._recorder: RecorderLike | None = None
-        self._closers: list[threading.Thread] = []
-        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
-
-    # -- the window's side: none of these wait for the engine --------------------------------------------------------
+        self._scenes, self._scene = list(scenes), scene
+        self._controls, self._pacer, self._shots = controls, pacer, shots
+        self._habits = habits or Habits()
+        self._can_change = change_quality is not None
+        status = Status(scene=self._scenes[scene].name, quality=self._habits.quality)
+        self._desk = Desk(pacer, clock, wake, status)
+        self._keeper = Keeper(make_recorder, self._desk.notice)
+        self._inference = Inference(
+            self._desk, controls, open_world, self._scenes[scene], self._keeper, self._habits, change_quality
+        )
+        self._writers: list[threading.Thread] = []
+        self._thread = threading.Thread(target=self._inference.run, name="inference", daemon=True)
 
     def start(self) -> None:
         """Begins loading."""
         self._thread.start()
 
+    def stop(self, timeout: float | None = None) -> bool:
+        """Ends the thread after the block in flight and closes the recording. Returns whether it ended in time."""
+        self._desk.halt()
+        for thread in [*self._writers, self._thread]:
+            if thread.ident is not None:
+                thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # -- what there is to show ---------------------------------------------------------------------------------------
+
     @property
     def status(self) -> Status:
-        return self._status
+        return self._desk.status
 
     def look(self, now: float) -> Picture | None:
         """The picture that is due now; the one before if nothing newer is, None before there is any."""
-        with self._changed:
-            number = self._pacer.advance(now)
-            while self._finished and number is not None and self._finished[0].number <= number:
-                self._current = self._finished.popleft()
-                self._changed.notify_all()
-            return self._current
+        return self._desk.look(now)
+
+    def next_change(self, now: float) -> float | None:
+        """When the window must look again; None: not before it is woken."""
+        return self._desk.next_change(now)
+
+    def figures(self, now: float) -> Figures:
+        """The numbers of this moment."""
+        status, report = self.status, self._pacer.report(now)
+        advice = None
+        if status.state is State.PLAYING:
+            fast = _FAST if self._can_change and status.quality != "fast" else None
+            advice = advise(report, steps=self._desk.steps, fast_steps=fast)
+        return Figures(report, status.rewind, resident_mb(), self._desk.vram_mb, advice)
+
+    # -- worlds ------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
         """Starts the scene anew; finished frames are thrown away."""
-        self._demand_rollout()
+        self._order(self._inference.again, fresh=True)
 
     def change_scene(self, step: int = 1) -> str:
         """Goes `step` scenes on (round and round) and returns the new scene's name."""
-        with self._changed:
-            self._scene = (self._scene + step) % len(self._scenes)
-            name = self._scenes[self._scene].name
-        self._demand_rollout()
-        return name
+        self._scene = (self._scene + step) % len(self._scenes)
+        scene = self._scenes[self._scene]
+        self.enter(scene)
+        return scene.name
+
+    def enter(self, scene: SceneLike) -> None:
+        """Goes to a world that begins with `scene`: one of the scenes, or a picture of a person's own.
+
+        One that cannot be opened becomes a notice, and the world before goes on.
+        """
+        self._order(partial(self._inference.visit, scene), fresh=True)
+
+    def other_world(self) -> bool:
+        """Returns at once to the world before, where it was left; again, and it is this one. False if there is none."""
+        there = bool(self.status.other_world)
+        self._order(self._inference.other_world, cut=there)
+        return there
+
+    def change_model(self, open_world: OpenWorld, quality: str = "default") -> None:
+        """Leaves all worlds for another model. open_world: loads it. quality: the name of the one it opens with."""
+        self._order(partial(self._inference.change_model, open_world, quality), fresh=True)
+
+    def restart(self) -> None:
+        """Tries again after a failure, from the weights if they never loaded."""
+        self.reset()
+
+    # -- time --------------------------------------------------------------------------------------------------------
 
     def pause(self, now: float) -> None:
-        """Stops the play clock at once; a block in flight is finished and waits."""
+        """Stops the play clock at once; a block in flight is finished and waits, and is shown after `resume`."""
         self._pacer.pause(now)
 
     def resume(self, now: float) -> None:
         """Goes on exactly where the pause began; what was tapped or moved meanwhile is forgotten."""
-        with self._changed:
+        with self._desk.changed:
             self._controls.forget_past(now)
             self._pacer.resume(now)
-            self._changed.notify_all()
+            self._desk.changed.notify_all()
 
-    def restart(self) -> None:
-        """Tries again after a failure, from the weights if they never loaded."""
-        self._demand_rollout()
+    def save(self) -> None:
+        """Keeps the world as it is on the window, for `load`; what was kept before is forgotten."""
+        picture = self._desk.current
+        self._order(partial(self._inference.save, None if picture is None else picture.moment))
 
-    def stop(self, timeout: float | None = None) -> bool:
-        """Ends the thread after the block in flight and closes the recording. Returns whether it ended in time."""
-        with self._changed:
-            self._halting = True
-            self._changed.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+    def load(self) -> bool:
+        """Returns to what `save` kept; the same keys then give the same frames. False if nothing is kept."""
+        saved = self.status.saved
+        self._order(self._inference.load, cut=saved)
+        return saved
 
-    def _demand_rollout(self) -> None:
-        with self._changed:
-            self._left_stats = self._left_stats or self._pacer.live_stats()
-            self._epoch += 1
-            self._finished.clear()
-            self._pacer.restart()
-            self._wanted = True
-            self._changed.notify_all()
+    def rewind(self, now: float) -> None:
+        """Begins to run the pictures backwards (the key went down); `look` hands them out."""
+        desk = self._desk
+        with desk.changed:
+            if self.status.state is not State.PLAYING or desk.rewind is not None or not desk.past:
+                return
+            shown = None if desk.current is None else desk.current.moment
+            past, skip = desk.past, 0
+            if shown in past:
+                past = past[: past.index(shown) + 1]
+                skip = 0 if desk.current.place < 0 else len(shown.pictures) - 1 - desk.current.place
+            desk.drop_frames()
+            desk.rewind = Rewind(past, self._pacer.fps, now, skip)
+        desk.tell(rewinding=True)
 
-    # -- the thread --------------------------------------------------------------------------------------------------
+    def let_go(self, now: float) -> None:
+        """Goes on from the block on the window (the key went up). Nothing happens if nothing is being rewound."""
+        desk = self._desk
+        with desk.changed:
+            if desk.rewind is None:
+                return
+            target = desk.rewind.target(now)
+            desk.rewind = None
+            desk.current = Picture(target.picture, moment=target)
+        self._order(partial(self._inference.go, target), cut=True)
 
-    def _run(self) -> None:
-        try:
-            while True:
-                try:
-                    self._live()
-                except _Halt:
-                    raise
-                except Exception as error:  # whatever the engine raises becomes words; the thread must outlive it
-                    self._fail(error)
-                    self._wait_for_demand()
-        except _Halt:
-            pass
-        finally:
-            self._close_recording()
-            for closer in self._closers:
-                closer.join()
-            self._tell(state=State.STOPPED)
+    def anchor(self) -> None:
+        """Begins the world anew from its present frame, encoded as a first frame: what has decayed is left behind."""
+        self._order(self._inference.anchor)
 
-    def _live(self) -> None:
-        """Loads what is missing, then makes block after block until something is raised."""
-        if self._world is None:
-            self._load()
-        self._begin()
-        while True:
-            epoch = self._wait_for_start()
-            if epoch is None:
-                self._begin()
-            else:
-                self._make_block(epoch)
+    def set_anchor_every(self, seconds: float) -> None:
+        """Has `anchor` done by itself after so many seconds of a world's play; 0: never."""
+        self._habits.anchor_every = max(0.0, seconds)
 
-    def _load(self) -> None:
-        self._tell(state=State.LOADING, words="Opening the scene", progress=0.0)
-        self._show(Picture(self._scenes[self._scene].picture(), backdrop=True))
-        self._tell(words="Loading the engine")
-        world = self._open_world(self._on_progress)
-        config = world.config
-        self._controls.configure(world.action_space, config.fps)
-        with self._changed:
-            self._world = world
-            self._pacer.restart(config.fps)
-        self._tell(model=config.name, device=str(world.device), space=world.action_space)
+    def set_idle_hold(self, seconds: float) -> None:
+        """Has the picture held after so many seconds without a key or a motion; 0: never."""
+        self._habits.idle_hold = max(0.0, seconds)
 
-    def _begin(self) -> None:
-        """Makes a new rollout and shows its first frame."""
-        self._close_recording()
-        with self._changed:
-            self._wanted = False
-            self._rollout = self._left_stats = None
-            self._finished.clear()
-            scene, epoch = self._scenes[self._scene], self._epoch
-        self._tell(state=State.LOADING, words=f"Entering {scene.name}", progress=1.0, scene=scene.name)
-        rollout = self._world.start(scene.picture(), self._seed)
-        if self._make_recorder is not None:
-            self._recorder = self._make_recorder(rollout, self._world, scene.name)
-        self._controls.forget_past(self._clock())
-        with self._changed:
-            self._rollout = rollout
-            if epoch == self._epoch:
-                self._current = Picture(rollout.first_frame, control=self._no_control())
-                self._pacer.restart()
-        self._tell(state=State.PLAYING, words="", exit_code=0, recording=self._recorder is not None)
+    # -- recordings --------------------------------------------------------------------------------------------------
 
-    def _wait_for_start(self) -> int | None:
-        """Sleeps until the next block should start. Returns the epoch it belongs to, or None for a new rollout."""
-        with self._changed:
-            while True:
-                if self._halting:
-                    raise _Halt
-                if self._wanted:
-                    return None
-                start, now = self._pacer.start_at(), self._clock()
-                if start is not None and start <= now:
-                    return self._epoch
-                self._changed.wait(None if start is None else start - now)
+    def toggle_recording(self) -> None:
+        """Starts a recording that begins with the next block, or ends the one there is."""
+        self._order(self._inference.toggle_recording)
 
-    def _make_block(self, epoch: int) -> None:
-        rollout, began = self._rollout, self._clock()
-        row = self._controls.sample(rollout.next_frames, began)
-        space = self._world.action_space
-        actions = [space.action(frame.keys, frame.mouse) for frame in row]
-        block = rollout.step(Actions.stack(actions))
-        finished = self._clock()
-        with self._changed:
-            if epoch != self._epoch:
-                return  # a reset came meanwhile: nobody will see this block, and it is in no recording
-            self._pacer.deliver(len(block.frames), finished, finished - began)
-            for i, (pixels, action, frame) in enumerate(zip(block.frames, actions, row, strict=True)):
-                told = FrameControl(action.keys, action.mouse, frame.since)  # what the model got, not what was held
-                self._finished.append(Picture(pixels, block.first_frame + i, told))
-        self._wake()
-        self._record(block)
-        rollout.settle()
-        now = self._clock()
-        self._pacer.settled(now - began, now)
-
-    def _wait_for_demand(self) -> None:
-        with self._changed:
-            while not self._wanted:
-                if self._halting:
-                    raise _Halt
-                self._changed.wait()
-
-    # -- what it tells -----------------------------------------------------------------------------------------------
-
-    def _no_control(self) -> FrameControl:
-        return FrameControl((), (0.0, 0.0) if self._world.action_space.has_mouse else None)
-
-    def _tell(self, **changes: Any) -> None:
-        with self._changed:
-            self._status = replace(self._status, **changes)
-        self._wake()
-
-    def _notice(self, words: str) -> None:
-        with self._changed:
-            self._status = replace(self._status, notice=words, notices=self._status.notices + 1)
-        self._wake()
-
-    def _show(self, picture: Picture) -> None:
-        with self._changed:
-            self._current = picture
-
-    def _on_progress(self, words: str, share: float) -> None:
-        if self._halting:
-            raise _Halt
-        if self._rollout is not None:
-            self._tell(beside=words)
+    def screenshot(self, icons: bool = False) -> None:
+        """Writes the picture on the window as a PNG beside the recordings; a notice says where. icons: drawn in too."""
+        picture, space = self._desk.current, self.status.space
+        if picture is None:
             return
-        self._tell(words=words, progress=share)
 
-    def _fail(self, error: Exception) -> None:
-        words = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
-        with self._changed:
-            self._rollout = None
-            self._wanted = False
-            self._finished.clear()
-        self._close_recording()
-        self._tell(
-            state=State.FAILED,
-            words=" ".join(words.split())[:_MOST_WORDS],
-            exit_code=2 if isinstance(error, InputError) else 1,
-            details="".join(traceback.format_exception(error)),
-            recording=False,
-        )
-
-    # -- recording ---------------------------------------------------------------------------------------------------
-
-    def _record(self, block: Block) -> None:
-        if self._recorder is None:
-            return
-        had = self._recorder.problem
-        try:
-            self._recorder.add(block)
-            if self._recorder.problem is not None and had is None:
-                self._notice(f"Recording: {self._recorder.problem}")
-        except (EngineError, OSError) as error:  # a full disk must not end the game
-            self._close_recording()
-            self._tell(recording=False)
-            self._notice(f"Recording stopped: {error}")
-
-    def _close_recording(self) -> None:
-        """Closes the recording beside the game, as finishing a video takes its time."""
-        recorder, self._recorder = self._recorder, None
-        if recorder is None:
-            return
-        stats = self._left_stats or self._pacer.live_stats()
-
-        def close() -> None:
+        def write() -> None:
             try:
-                recorder.close(stats)
+                path = save_screenshot(self._shots, picture, space if icons else None)
             except (EngineError, OSError) as error:
-                self._notice(f"The recording could not be closed: {error}")
+                self._desk.notice(f"No screenshot: {error}")
+            else:
+                self._desk.notice(f"Screenshot: {path}")
 
-        closer = threading.Thread(target=close, name="recorder-close")
-        self._closers = [thread for thread in self._closers if thread.is_alive()] + [closer]
-        closer.start()
+        writer = threading.Thread(target=write, name="screenshot", daemon=True)
+        self._writers = [thread for thread in self._writers if thread.is_alive()] + [writer]
+        writer.start()
+
+    def replay(self, folder: Path, frame: int = 0) -> None:
+        """Plays a recording live, its own controls given to the engine, shown from video frame `frame` on.
+
+        Its frames are made, not read: they are the recorded ones bit for bit. A folder that cannot be replayed becomes
+        a notice, and the world that was played goes on.
+        """
+        self._order(partial(self._inference.replay, folder, frame))
+
+    def take_over(self) -> None:
+        """Gives the controls of a replay to the person, from the next block on."""
+        self._order(self._inference.take_over)
+
+    def apply(self, suggestion: Suggestion) -> None:
+        """Does what an Advice suggested, from the next block on."""
+        if suggestion.kind == "clock":
+            self._pacer.set_pace(suggestion.share, self._desk.clock())
+            self._desk.tell(pace=suggestion.share)
+        else:
+            self._order(partial(self._inference.set_quality, suggestion.name), cut=True)
+
+    def _order(self, call: Callable[[], None], *, cut: bool = False, fresh: bool = False) -> None:
+        self._desk.order(call, cut=cut, fresh=fresh)
+        if cut or fresh:
+            self._desk.tell(rewinding=False)

@@ -10,7 +10,18 @@ import pytest
 import torch
 
 
+def pytest_addoption(parser) -> None:
+    """--update-references writes the reference pictures anew; look at them before you keep them."""
+    parser.addoption("--update-references", action="store_true", help="write the window's reference pictures anew")
+
+
 @pytest.fixture
 def generator() -> torch.Generator:
     """A seeded CPU generator."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path_factory, monkeypatch) -> None:
+    """No test reads or writes the settings of whoever runs it."""
+    monkeypatch.setenv("NEURAL_WORLD_CONFIG", str(tmp_path_factory.mktemp("settings")))

@@ -66,6 +66,12 @@ def test_no_host_waits_for_the_device_in_the_engine(path):
     assert not attributes & {"item", "nonzero", "cpu", "tolist"} - allowed.get(path.name, set())
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "game" / "ui").glob("*.py")), ids=name_of)
+def test_the_menus_parts_know_nothing_of_worlds(path):
+    allowed = ("game.ui", "game.overlay", "game.paths", "game.background", "game.pictures")
+    assert not [name for name in imports(path) if name.startswith(("engine", "game")) and not name.startswith(allowed)]
+
+
 @pytest.mark.parametrize("path", [*ENGINE, *GAME], ids=name_of)
 def test_no_error_is_swallowed_whole(path):
     for node in ast.walk(ast.parse(path.read_text(), path)):

@@ -5,14 +5,13 @@ a mask of one shape hides the slots nobody has written to. Frames come first, (f
 a block is then written in one piece, and no axis need be moved before attention.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from engine.caches import CacheSnapshot, FrameRing
-from engine.rope import Rotation
+from engine.caches import CacheSnapshot, FrameRing, SlotState
 
 
 @dataclass(frozen=True)
@@ -22,17 +21,18 @@ class SlotCache:
     keys: Tensor
     values: Tensor
 
-    def rotate(self, rotation: Rotation) -> None:
-        """Turns every key held; the tables broadcast against (frames, tokens, heads, dims turned)."""
-        self.keys.copy_(rotation.apply(self.keys))
+    def snapshot(self, known: Sequence[SlotState | None]) -> tuple[SlotState, ...]:
+        """Keys and values of every slot that `known` has an entry for: that entry, or a copy where it is None."""
+        return tuple(self._copy(slot) if state is None else state for slot, state in enumerate(known))
 
-    def snapshot(self) -> tuple[Tensor, Tensor]:
-        return self.keys.clone(), self.values.clone()
-
-    def restore(self, state: tuple[Tensor, Tensor]) -> None:
+    def restore(self, state: Sequence[SlotState]) -> None:
         # Into the same memory: whatever has recorded its address (a CUDA graph) stays right.
-        self.keys.copy_(state[0])
-        self.values.copy_(state[1])
+        for slot, (keys, values) in enumerate(state):
+            self.keys[slot].copy_(keys)
+            self.values[slot].copy_(values)
+
+    def _copy(self, slot: int) -> SlotState:
+        return self.keys[slot].clone(), self.values[slot].clone()
 
 
 class SlotCaches:
@@ -72,16 +72,25 @@ class SlotCaches:
         """Which slots hold a frame, (capacity,) bool; None when all do."""
         return None if self.ring.filled == self.ring.capacity else self._slots < self.ring.filled
 
-    def snapshot(self) -> CacheSnapshot:
-        """A deep copy of everything."""
-        return CacheSnapshot(self.ring.snapshot(), self.position, tuple(cache.snapshot() for cache in self))
+    def snapshot(self, since: CacheSnapshot | None = None) -> CacheSnapshot:
+        """Everything, to keep. Slots that hold what they held in `since` are shared with it."""
+        ring = self.ring.snapshot()
+        slots = []
+        for number, cache in enumerate(self):
+            known: list[SlotState | None] = [None] * ring.filled
+            if since is not None:
+                pairs = zip(since.slots[number] or (), since.ring.stamps, ring.stamps, strict=False)
+                same = [state if old is new else None for state, old, new in pairs]
+                known[: len(same)] = same
+            slots.append(cache.snapshot(known))
+        return CacheSnapshot(ring, self.position, tuple(slots))
 
     def restore(self, state: CacheSnapshot) -> None:
         """Goes back to `state`, which stays as it is."""
         self.ring.restore(state.ring)
         self.position = state.position
-        for cache, tensors in zip(self, state.tensors, strict=True):
-            cache.restore(tensors)
+        for cache, slots in zip(self, state.slots, strict=True):
+            cache.restore(slots or ())
 
     def __iter__(self) -> Iterator[SlotCache]:
         yield from self.attention

@@ -180,6 +180,7 @@ class FastTransformer:
         turn = self._action_rotation(shift, 1)
         for cache in (*caches.mouse, caches.keyboard):
             rotate_front(cache.keys, turn.cos, turn.sin)
+        caches.ring.touched()
         caches.position = position
 
     def _time_rotation(self, start: int, frames: int) -> Rotation:

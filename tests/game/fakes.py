@@ -42,6 +42,7 @@ class FakeWorld:
     height: int = 80
     first: int = 1
     later: int = 1
+    state_bytes: int = 1000
     step_seconds: float = 0.0
     settle_seconds: float = 0.0
     fail_at: frozenset[int] = frozenset()
@@ -49,11 +50,13 @@ class FakeWorld:
     error: Exception = field(default_factory=lambda: RuntimeError("the fake engine was told to fail"))
     sleep: Callable[[float], None] = time.sleep
     name: str = "fake"
+    denoising_steps: tuple[int, ...] = (1000,)
 
     def __post_init__(self) -> None:
         self.config = SimpleNamespace(
-            name=self.name, mode=self.mode, width=self.width, height=self.height, fps=self.fps
-        )
+            name=self.name, mode=self.mode, width=self.width, height=self.height, fps=self.fps,
+            denoising_steps=self.denoising_steps,
+        )  # fmt: skip
         self.device, self.dtype, self.weights_sha256 = "cpu", "float32", "0" * 64
         self.action_space = action_space(self.mode)
         self.log: list[str] = []
@@ -75,6 +78,18 @@ class FakeWorld:
     def flops_per_block(self) -> int:
         """Made up."""
         return 1_000_000
+
+
+@dataclass(eq=False)
+class FakeSnapshot:
+    """A FakeRollout's state, as large as the world says."""
+
+    state: tuple
+    size: int
+
+    def storages(self) -> dict[int, int]:
+        """One made-up tensor."""
+        return {id(self): self.size}
 
 
 class FakeRollout:
@@ -118,6 +133,18 @@ class FakeRollout:
         self.world.sleep(self.world.settle_seconds)
         return self.world.settle_seconds * 1000
 
+    def snapshot(self, since: FakeSnapshot | None = None) -> FakeSnapshot:
+        """Everything that makes the next frames."""
+        self.settle()
+        state = (self.frames_done, self.blocks_done, self._yaw, self._pitch, self._way)
+        return FakeSnapshot(state, self.world.state_bytes)
+
+    def restore(self, snapshot: FakeSnapshot) -> None:
+        """Goes back to it."""
+        self.world.log.append("restore")
+        self._unsettled = False
+        self.frames_done, self.blocks_done, self._yaw, self._pitch, self._way = snapshot.state
+
     def _frame(self, actions: Actions, i: int) -> np.ndarray:
         world, keys = self.world, actions.keys[i]
         mouse = None if actions.mouse is None else tuple(float(v) for v in actions.mouse[i])
@@ -153,19 +180,27 @@ class FakeRecorder:
 
     def __init__(self, fail_after: int | None = None, error: Exception | None = None) -> None:
         self.blocks: list[Block] = []
+        self.events: list[tuple[int, dict]] = []
+        self.held: list[int] = []
         self.threads: set[str] = set()
         self.stats = None
         self.problem: str | None = None
         self._fail_after, self._error = fail_after, error
 
-    def add(self, block: Block) -> None:
-        """Keeps the block."""
+    def add(self, block: Block, events=(), held: bool = False) -> None:
+        """Keeps the block, and the events."""
         import threading
 
         self.threads.add(threading.current_thread().name)
         if self._fail_after is not None and len(self.blocks) >= self._fail_after:
             raise self._error or OSError("No space left on device")
         self.blocks.append(block)
+        self.events += [(len(self.blocks) - 1, event) for event in events]
+        self.held += [len(self.blocks) - 1] if held else []
+
+    def enter(self, first_frame, seed, actions) -> dict:
+        """Keeps nothing."""
+        return {"event": "enter", "frames": 0 if actions is None else len(actions)}
 
     def close(self, stats) -> dict:
         """Keeps the numbers."""

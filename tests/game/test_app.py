@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests want no window on anybody's screen
@@ -16,94 +14,14 @@ import numpy as np
 import pygame
 import pytest
 
-import game.app as app
 from engine.errors import CheckpointError, InputError
-from game.app import App, PlaySettings, play
-from game.worker import State
-from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
+from game.app import play
+from game.status import State
+from game.window import key_name
+from tests.game.fakes import FakeRecorder, FakeWorld
+from tests.game.player import settings
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def settings(**kwargs) -> PlaySettings:
-    return PlaySettings(
-        scenes=(FakeScene("hall"), FakeScene("court")), **({"size": (640, 400), "seconds": 20.0} | kwargs)
-    )
-
-
-class Player:
-    """Somebody at the keys: does what a script says whenever the loop comes round, and leaves when it has ended.
-
-    A script yields what it waits for; `closes` where the window must close by itself. One that still waits for
-    anything else when the window closes has failed.
-    """
-
-    def __init__(
-        self, monkeypatch, script: Callable[[Player], object], world: FakeWorld | None = None, **kwargs
-    ) -> None:
-        self.world = world or FakeWorld(fps=100.0)
-        self.recorder = kwargs.pop("recorder", None)
-        self.open_world = kwargs.pop("open_world", lambda progress: self.world)
-        self.app: App | None = None
-        self.threads: set[str] = set()
-        self._script, self._settings, self._monkeypatch = script, settings(**kwargs), monkeypatch
-
-    @staticmethod
-    def closes() -> bool:
-        """Waits for the window to close."""
-        return False
-
-    def press(self, key: int) -> None:
-        pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=key))
-
-    def release(self, key: int) -> None:
-        pygame.event.post(pygame.event.Event(pygame.KEYUP, key=key))
-
-    def tap(self, key: int) -> None:
-        self.press(key)
-        self.release(key)
-
-    @property
-    def shown(self) -> int:
-        """Number of the frame on the window, -1 before the first."""
-        picture = self.app._counted
-        return -1 if picture is None else picture.number
-
-    @property
-    def state(self) -> State:
-        return self.app._worker.status.state
-
-    def play(self) -> int:
-        steps = None
-        original = App._turn
-
-        def turn(running: App) -> None:
-            nonlocal steps
-            self.app = running
-            steps = steps or iter(self._script(self))
-            original(running)
-            self.threads.add(threading.current_thread().name)
-            try:
-                waits_for = next(steps) if turn.ready() else turn.ready
-                turn.ready = waits_for or (lambda: True)
-            except StopIteration:
-                running._open, turn.ready = False, self.closes
-            except KeyboardInterrupt:
-                turn.ready = self.closes
-                raise
-
-        turn.ready = lambda: True
-        self._monkeypatch.setattr(App, "_turn", turn)
-        make_recorder = None if self.recorder is None else (lambda *args: self.recorder)
-        code = play(self._settings, self.open_world, make_recorder)
-        assert turn.ready is self.closes, f"the window closed, and line {inspect.getsourcelines(turn.ready)[1]} waits"
-        return code
-
-
-@pytest.fixture
-def player(monkeypatch):
-    """Makes players."""
-    return lambda script, world=None, **kwargs: Player(monkeypatch, script, world, **kwargs)
 
 
 def test_it_plays_and_closes_by_itself_after_the_seconds_asked_for():
@@ -169,10 +87,11 @@ def test_the_mouse_turns_the_view_only_while_it_is_captured_and_escape_gives_it_
         p.press(pygame.K_w)
         yield lambda: p.world.taken[-1][0] == ("W",)
         p.tap(pygame.K_ESCAPE)
-        yield lambda: not p.app._window.captured
-        yield lambda: p.world.taken[-1][0] == ()
+        yield lambda: not p.app._window.captured and p.app._menu.is_open
+        p.release(pygame.K_w)
         p.tap(pygame.K_ESCAPE)
-        yield p.closes
+        yield lambda: p.app._window.captured and not p.app._menu.is_open
+        yield lambda: p.world.taken[-1][0] == ()
 
     assert player(script).play() == 0
 
@@ -197,7 +116,10 @@ def test_a_pause_lends_the_mouse_to_the_person_and_takes_it_back(player):
         p.tap(pygame.K_p)
         yield lambda: p.app._pacer.paused
         p.tap(pygame.K_ESCAPE)  # as the pause's card says
-        yield p.closes
+        yield lambda: p.app._menu.is_open
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: not p.app._menu.is_open
+        assert p.app._pacer.paused, "it was paused before the menu came"
 
     assert player(script).play() == 0
 
@@ -209,7 +131,7 @@ def test_a_failure_gives_the_mouse_back(player):
         yield lambda: p.app._window.captured
         p.world.fail_at = frozenset(range(10_000))
         yield lambda: p.state is State.FAILED and not p.app._window.captured
-        p.tap(pygame.K_ESCAPE)
+        p.quit_by_menu()
         yield p.closes
 
     assert player(script).play() == 1
@@ -233,7 +155,10 @@ def test_every_key_is_answered_while_a_block_takes_seconds(player):
 
     def script(p):
         yield lambda: world.steps == 1
-        for key, answered in ((pygame.K_p, lambda: p.app._pacer.paused), (pygame.K_F3, lambda: p.app._show_numbers)):
+        for key, answered in (
+            (pygame.K_p, lambda: p.app._pacer.paused),
+            (pygame.K_F3, lambda: p.app._cockpit.show_numbers),
+        ):
             p.tap(key)
             yield answered
         assert world.rollouts[0].blocks_done == 0, "all the while the first block was not finished"
@@ -243,7 +168,7 @@ def test_every_key_is_answered_while_a_block_takes_seconds(player):
 
 
 def test_what_a_world_tells_of_while_it_plays_is_on_the_window(player):
-    tell: list[Callable[[str, float], None]] = []
+    tell: list = []
     world = FakeWorld(fps=100.0, sleep=lambda seconds: tell[0]("Compiling the passes (1 of 3), 4 s", 0.0))
 
     def open_world(progress):
@@ -287,7 +212,7 @@ def test_a_failing_engine_is_told_in_words_and_r_restarts_it(player):
 def test_leaving_on_a_failure_says_why_and_exits_with_its_code(player, capsys):
     def script(p):
         yield lambda: p.state is State.FAILED
-        p.tap(pygame.K_ESCAPE)
+        p.quit_by_menu()
         yield p.closes
 
     def open_world(progress):
@@ -345,9 +270,7 @@ def test_every_state_can_be_drawn_at_any_size(player, size, mode):
     assert len(drawn) == 3
 
 
-def test_the_picture_keeps_its_aspect_and_its_colours(player, monkeypatch):
-    monkeypatch.setattr(app, "_HELP_SECONDS", 0.0)
-
+def test_the_picture_keeps_its_aspect_and_its_colours(player):
     def script(p):
         yield lambda: p.shown >= 1
         pixels = pygame.surfarray.array3d(p.app._window.surface).swapaxes(0, 1)
@@ -357,18 +280,18 @@ def test_the_picture_keeps_its_aspect_and_its_colours(player, monkeypatch):
         inside = pixels[top : top + round(400 * 80 / 144)]
         assert np.abs(inside[80:120, 150:250].mean((0, 1)) - picture[29:43, 54:90].mean((0, 1))).max() < 8
 
-    assert player(script, size=(400, 600), icons=False).play() == 0
+    assert player(script, size=(400, 600), icons="off", keys_shown=True).play() == 0
 
 
 def test_full_screen_and_back_keeps_playing(player):
     def script(p):
         yield lambda: p.shown >= 1
         p.tap(pygame.K_F11)
-        yield lambda: p.app._window._full_screen
+        yield lambda: p.app._window.full_screen
         before = p.shown
         yield lambda: p.shown > before + 2
         p.tap(pygame.K_F11)
-        yield lambda: not p.app._window._full_screen
+        yield lambda: not p.app._window.full_screen
         assert p.app._window.surface.get_size() == (640, 400)
 
     assert player(script).play() == 0
@@ -405,12 +328,19 @@ def test_the_window_is_imported_without_torch_or_cv2():
 def test_a_keyboard_of_another_alphabet_has_the_letters_where_they_always_were():
     pygame.display.init()
     cyrillic = pygame.event.Event(pygame.KEYDOWN, key=0x446, scancode=pygame.KSCAN_W)
-    assert app.key_name(cyrillic) == "w"
-    assert app.key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_z, scancode=pygame.KSCAN_W)) == "z"
-    assert app.key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_UP)) == "up"
+    assert key_name(cyrillic) == "w"
+    assert key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_z, scancode=pygame.KSCAN_W)) == "z"
+    assert key_name(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_UP)) == "up"
     pygame.quit()
 
 
-def test_key_help_names_the_keys_of_each_mode():
-    for mode in ("universal", "gta_drive", "templerun"):
-        assert any("pause" in line for line in app.key_help(mode))
+def test_key_help_names_the_keys_of_each_mode_as_they_are_bound(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        cockpit = p.app._cockpit
+        cockpit.change(commands=cockpit.preferences.commands | {"pause": ("f1",), "rewind": ()})
+        for mode in ("universal", "gta_drive", "templerun"):
+            lines = {line.words: line.caps for line in cockpit.first_keys(mode)}
+            assert lines["pause"] == ("F1",) and not any("rewind" in words for words in lines)
+
+    assert player(script).play() == 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.actions import action_space
-from game.controls import Controls, default_bindings
+from game.bindings import by_input, default_controls
+from game.controls import Controls, Feel
 
 
 def keys(row) -> list[tuple[str, ...]]:
@@ -19,7 +20,7 @@ def yaws(row) -> list[float]:
 @pytest.fixture
 def controls() -> Controls:
     """Of a model with one-frame blocks at 20 fps, sampled once."""
-    made = Controls("universal", 20.0, sensitivity=60.0)
+    made = Controls("universal", 20.0)
     made.sample(1, 10.0)
     return made
 
@@ -27,7 +28,7 @@ def controls() -> Controls:
 @pytest.fixture
 def long_controls() -> Controls:
     """Of a model with blocks of 12 frames at 16 fps (0.75 s), sampled once."""
-    made = Controls("universal", 16.0, sensitivity=60.0)
+    made = Controls("universal", 16.0)
     made.sample(12, 10.0)
     return made
 
@@ -233,9 +234,9 @@ def test_gta_drive_steers_with_the_mouse_and_never_looks_up():
 @pytest.mark.parametrize("mode", ["universal", "gta_drive", "templerun"])
 def test_every_key_of_a_mode_is_bound_and_every_action_is_one_the_model_takes(mode):
     space, controls = action_space(mode), Controls(mode, 16.0)
-    assert set(space.keys) <= set(default_bindings(mode).values())
+    assert set(space.keys) <= set(default_controls()[mode])
     controls.sample(3, 0.0)
-    for key in default_bindings(mode):
+    for key in by_input(default_controls()[mode]):
         assert controls.press(key, 0.1)
         controls.motion(1000, 1000, 0.1)
         for frame in controls.sample(3, 0.2):
@@ -249,3 +250,59 @@ def test_another_mode_keeps_the_keys_that_mean_the_same(controls):
     controls.press("up", 10.01)
     controls.configure(action_space("templerun"), 16.0)
     assert keys(controls.sample(1, 10.1)) == [("W",)]
+
+
+def test_a_stick_looks_by_how_far_it_is_held_until_it_is_moved_again(controls):
+    controls.lean(0.5, -0.25, 10.01)
+    for _ in range(3):
+        assert controls.sample(1, 10.05)[0].mouse == pytest.approx((0.025, 0.05))
+    controls.lean(0.0, 0.0, 10.06)
+    assert controls.sample(1, 10.10)[0].mouse == (0.0, 0.0)
+
+
+def test_a_stick_that_is_moved_is_answered_by_the_next_frame(controls):
+    controls.lean(1.0, 0.0, 10.01)
+    assert controls.sample(1, 10.05)[0].since == 10.01
+    assert controls.sample(1, 10.10)[0].since is None
+
+
+def test_stick_and_mouse_and_keys_together_stay_within_the_models_limit(controls):
+    controls.lean(1.0, 1.0, 10.01)
+    controls.press("right", 10.01)
+    controls.motion(500, 500, 10.02)
+    assert controls.sample(1, 10.05)[0].mouse == pytest.approx((-0.1, 0.1))
+
+
+def test_inversion_turns_mouse_and_stick_round_and_leaves_keys_alone():
+    made = Controls("universal", 20.0, Feel(invert_look=True, invert_turn=True))
+    made.sample(1, 10.0)
+    made.motion(6, 6, 10.01)
+    assert made.sample(1, 10.05)[0].mouse == pytest.approx((0.01, -0.01))
+    made.lean(0.5, 0.5, 10.06)
+    assert made.sample(1, 10.10)[0].mouse == pytest.approx((0.05, -0.05))
+    made.lean(0.0, 0.0, 10.11)
+    made.press("up", 10.12)
+    assert made.sample(1, 10.15)[0].mouse == pytest.approx((0.1, 0.0))
+
+
+def test_another_feel_counts_at_once_and_keeps_what_is_held(controls):
+    controls.press("w", 10.01)
+    table = default_controls()["universal"] | {"S": ("x",)}
+    controls.tune(Feel(sensitivity=30.0, tables=default_controls() | {"universal": table}))
+    controls.motion(30, 0, 10.02)
+    frame = controls.sample(1, 10.05)[0]
+    assert frame.keys == ("W",) and frame.mouse == pytest.approx((0.0, 0.1))
+    assert not controls.press("s", 10.06) and controls.press("x", 10.06)
+
+
+def test_a_key_that_lost_its_meaning_while_it_was_held_is_let_go(controls):
+    controls.press("w", 10.01)
+    controls.tune(Feel(tables=default_controls() | {"universal": {"W": ("i",)}}))
+    assert controls.sample(1, 10.05)[0].keys == ()
+    controls.release("w", 10.06)
+
+
+def test_letting_go_of_everything_brings_the_stick_to_rest(controls):
+    controls.lean(1.0, 0.0, 10.01)
+    controls.release_all()
+    assert controls.sample(1, 10.05)[0].mouse == (0.0, 0.0)

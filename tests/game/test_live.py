@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from engine.actions import Actions
@@ -10,9 +12,11 @@ from game.session import Job
 from game.settings import load_settings
 from tests.game.offline import real_world
 
+SHELF = SimpleNamespace(settings_of=lambda world: load_settings())
+
 
 def test_a_world_left_before_its_first_frame_leaves_nothing_behind(tmp_path, capsys):
-    recordings = _Recordings(load_settings(), Job("session", tmp_path / "kept"))
+    recordings = _Recordings(SHELF, Job("session", tmp_path / "kept"))
     world, left = real_world(), tmp_path / "kept-2"
     picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)
     played = world.start(picture, 0)
@@ -28,7 +32,7 @@ def test_a_world_left_before_its_first_frame_leaves_nothing_behind(tmp_path, cap
 
 
 def test_what_else_lay_in_the_folder_stays(tmp_path):
-    recordings = _Recordings(load_settings(), Job("session", tmp_path))
+    recordings = _Recordings(SHELF, Job("session", tmp_path))
     (tmp_path / "diary.txt").write_text("mine")
     world = real_world()
     picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)

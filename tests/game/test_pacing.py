@@ -261,3 +261,68 @@ def test_latency_runs_from_the_control_to_its_frame_and_leaves_pauses_out():
 
 def test_a_session_without_controls_has_no_latency():
     assert Pacer().live_stats().to_report()["latency_ms"] == {"p50": None, "p95": None}
+
+
+@pytest.mark.parametrize("hz", [30.0, 60.0, 144.0])
+def test_any_display_shows_every_frame_at_its_first_refresh(hz):
+    machine = Machine(hz=hz)
+    machine.run(10.0)
+    assert machine.pacer.report(machine.now).late_frames == 0
+    assert machine.numbers() == list(range(len(machine.shown))) and len(machine.shown) >= 195
+    period, refresh = 0.05, 1 / hz + 0.0011  # the simulation's own ticks
+    assert all(period - refresh <= gap <= period + refresh for gap in machine.gaps(since=1.0))
+
+
+@pytest.mark.parametrize("steps", [{"step": lambda i: 0.012}, {"first": 9, "later": 12, "step": lambda i: 0.3}])
+@pytest.mark.parametrize("wait", [0.0, 0.03, 0.31])
+def test_a_laptop_that_slept_goes_on_as_if_nothing_had_been(steps, wait):
+    machine = Machine(**steps)
+    machine.run(6.0 + wait)
+    before, late = machine.pacer._times.head_start(), machine.pacer.report(machine.now).late_frames
+    machine.now += 3600.0
+    slept = machine.now
+    machine.run(8.0)
+    assert machine.numbers() == list(range(len(machine.shown)))
+    assert min(machine.gaps(since=slept)) >= 0.05 - 1 / machine.hz - 0.001, "no burst"
+    assert machine.pacer.report(machine.now).late_frames - late <= 2
+    assert len([moment for moment, _ in machine.shown if moment > slept]) >= 8.0 * 20 - 15
+    assert machine.pacer.report(machine.now).speed == 1.0
+    assert machine.pacer._times.head_start() < before + 0.5
+
+
+def test_a_clock_that_was_asked_to_be_slower_keeps_to_it():
+    machine = Machine(fps=20.0, step=lambda i: 0.012)
+    machine.run(3.0)
+    machine.pacer.set_pace(0.5, machine.now)
+    machine.run(8.0)
+    report = machine.pacer.report(machine.now)
+    assert (report.speed, report.pace, report.slow_words) == (0.5, 0.5, "")
+    assert machine.gaps(since=6.0) == pytest.approx([0.1] * len(machine.gaps(since=6.0)), abs=0.02)
+    machine.pacer.set_pace(1.0, machine.now)
+    machine.run(8.0)
+    assert machine.pacer.report(machine.now).speed == 1.0
+
+
+def test_a_cut_keeps_the_figures_and_a_new_recording_begins_them_anew():
+    machine = Machine(step=lambda i: 0.4 if i == 40 else 0.012)
+    machine.run(5.0)
+    late = machine.pacer.report(machine.now).late_frames
+    machine.pacer.cut()
+    assert machine.pacer.report(machine.now).late_frames == late > 0
+    assert machine.pacer.start_at() == -math.inf
+    machine.pacer.new_figures()
+    assert machine.pacer.report(machine.now).late_frames == 0
+
+
+def test_frames_that_only_the_window_was_late_for_are_told_apart():
+    clock = PlayClock(20.0)
+    clock.deliver(10, now=0.0)
+    clock.advance(0.0)
+    clock.advance(0.2)
+    assert (clock.late_frames, clock.undrawn_frames) == (1, 1)
+    clock.pause(0.3)
+    clock.resume(0.4)
+    slow = PlayClock(20.0)
+    slow.deliver(1, now=0.0)
+    slow.deliver(1, now=0.2)
+    assert (slow.late_frames, slow.undrawn_frames) == (1, 0)

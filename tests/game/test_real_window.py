@@ -59,8 +59,8 @@ def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
             xdotool("mousemove_relative", "10", "0")
         assert wait_until(lambda: any(line.startswith("[[], [0.0, 0.0") and not line.startswith("[[], [0.0, 0.0]")
                                       for line in said.read_text().splitlines()))  # fmt: skip
-        xdotool("key", "Escape")
-        xdotool("key", "Escape")
+        for key in ("Escape", "Up", "Return"):  # the menu's last line
+            xdotool("key", key)
         assert game.wait(15) == 0, said.read_text()
     finally:
         if game.poll() is None:
@@ -73,8 +73,8 @@ from game.app import PlaySettings, play
 from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
 
 class Recorder(FakeRecorder):
-    def add(self, block):
-        super().add(block)
+    def add(self, block, *rest):
+        super().add(block, *rest)
         print("block", flush=True)
 
     def close(self, stats):
@@ -96,3 +96,39 @@ def test_a_display_that_goes_away_ends_the_game_in_one_line_and_keeps_the_record
             game.kill()
     assert said.read_text().endswith("closed after True\n")
     assert complained.read_text() == "game: the display is gone; what was recorded is kept\n"
+
+
+def test_a_real_window_is_resized_left_and_driven_by_its_menu(display, tmp_path):
+    said = tmp_path / "said.txt"
+
+    def xdotool(*words: str) -> str:
+        return subprocess.run(["xdotool", *words], env=display, capture_output=True, text=True, check=False).stdout
+
+    def last() -> str:
+        return said.read_text().splitlines()[-1]
+
+    with said.open("w") as out:
+        game = subprocess.Popen([sys.executable, "-c", _PROGRAM], cwd=ROOT, env=display, stdout=out, stderr=out)
+    try:
+        assert wait_until(lambda: said.read_text().count("\n") > 5, 30.0), said.read_text()
+        window = xdotool("search", "--class", "neural-world").split()[0]
+        xdotool("windowfocus", "--sync", window)
+        xdotool("keydown", "w")
+        assert wait_until(lambda: '"W"' in last())
+        for size in (("900", "300"), ("300", "700"), ("640", "400")):
+            xdotool("windowsize", "--sync", window, *size)
+        assert wait_until(lambda: '"W"' in last())
+        xdotool("key", "Escape")  # and the key is let go of, though it is still down
+        time.sleep(0.5)
+        paused = said.read_text()
+        time.sleep(0.5)
+        assert said.read_text() == paused, "the world waits while the menu is open"
+        xdotool("keyup", "w")
+        xdotool("key", "Escape")
+        assert wait_until(lambda: len(said.read_text()) > len(paused) and '"W"' not in last())
+        for key in ("Escape", "Up", "Return"):
+            xdotool("key", key)
+        assert game.wait(15) == 0, said.read_text()
+    finally:
+        if game.poll() is None:
+            game.kill()

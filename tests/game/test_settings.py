@@ -94,3 +94,11 @@ def test_a_wrong_override_is_one_line_that_helps(word, says):
         load_settings([word])
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_two_threads_may_load_settings_at_once():
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda model: load_settings([f"model={model}"]).model.name, ["tiny", "universal"] * 2))
+    assert names == ["tiny", "universal"] * 2

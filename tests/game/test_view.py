@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests want no window on anybody's screen
 
@@ -12,16 +13,19 @@ import pytest
 
 from engine.actions import action_space
 from game.controls import FrameControl
-from game.hud import Hud, key_help, number_rows, text_unit
-from game.pacing import Pacer
-from game.view import Scenery, View
-from game.worker import Picture, State, Status
+from game.hud import Hud, KeyLine, clock_words, numbers_of
+from game.overlay import PLACES
+from game.status import Picture, ReplayFigures, State, Status
+from game.ui.paint import Painter
+from game.ui.style import TEXT_SIZES, text_unit
+from game.view import Look, Scenery, View
+from tests.game.screens import ADVICE, FIGURES
 
-SIZES = [(200, 150), (320, 240), (300, 900), (640, 400), (900, 300), (1280, 720)]
+SIZES = [(200, 150), (320, 240), (300, 900), (640, 400), (900, 300), (1280, 720), (2560, 1440)]
 SPACE = action_space("universal")
-PLAYING = Status(state=State.PLAYING, space=SPACE, model="tiny", device="cpu", recording=True)
+PLAYING = Status(state=State.PLAYING, words="", space=SPACE, model="tiny", device="cpu", recording=True, recorded=3599)
 BLACK = Picture(np.zeros((80, 144, 3), np.uint8), 0, FrameControl((), (0.0, 0.0)))
-WORDS = "Playing at 15% speed: a frame takes 310 ms here, 50 ms would be in time"
+KEYS = tuple(KeyLine(("W", "A", "S", "D")[: 1 + i % 4], f"does thing {i}") for i in range(10))
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +35,8 @@ def display():
     pygame.display.quit()
 
 
-class Marked(Hud):
-    """Notes where each patch and panel was laid."""
+class Marked(Painter):
+    """Notes where each patch was laid on the window."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,29 +44,38 @@ class Marked(Hud):
 
     def patch(self, surface, rgba, x, y):
         super().patch(surface, rgba, x, y)
-        left, top = surface.get_abs_offset()
+        self._note(surface, pygame.Rect(x, y, rgba.shape[1], rgba.shape[0]))
+
+    def glass(self, surface, area, colour, opacity, radius):
+        super().glass(surface, area, colour, opacity, radius)
+        self._note(surface, area)
+
+    def _note(self, surface, area):
         if surface.get_abs_parent() is pygame.display.get_surface():
-            self.laid.append(pygame.Rect(left + x, top + y, rgba.shape[1], rgba.shape[0]))
+            self.laid.append(area.move(surface.get_abs_offset()))
+
+
+def scenery(size, **changes) -> Scenery:
+    return replace(Scenery(BLACK, PLAYING, False, size, advice=ADVICE, ease="F4"), **changes)
 
 
 def laid(size, **changes) -> list[pygame.Rect]:
-    """Where the parts of a scenery lie."""
-    surface, hud = pygame.display.set_mode(size), Marked()
-    scenery = {"picture": BLACK, "status": PLAYING, "paused": False, "size": size, "slow_words": WORDS}
-    View(hud).draw(surface, Scenery(**(scenery | changes)))
-    return hud.laid
-
-
-def rows() -> tuple:
-    return tuple(number_rows(Pacer(20.0).report(0.0), PLAYING))
+    """Where the parts of a scenery lie; what lies within another part is left out."""
+    surface, paint = pygame.display.set_mode(size), Marked()
+    View(paint, Hud(paint)).draw(surface, scenery(size, **changes))
+    parts = paint.laid
+    return [
+        one for i, one in enumerate(parts)
+        if not any(other.contains(one) and (other.size != one.size or j < i) for j, other in enumerate(parts) if j != i)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("remark", ["", "Scene: garden"])
-def test_panels_icons_and_dot_stay_inside_and_apart(size, remark):
-    parts = laid(size, remark=remark, numbers=rows())
-    assert len(parts) >= 8, "six icons, the warning and the recording's dot at least"
-    assert parts[4].contains(parts.pop(5)), "the look's dot lies on its disc"
+@pytest.mark.parametrize("place", PLACES)
+def test_panels_icons_and_dot_stay_inside_and_apart(size, remark, place):
+    parts = laid(size, remark=remark, numbers=numbers_of(FIGURES, PLAYING), look=Look(icons_place=place))
+    assert len(parts) >= 7, "four keys, the look, the warning and the recording's dot at least"
     inside = pygame.Rect((0, 0), size)
     for i, part in enumerate(parts):
         assert inside.contains(part)
@@ -71,27 +84,34 @@ def test_panels_icons_and_dot_stay_inside_and_apart(size, remark):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_numbers_keep_out_of_the_pauses_card(size):
-    *others, card = laid(size, paused=True, numbers=rows(), slow_words="", icons=False)
+    *others, card = laid(size, paused=True, numbers=numbers_of(FIGURES, PLAYING), look=Look(icons="off"),
+                         hints=("P goes on, Esc opens the menu", ""))  # fmt: skip
     assert card.center == pytest.approx((size[0] / 2, size[1] / 2), abs=1)
     assert card.collidelist(others) == -1
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_cards_are_no_wider_than_the_window(size):
-    failed = Status(state=State.FAILED, words="no memory left " * 30, space=SPACE)
+    failed = replace(PLAYING, state=State.FAILED, words="no memory left " * 30)
     assert pygame.Rect((0, 0), size).contains(laid(size, status=failed)[-1])
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_recordings_dot_stays_where_it_is_when_the_help_goes(size):
-    with_help = laid(size, help=tuple(key_help("universal")), help_strength=1.0)[-1]
-    assert with_help == laid(size)[-1]
-    unit = text_unit(pygame.display.get_surface())
-    assert with_help.size == (unit, unit)
+def test_the_bar_of_a_replay_keeps_clear_of_icons_and_numbers(size):
+    replayed = replace(PLAYING, recording=False, replay=ReplayFigures("x", 20.0, 60.0))
+    parts = laid(size, status=replayed, advice=None, numbers=numbers_of(FIGURES, PLAYING))
+    for i, part in enumerate(parts):
+        assert pygame.Rect((0, 0), size).contains(part) and part.collidelist(parts[i + 1 :]) == -1
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_keys_of_the_first_start_stay_inside(size):
+    surface, paint = pygame.display.set_mode(size), Painter()
+    assert pygame.Rect((0, 0), size).contains(Hud(paint).keys(surface, KEYS, 1.0))
 
 
 def test_a_new_picture_under_the_same_words_renders_and_measures_no_text():
-    class Counting(Hud):
+    class Counting(Painter):
         asked = 0
 
         def _render(self, *arguments):
@@ -102,26 +122,46 @@ def test_a_new_picture_under_the_same_words_renders_and_measures_no_text():
             Counting.asked += 1
             return super()._measure(*arguments)
 
-    surface, view = pygame.display.set_mode((640, 400)), View(Counting())
-    same = {"status": PLAYING, "paused": False, "size": (640, 400), "remark": "Scene: hall", "slow_words": WORDS}
-    same |= {"numbers": rows(), "help": tuple(key_help("universal")), "help_strength": 0.5}
-    view.draw(surface, Scenery(picture=BLACK, **same))
+    surface, paint = pygame.display.set_mode((640, 400)), Counting()
+    view = View(paint, Hud(paint))
+    same = {"remark": "Scene: hall", "numbers": numbers_of(FIGURES, PLAYING), "keys": KEYS, "keys_strength": 0.5}
+    view.draw(surface, scenery((640, 400), **same))
     asked = Counting.asked
     assert asked > 10
-    view.draw(surface, Scenery(picture=Picture(BLACK.pixels, 1, BLACK.control), **same))
+    view.draw(surface, scenery((640, 400), picture=Picture(BLACK.pixels, 1, BLACK.control), **same))
     assert Counting.asked == asked
 
 
 def test_words_of_a_failure_may_hold_anything():
-    failed = Status(state=State.FAILED, words="bad \0 byte \ud800 and \U0001f600 " + "x" * 500, space=SPACE)
-    assert laid((640, 400), status=failed)
+    words = "bad \0 byte \ud800 and \U0001f600 " + "x" * 500
+    assert laid((640, 400), status=replace(PLAYING, state=State.FAILED, words=words))
 
 
 def test_the_deadline_of_the_numbers_is_the_slowed_clocks():
-    pacer = Pacer(20.0)
-    pacer.deliver(1, 0.0, 0.2)
-    values = {name: value for name, value, _ in number_rows(pacer.report(0.0), PLAYING)}
-    assert values["deadline"].startswith("50 ms")
-    pacer._clock.set_speed(0.25, 0.0)
-    values = {name: value for name, value, _ in number_rows(pacer.report(0.0), PLAYING)}
-    assert values["deadline"].startswith("200 ms")
+    def deadline(speed: float) -> str:
+        figures = replace(FIGURES, pace=replace(FIGURES.pace, speed=speed))
+        return {name: value for name, value, _ in numbers_of(figures, PLAYING).rows}["deadline"]
+
+    assert deadline(1.0).startswith("50 ms") and deadline(0.25).startswith("200 ms")
+
+
+def test_lengths_are_written_as_people_do():
+    assert [clock_words(s) for s in (0, 59.9, 60, 3599, 3661)] == ["0:00", "0:59", "1:00", "59:59", "1:01:01"]
+
+
+def test_whole_pixels_are_all_of_one_size_and_in_the_middle():
+    surface = pygame.display.set_mode((640, 400))
+    checks = np.indices((80, 144)).sum(0)[..., None].repeat(3, 2) % 2 * 255
+    paint, status = Painter(), replace(PLAYING, recording=False)
+    picture = Picture(checks.astype(np.uint8), 0)
+    look = Look(scale="whole", icons="off")
+    View(paint, Hud(paint)).draw(surface, Scenery(picture, status, False, (640, 400), look=look))
+    pixels = pygame.surfarray.array3d(surface)[..., 0].T
+    assert (pixels[40 : 40 + 320, 32 : 32 + 576] == np.kron(checks[..., 0], np.ones((4, 4)))).all()
+
+
+def test_text_grows_with_the_window_and_with_what_a_person_asks_for():
+    units = [text_unit(*size) for size in ((200, 150), (640, 400), (1280, 720), (2560, 1440), (3840, 2160))]
+    assert units == sorted(units) and units[0] >= 9 and 11 <= units[1] <= 14 and units[-1] >= 40
+    assert len({text_unit(1280, 720, times) for times in TEXT_SIZES.values()}) == len(TEXT_SIZES)
+    assert text_unit(200, 150, 1.25) * 10 <= 150

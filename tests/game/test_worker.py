@@ -11,14 +11,16 @@ import pytest
 from engine.errors import CheckpointError, EngineError
 from game.controls import Controls
 from game.pacing import Pacer
-from game.worker import State, Worker
+from game.worker import Habits, State, Worker
 from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
 
 
 class Stage:
     """A worker with its surroundings, and a window's loop in short: it looks until something has happened."""
 
-    def __init__(self, world: FakeWorld, *, scenes=None, open_world=None, make_recorder=None) -> None:
+    def __init__(
+        self, world: FakeWorld, *, scenes=None, open_world=None, make_recorder=None, record=True, **others
+    ) -> None:
         self.world, self.controls, self.pacer = world, Controls(world.mode, world.fps), Pacer(world.fps)
         self.worker = Worker(
             open_world or (lambda progress: world),
@@ -26,6 +28,7 @@ class Stage:
             self.controls,
             self.pacer,
             make_recorder=make_recorder,
+            **{"habits": Habits(record=record and make_recorder is not None)} | others,
         )
         self.seen: list = []
 
@@ -168,7 +171,7 @@ def test_a_reset_throws_finished_frames_away_and_starts_from_the_first_frame(sta
 def test_a_block_in_flight_at_a_reset_is_never_shown_nor_recorded(stages):
     recorders: list[FakeRecorder] = []
 
-    def make_recorder(rollout, world, scene) -> FakeRecorder:
+    def make_recorder(rollout, world, scene, prelude) -> FakeRecorder:
         recorders.append(FakeRecorder())
         return recorders[-1]
 
@@ -242,7 +245,7 @@ def test_every_rollout_has_a_recording_written_off_the_windows_thread(stages):
     recorders: list[FakeRecorder] = []
     names: list[str] = []
 
-    def make_recorder(rollout, world, scene) -> FakeRecorder:
+    def make_recorder(rollout, world, scene, prelude) -> FakeRecorder:
         names.append(scene)
         recorders.append(FakeRecorder())
         return recorders[-1]
@@ -276,8 +279,8 @@ def test_a_video_that_gives_up_is_told_once(stages):
     assert stage.look_until(lambda: len(recorder.blocks) >= 2)
     add = recorder.add
 
-    def failing_add(block) -> None:
-        add(block)
+    def failing_add(*args) -> None:
+        add(*args)
         recorder.problem = "the encoder ended"
 
     recorder.add = failing_add

@@ -1,0 +1,171 @@
+"""Which input does what: names of inputs, controls and commands, and the presets a person may begin with.
+
+An input is a name: a key's as pygame.key.name gives it ("w", "left shift"), "mouse right" or "mouse 4" for a button,
+"pad a" or "pad left stick up" on a gamepad. A control is what the model is told (a key of its action space, or a look);
+a command is what the program is told. No pygame here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.actions import MODES, action_space
+
+LOOK_UP, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT = "look_up", "look_down", "look_left", "look_right"
+Table = Mapping[str, tuple[str, ...]]  # what is done -> the inputs that do it
+
+MOST_INPUTS = 4  # of one control: more could not be shown, and nobody has the fingers
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something the program can be told. name: in the config file. label: for people. inputs: that do it at first."""
+
+    name: str
+    label: str
+    inputs: tuple[str, ...]
+
+
+COMMANDS = (
+    Command("menu", "menu", ("escape", "pad start")),
+    Command("pause", "pause", ("p", "pad back")),
+    Command("restart", "restart", ("r", "pad y")),
+    Command("next_scene", "next scene", ("n", "pad x")),
+    Command("previous_world", "world before", ("tab", "pad b")),
+    Command("rewind", "rewind (hold)", ("backspace", "pad left shoulder")),
+    Command("save", "save the world", ("f5", "pad right stick")),
+    Command("load", "back to the save", ("f9", "pad left stick")),
+    Command("anchor", "anchor anew", ("g", "pad right shoulder")),
+    Command("record", "record", ("f6",)),
+    Command("screenshot", "screenshot", ("f12",)),
+    Command("numbers", "numbers", ("f3",)),
+    Command("ease", "ease the load", ("f4",)),
+    Command("full_screen", "full screen", ("f11",)),
+)
+PINNED = {"menu": "escape"}  # an input that cannot be taken from its command, or nobody could ever mend anything
+
+CONTROL_LABELS = {
+    "universal": {"W": "forward", "S": "back", "A": "left", "D": "right"},
+    "gta_drive": {"W": "accelerate", "S": "brake", "A": "steer left", "D": "steer right"},
+    "templerun": {
+        "W": "jump",
+        "S": "slide",
+        "A": "step left",
+        "D": "step right",
+        "Z": "turn left",
+        "C": "turn right",
+    },
+}
+LOOK_LABELS = {LOOK_UP: "look up", LOOK_DOWN: "look down", LOOK_LEFT: "look left", LOOK_RIGHT: "look right"}
+MODE_LABELS = {"universal": "walk and look", "gta_drive": "drive", "templerun": "run"}
+
+_PRESETS = {
+    "WASD and arrows": {"W": "w", "S": "s", "A": "a", "D": "d", "Z": "z", "C": "c"},
+    "arrows and IJKL": {"W": "up", "S": "down", "A": "left", "D": "right", "Z": ",", "C": "."},
+    "left-handed": {"W": "i", "S": "k", "A": "j", "D": "l", "Z": "u", "C": "o"},
+}
+_LOOK_KEYS = {
+    "WASD and arrows": ("up", "down", "left", "right"),
+    "arrows and IJKL": ("i", "k", "j", "l"),
+    "left-handed": ("w", "s", "a", "d"),
+}
+PRESETS = tuple(_PRESETS)
+_LOOKS = (LOOK_UP, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT)
+_PAD = {
+    "W": ("pad left stick up", "pad dpad up"),
+    "S": ("pad left stick down", "pad dpad down"),
+    "A": ("pad left stick left", "pad dpad left"),
+    "D": ("pad left stick right", "pad dpad right"),
+    "Z": ("pad left trigger",),
+    "C": ("pad right trigger",),
+}
+
+
+def controls_of(mode: str) -> dict[str, str]:
+    """Control -> label of a mode, in the order people are shown them."""
+    return CONTROL_LABELS[mode] | (LOOK_LABELS if mode == "universal" else {})
+
+
+def preset(name: str, mode: str) -> dict[str, tuple[str, ...]]:
+    """The inputs of every control of a mode under a preset.
+
+    Where the model has no camera of its own to turn, the look keys stand in for the walking ones.
+    """
+    keys, looks = _PRESETS[name], _LOOK_KEYS[name]
+    table = {control: (keys[control],) for control in action_space(mode).keys}
+    if mode == "universal":
+        table |= {control: (key,) for control, key in zip(_LOOKS, looks, strict=True)}
+    else:
+        table = {
+            control: (*inputs, *((looks["WSAD".index(control)],) if control in "WSAD" else ()))
+            for control, inputs in table.items()
+        }
+    return {control: (*inputs, *_PAD.get(control, ())) for control, inputs in table.items()}
+
+
+def default_controls() -> dict[str, dict[str, tuple[str, ...]]]:
+    """The bindings of every mode that a person begins with."""
+    return {mode: preset(PRESETS[0], mode) for mode in MODES}
+
+
+def default_commands() -> dict[str, tuple[str, ...]]:
+    """The bindings of the commands that a person begins with."""
+    return {command.name: command.inputs for command in COMMANDS}
+
+
+def preset_of(table: Table, mode: str) -> str | None:
+    """The preset that a mode's bindings are, None if they are somebody's own."""
+    return next((name for name in PRESETS if preset(name, mode) == dict(table)), None)
+
+
+def by_input(table: Table) -> dict[str, str]:
+    """Input -> what it does; the first that claims an input has it."""
+    found: dict[str, str] = {}
+    for name, inputs in table.items():
+        for one in inputs:
+            found.setdefault(one, name)
+    return found
+
+
+def bound(table: Table, name: str, one: str) -> dict[str, tuple[str, ...]]:
+    """`table` with the input `one` doing `name`, and nothing else any more."""
+    freed = {other: tuple(i for i in inputs if i != one) for other, inputs in table.items()}
+    freed[name] = (*freed[name], one)[-MOST_INPUTS:]
+    return freed
+
+
+def without(table: Table, one: str) -> dict[str, tuple[str, ...]]:
+    """`table` with the input `one` doing nothing. A pinned one stays."""
+    return {name: tuple(i for i in inputs if i != one or PINNED.get(name) == one) for name, inputs in table.items()}
+
+
+def short_name(one: str) -> str:
+    """An input's name as a key cap shows it."""
+    names = {
+        "up": "↑",
+        "down": "↓",
+        "left": "←",
+        "right": "→",
+        "escape": "Esc",
+        "return": "Enter",
+        "backspace": "Backspace",
+        "left shift": "L Shift",
+        "right shift": "R Shift",
+        "left ctrl": "L Ctrl",
+        "right ctrl": "R Ctrl",
+        "left alt": "L Alt",
+        "right alt": "R Alt",
+    }
+    if one in names:
+        return names[one]
+    if one.startswith("pad "):
+        words = one.removeprefix("pad ")
+        for way, arrow in (("up", "↑"), ("down", "↓"), ("left", "←"), ("right", "→")):
+            if words.endswith(" " + way):
+                words = f"{words.removesuffix(way)}{arrow}"
+        words = words.upper() if len(words) == 1 else words
+        return "Pad " + words.replace("left stick", "L stick").replace("right stick", "R stick").replace(
+            "left ", "L "
+        ).replace("right ", "R ").replace("dpad", "D-pad")
+    return one.capitalize() if len(one) > 1 else one.upper()

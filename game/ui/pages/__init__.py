@@ -1,0 +1,46 @@
+"""The menu's pages, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from game.cockpit import Cockpit
+from game.gamepad import Gamepads
+from game.status import SceneLike
+from game.ui.menu import Menu, Section
+from game.ui.pages.about import AboutPage
+from game.ui.pages.controls import ControlsPage
+from game.ui.pages.gallery import GalleryPage
+from game.ui.pages.keys import KeysPage
+from game.ui.pages.models import ModelsPage
+from game.ui.pages.picture import PicturePage
+from game.ui.pages.recordings import RecordingsPage
+from game.ui.pages.world import WorldPage
+from game.ui.paint import Painter
+from game.ui.thumbnails import Thumbnails
+from game.window import TITLE
+
+
+def make_menu(
+    cockpit: Cockpit,
+    pads: Gamepads,
+    paint: Painter,
+    scenes: Sequence[SceneLike],
+    done: Callable[[], None],
+    leave: Callable[[], None],
+) -> Menu:
+    """The menu. done: called when it has closed. leave: ends the program."""
+    pictures = Thumbnails(cockpit.background)
+    menu = Menu(TITLE, [], paint, done)
+    menu.sections = [
+        Section("Resume", KeysPage(cockpit), menu.close),
+        Section("Scenes", GalleryPage(cockpit, menu, pictures, scenes)),
+        Section("World", WorldPage(cockpit)),
+        Section("Models", ModelsPage(cockpit, menu)),
+        Section("Controls", ControlsPage(cockpit, pads, menu)),
+        Section("Picture", PicturePage(cockpit)),
+        Section("Recordings", RecordingsPage(cockpit, menu, pictures)),
+        Section("About", AboutPage(cockpit, pads)),
+        Section("Quit", act=leave),
+    ]
+    return menu

@@ -1,0 +1,88 @@
+"""The page of models: which there are, what they need, how carefully they work."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from game.background import Later
+from game.bindings import MODE_LABELS
+from game.cockpit import Cockpit
+from game.models import PUBLISHED
+from game.shelf import ModelChoice
+from game.status import Suggestion
+from game.ui.menu import Menu
+from game.ui.page import Page
+from game.ui.pages.folder import FolderPage
+from game.ui.plates import Heading, Note
+from game.ui.widgets import Button, Choice, Widget
+
+
+class ModelsPage(Page):
+    """Choose a model and its quality; the world begins anew with it."""
+
+    title = "Modes and models"
+
+    def __init__(self, cockpit: Cockpit, menu: Menu) -> None:
+        super().__init__()
+        self._cockpit, self._menu = cockpit, menu
+        self._choices: Later | None = None
+
+    def opened(self) -> None:
+        """See Page."""
+        if self._cockpit.shelf is not None:
+            work = self._cockpit.background.begin(self._cockpit.shelf.choices, self._cockpit.preferences.weights)
+            self._choices = Later(work)
+
+    def tick(self, now: float) -> bool:
+        """See Page."""
+        return self._choices is not None and self._choices.look()
+
+    def widgets(self) -> list[Widget]:
+        """See Page."""
+        cockpit = self._cockpit
+        if cockpit.shelf is None or self._choices is None:
+            return [Note("No other model can be chosen here.")]
+        if self._choices.waiting:
+            return [Note("Looking…")]
+        if self._choices.problem:
+            return [Note(self._choices.problem, bad=True)]
+        folder = cockpit.preferences.weights
+        return [
+            *[self._button(choice) for choice in self._choices.value],
+            Heading("Quality"),
+            Choice("Denoising", "Fewer steps are faster and rougher; the world goes on from its picture",
+                   value=cockpit.status.quality or cockpit.shelf.quality,
+                   options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
+            Heading("Weights of the large models"),
+            Note(f"Download {PUBLISHED} and choose its folder here; they need a GPU to be played."),
+            Button(folder or "Choose their folder", "Skywork/Matrix-Game-2.0 from Hugging Face, as it was downloaded",
+                   self._browse),
+        ]  # fmt: skip
+
+    def _button(self, choice: ModelChoice) -> Button:
+        shelf = self._cockpit.shelf
+        what = f"{MODE_LABELS[choice.mode]}, {choice.width} × {choice.height}, {choice.fps:g}/s"
+        return Button(choice.name, choice.problem or f"{choice.name}: {what}",
+                      partial(self._choose, choice.name, shelf.quality), note=choice.short_problem or what,
+                      mark=choice.name == shelf.model, enabled=not choice.problem)  # fmt: skip
+
+    def _choose(self, model: str, quality: str) -> None:
+        cockpit = self._cockpit
+        opener = cockpit.shelf.choose(model, quality, cockpit.preferences.weights)
+        cockpit.close_menu()
+        cockpit.worker.change_model(opener, quality)
+        cockpit.say(f"Model: {model}, {quality} quality")
+
+    def _change_quality(self, quality: str) -> None:
+        self._cockpit.shelf.quality = quality
+        self._cockpit.worker.apply(Suggestion("quality", name=quality))
+
+    def _browse(self) -> None:
+        start = Path(self._cockpit.preferences.weights or Path.home())
+        self._menu.push(FolderPage(self._cockpit, self._menu, start, self._take, "Folder of the weights"))
+
+    def _take(self, folder: Path) -> None:
+        self._cockpit.change(weights=str(folder))
+        self._menu.pop()
+        self.opened()

@@ -1,0 +1,59 @@
+"""The page of the world that is played: begin anew, save and return, the world before, anchors against decay."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from game.cockpit import Cockpit
+from game.ui.page import Page
+from game.ui.plates import Heading, Note
+from game.ui.widgets import Button, Choice, Widget
+
+_ANCHORS = (0.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+_HOLDS = (0.0, 5.0, 15.0, 60.0)
+
+
+class WorldPage(Page):
+    """What can be done to the world in play."""
+
+    title = "World"
+
+    def __init__(self, cockpit: Cockpit) -> None:
+        super().__init__()
+        self._cockpit = cockpit
+
+    def widgets(self) -> list[Widget]:
+        """See Page."""
+        cockpit, status, now = self._cockpit, self._cockpit.status, self._cockpit.preferences
+        rewind = status.rewind
+        depth = f"reaches {rewind.depth_s:.0f} s back, {rewind.mb:.0f} of {rewind.budget_mb:.0f} MB"
+        return [
+            Note(f"You are in {status.scene or 'no world yet'}."),
+            self._button("Begin it anew", "restart"),
+            self._button("Next scene", "next_scene"),
+            self._button("Back to the world before", "previous_world", enabled=bool(status.other_world),
+                         hint=status.other_world or "There is none yet"),
+            Heading("Time"),
+            self._button("Save the world", "save", hint="Keeps it as it is now, to come back to"),
+            self._button("Return to the save", "load", enabled=status.saved, hint="The same keys then give the same "
+                         "pictures" if status.saved else "Nothing is saved yet"),
+            Note(f"Hold {cockpit.key_of('rewind') or 'no key yet'} while you play to run time backwards ({depth})."),
+            Heading("Drift"),
+            Note("Worlds decay as they go on. An anchor begins the world anew from the picture that is there now."),
+            self._button("Anchor it now", "anchor"),
+            Choice("Anchor by itself", "Recordings keep it, and replay it", value=now.anchor_every,
+                   options=[(s, f"every {s:g} s" if s else "never") for s in _ANCHORS],
+                   put=lambda value: cockpit.change(anchor_every=value)),
+            Choice("Hold the picture when idle", "The world stands still while you touch nothing",
+                   value=now.idle_hold, options=[(s, f"after {s:g} s" if s else "never") for s in _HOLDS],
+                   put=lambda value: cockpit.change(idle_hold=value)),
+        ]  # fmt: skip
+
+    def _button(self, label: str, command: str, *, enabled: bool = True, hint: str = "") -> Button:
+        return Button(label, hint, partial(self._do, command), note=self._cockpit.key_of(command), enabled=enabled)
+
+    def _do(self, command: str) -> None:
+        import time
+
+        self._cockpit.close_menu()
+        self._cockpit.do(command, time.perf_counter())

@@ -1,0 +1,151 @@
+"""Recordings are listed whatever state they are in, and nothing is lost by deleting them."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from game.errors import RecordingError
+from game.library import TRASH, Library
+from game.rendering import Rendering
+from game.video import Video
+from tests.game.offline import block, header
+from tests.game.test_recorder import recorder
+
+
+def record(folder, frames: int = 8, closed: bool = True):
+    folder.mkdir(parents=True)
+    made = recorder(folder)
+    for i in range(frames):
+        made.add(block(i, grey=20 * i))
+    if closed:
+        made.close()
+    return made
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Two recordings, the older one first made."""
+    record(tmp_path / "20260102T030405Z-demo", 8)
+    record(tmp_path / "20260304T050607Z-demo-2", 4)
+    return Library(tmp_path)
+
+
+def test_recordings_are_listed_newest_first_with_what_a_person_wants_to_know(library):
+    newest, oldest = library.entries()
+    assert (newest.frames, oldest.frames) == (4, 8) and oldest.seconds == 0.4
+    assert (oldest.name, oldest.model, oldest.mode, oldest.fps) == ("demo", "tiny", "universal", 20.0)
+    assert oldest.problem is None and oldest.video.name == "demo.mp4" and oldest.icons.name == "demo_icon.mp4"
+    utc = datetime.fromisoformat("2026-01-02T03:04:05+00:00")
+    assert oldest.made == utc.astimezone().replace(tzinfo=None)
+
+
+def test_an_empty_or_missing_folder_lists_nothing(tmp_path):
+    assert Library(tmp_path / "none").entries() == []
+
+
+def test_broken_recordings_are_listed_with_their_problem(library, tmp_path):
+    broken = tmp_path / "broken"
+    record(broken)
+    log = broken / "actions.jsonl"
+    good = log.read_text()
+    log.write_text(good.replace('"frame": 3', '"frame": 30'))
+    assert "frames out of order" in problem_of(library, broken)
+    log.write_bytes(b"\x00\xff nonsense")
+    assert "broken" in problem_of(library, broken)
+    log.write_text("")
+    assert "empty" in problem_of(library, broken)
+    log.write_text(good)
+    (broken / "first_frame.png").unlink()
+    assert "first frame" in problem_of(library, broken)
+    for video in broken.glob("*.mp4"):
+        video.write_bytes(b"no video")
+    entry = next(entry for entry in library.entries() if entry.folder == broken)
+    assert library.thumbnail(entry) is None
+    with pytest.raises(RecordingError, match="cannot be read"):
+        library.open_video(entry)
+
+
+def problem_of(library, folder) -> str:
+    return next(entry for entry in library.entries() if entry.folder == folder).problem
+
+
+def test_a_recording_that_is_still_being_written_is_listed(tmp_path):
+    made = record(tmp_path / "live", 6, closed=False)
+    (entry,) = Library(tmp_path).entries()
+    assert entry.frames == 6 and entry.problem is None
+    made.close()
+
+
+def test_a_video_shows_the_frame_that_is_asked_for_in_any_order(library):
+    with library.open_video(library.entries()[1]) as video:
+        assert (video.frames, video.fps) == (8, 20.0)
+        greys = {frame: video.at(frame).mean() for frame in (0, 1, 2, 7, 3, 3, 0, 99, -5)}
+    for frame, grey in greys.items():
+        assert grey == pytest.approx(20 * min(7, max(0, frame)), abs=4)
+
+
+def test_a_jump_over_many_frames_lands_on_the_right_one(tmp_path):
+    record(tmp_path / "long", 0, closed=False)
+    made = recorder(tmp_path / "long")
+    for i in range(200):
+        made.add(block(i, grey=i))
+    made.close()
+    with Video(tmp_path / "long" / "demo.mp4") as video:
+        assert video.frames == 200
+        for frame in (150, 10, 199, 60):
+            assert video.at(frame).mean() == pytest.approx(frame, abs=4)
+
+
+def test_a_thumbnail_is_from_the_middle(library):
+    assert library.thumbnail(library.entries()[1]).mean() == pytest.approx(80, abs=4)
+
+
+def test_a_deleted_recording_can_be_brought_back_as_it_was(library, tmp_path):
+    entry = library.entries()[1]
+    before = {path.name: path.read_bytes() for path in entry.folder.iterdir()}
+    thrown = library.delete(entry)
+    assert len(library.entries()) == 1 and not entry.folder.exists() and (tmp_path / TRASH).is_dir()
+    assert library.restore(thrown) == entry.folder
+    assert {path.name: path.read_bytes() for path in entry.folder.iterdir()} == before
+    assert len(library.entries()) == 2
+
+
+def test_recordings_of_one_name_have_room_in_the_trash(library):
+    first = library.entries()[0]
+    thrown = library.delete(first)
+    record(first.folder, 3)
+    again = library.delete(library.entries()[0])
+    assert thrown.trashed != again.trashed
+    library.restore(again)
+    with pytest.raises(RecordingError, match="taken its place"):
+        library.restore(thrown)
+    library.empty_trash()
+    with pytest.raises(RecordingError):
+        library.restore(thrown)
+
+
+def test_a_rendering_that_fails_says_why(library):
+    entry = library.entries()[0]
+    rendering = library.render(entry, ("model=nonsense",))
+    end = time.monotonic() + 60
+    with pytest.raises(RecordingError, match="there is no model 'nonsense'"):
+        while rendering.poll() < 1.0 and time.monotonic() < end:
+            time.sleep(0.05)
+
+
+def test_a_rendering_tells_its_share_and_can_be_ended(tmp_path):
+    (tmp_path / "actions.jsonl").write_text("header\n" + "frame\n" * 5)
+    rendering = Rendering(["sleep", "60"], tmp_path, 10)
+    assert rendering.poll() == 0.5
+    rendering.cancel()
+    with pytest.raises(RecordingError, match="ended with"):
+        rendering.poll()
+
+
+def test_the_header_of_a_stranger_does_not_matter(library, tmp_path):
+    assert header().source == "headless" and not library.entries()[0].live
+    assert np.asarray(library.thumbnail(library.entries()[0])).dtype == np.uint8

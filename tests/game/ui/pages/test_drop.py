@@ -1,0 +1,43 @@
+"""A person sees beforehand what the model will see of their picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from engine.errors import PictureError
+from engine.pictures import fit_picture
+from game.ui.pages.drop import preview
+from game.ui.pages.folder import contents
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (200, 1000), (80, 144), (3000, 2000)])
+def test_the_preview_is_what_a_world_would_begin_from(tmp_path, shape):
+    picture = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+    path = tmp_path / "own.png"
+    cv2.imwrite(str(path), picture[..., ::-1])
+    found = preview(path, 144, 80)
+    assert (found.seen == fit_picture(picture, 80, 144)).all()
+    assert found.size == shape[::-1] and max(found.whole.shape) <= max(900, 3)
+    left, top, width, height = found.cut
+    assert 0 <= left <= 1 - width and 0 <= top <= 1 - height
+    assert width * shape[1] / (height * shape[0]) == pytest.approx(144 / 80, rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "data"), [("a.png", b"no"), ("b.jpg", b""), ("c.gif", b"GIF89a")])
+def test_a_broken_file_is_one_line(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(PictureError, match=name):
+        preview(tmp_path / name, 144, 80)
+
+
+def test_a_folders_contents_are_its_folders_and_pictures(tmp_path):
+    for name in ("B", "a", ".hidden"):
+        (tmp_path / name).mkdir()
+    for name in ("x.PNG", "y.jpeg", "z.txt", ".w.png"):
+        (tmp_path / name).write_text("")
+    found = contents(tmp_path)
+    assert [path.name for path in found.folders] == ["a", "B"]
+    assert [path.name for path in found.pictures] == ["x.PNG", "y.jpeg"]
+    assert "cannot be read" in contents(tmp_path / "none").problem

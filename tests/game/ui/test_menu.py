@@ -1,0 +1,189 @@
+"""The menu does the same things by mouse, keyboard and gamepad, and a person always finds the way out."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+import pygame
+import pytest
+
+from game.ui.menu import Menu, Section
+from game.ui.page import Page
+from game.ui.paint import Painter
+from game.ui.widgets import Button, Slider, Toggle
+
+BIG, SMALL = (1280, 720), (240, 180)
+
+
+class Plain(Page):
+    """A page whose doings are noted."""
+
+    title = "Plain"
+
+    def __init__(self, done: list) -> None:
+        super().__init__()
+        self.done, self.value, self.on = done, 0.5, False
+
+    def widgets(self):
+        return [
+            Button("first", act=lambda: self.done.append("first")),
+            Toggle("toggle", value=self.on, put=lambda on: setattr(self, "on", on)),
+            Slider("slider", value=self.value, put=lambda value: setattr(self, "value", value)),
+            *[Button(f"button {i}", act=lambda i=i: self.done.append(i)) for i in range(30)],
+        ]
+
+    def opened(self):
+        self.done.append("opened")
+
+    def closed(self):
+        self.done.append("closed")
+
+
+@pytest.fixture
+def done() -> list:
+    """What happened."""
+    return []
+
+
+@pytest.fixture
+def menu(done):
+    """A menu, drawn once."""
+    pygame.display.init()
+    made = Menu("Menu", [], Painter(), lambda: done.append("gone"))
+    made.sections = [
+        Section("Resume", act=made.close),
+        Section("Plain", Plain(done)),
+        Section("Leave", act=lambda: done.append("leave")),
+    ]
+    made.draw(pygame.display.set_mode(BIG))
+    yield made
+    pygame.quit()
+
+
+def tap(menu: Menu, *names: str) -> None:
+    for name in names:
+        menu.input(name, True, 0.0)
+        menu.input(name, False, 0.0)
+
+
+@pytest.mark.parametrize("keys", [("down", "return"), ("pad dpad down", "pad a"), ("pad left stick down", "pad a")])
+def test_keyboard_and_gamepad_open_a_page_and_do_what_stands_first(menu, done, keys):
+    menu.open()
+    tap(menu, *keys, keys[-1])
+    assert done == ["opened", "first"]
+
+
+@pytest.mark.parametrize("size", [BIG, SMALL])
+def test_the_mouse_opens_a_page_and_presses_what_it_points_at(menu, done, size):
+    menu.draw(pygame.display.set_mode(size))
+    menu.open()
+    menu.press(menu._section_rows(menu._plan())[1].center)
+    assert done == ["opened"]
+    plan = menu._plan()
+    areas = {one.widget.label: menu._on_window(one.area, plan) for one in menu._placed()}
+    menu.move(areas["toggle"].center, (1, 1), 0.0)
+    assert menu.page.focus == "Toggle:toggle"
+    menu.press(areas["toggle"].center)
+    menu.release()
+    assert menu.page.on
+    rail = areas["slider"]
+    menu.press((rail.left + rail.width * 3 // 4, rail.centery))
+    before = menu.page.value
+    menu.move((rail.left, rail.top - 50), (0, 0), 0.0)
+    assert menu.page.value == 0.0 != before, "it is dragged wherever the mouse goes"
+    menu.release()
+
+
+def test_escape_closes_from_anywhere_and_says_so_once(menu, done):
+    for steps in ((), ("down",), ("down", "right"), ("down", "right", "down")):
+        menu.open()
+        tap(menu, *steps, "escape")
+        assert not menu.is_open
+    assert done.count("gone") == 4 and done.count("opened") == done.count("closed")
+
+
+def test_escape_leaves_a_page_over_a_page_first(menu, done):
+    menu.open("Plain")
+    menu.push(Plain(done))
+    tap(menu, "escape")
+    assert menu.is_open
+    tap(menu, "escape")
+    assert not menu.is_open
+
+
+def test_back_goes_step_by_step(menu, done):
+    menu.open("Plain", Plain(done))
+    for _ in range(2):
+        tap(menu, "pad b")
+        assert menu.is_open
+    tap(menu, "backspace")
+    assert not menu.is_open
+    assert done.count("opened") == done.count("closed") == 2
+
+
+def test_what_is_at_once_is_done_at_once(menu, done):
+    menu.open()
+    tap(menu, "up", "return")
+    assert done == ["leave"]
+    tap(menu, "down", "return")
+    assert not menu.is_open and done == ["leave", "gone"]
+
+
+def test_left_and_right_change_a_slider_and_a_held_key_repeats(menu):
+    menu.open("Plain")
+    tap(menu, "down", "down")
+    menu.input("right", True, 10.0)
+    once = menu.page.value
+    assert once > 0.5
+    menu.tick(10.2)
+    assert menu.page.value == once
+    for moment in (10.4, 10.5, 10.6):
+        menu.tick(moment)
+    assert menu.page.value > once + 0.1
+    held = menu.page.value
+    menu.input("right", False, 10.7)
+    menu.tick(11.7)
+    assert menu.page.value == held
+
+
+@pytest.mark.parametrize("size", [BIG, SMALL, (640, 400)])
+def test_what_has_the_focus_is_always_in_view(menu, size):
+    menu.draw(pygame.display.set_mode(size))
+    menu.open("Plain")
+    for name in (*["down"] * 32, "up", "home", "end", "page up", "page up", "page down"):
+        tap(menu, name)
+        plan = menu._plan()
+        assert plan.view.contains(menu._on_window(menu._focused(menu._placed()).area, plan))
+    menu.wheel(-1000)
+    assert menu._on_window(menu._placed()[-1].area, plan).bottom <= plan.view.bottom
+    menu.wheel(1000)
+    assert menu.page.scroll == 0
+
+
+def test_it_is_drawn_anew_only_when_something_changed(menu):
+    menu.open("Plain")
+    stamp = menu.stamp
+    menu.tick(1.0)
+    menu.input("f9", True, 1.0)
+    assert menu.stamp == stamp
+    tap(menu, "down")
+    assert menu.stamp > stamp
+
+
+@pytest.mark.parametrize("size", [BIG, SMALL])
+def test_a_click_on_the_title_goes_back_from_a_page_over_a_page(menu, done, size):
+    menu.draw(pygame.display.set_mode(size))
+    menu.open("Plain", Plain(done))
+    menu.press(menu._plan().head.center)
+    assert menu.is_open and menu._inside and done == ["opened", "opened", "closed"]
+    menu.press(menu._plan().head.center)
+    assert menu.is_open and menu._inside == (size == BIG), "where both columns are seen there is nowhere to go back to"
+
+
+def test_warming_it_up_changes_nothing_a_person_would_see(menu, done):
+    stamp, section, focus = menu.stamp, menu._section, menu.sections[1].page.focus
+    menu.warm((640, 400), "Plain")
+    assert (menu.stamp, menu._section, menu.sections[1].page.focus, menu._inside) == (stamp, section, focus, False)
+    assert not done and not menu.is_open
