@@ -8,6 +8,7 @@ from torch import Tensor
 
 from engine.actions import Actions
 from engine.config import AttentionActionsConfig, ModulationActionsConfig
+from engine.lanes import send
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class ActionWindows:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "ActionWindows":
         """The same on another device and of another dtype."""
-        mouse = None if self.mouse is None else self.mouse.to(device, dtype, non_blocking=True)
-        return ActionWindows(self.keyboard.to(device, dtype, non_blocking=True), mouse)
+        mouse = None if self.mouse is None else send(self.mouse.to(dtype), device)
+        return ActionWindows(send(self.keyboard.to(dtype), device), mouse)
 
 
 class ActionHistory:

@@ -46,6 +46,10 @@ class PictureError(InputError):
     """A first frame that cannot be used."""
 
 
+class CompileError(EngineError):
+    """A program that torch's compiler cannot make."""
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` a person most likely meant by `name`, or None if none is near."""
     close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)

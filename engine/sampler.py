@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from engine.caches import Caches
 from engine.noise import NoiseSchedule, add_noise, clean_from_velocity
@@ -57,7 +58,8 @@ class Sampler:
         """
         noisy = draw()
         for step in range(len(self.schedule.steps)):
-            clean = self.clean(noisy, condition, block, step, caches, mix)
+            with record_function(f"denoising step {step}"):
+                clean = self.clean(noisy, condition, block, step, caches, mix)
             yield clean
             if step + 1 < len(self.schedule.steps):
                 noisy = add_noise(clean, draw(), self.schedule.steps[step + 1].sigma)

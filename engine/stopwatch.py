@@ -1,8 +1,11 @@
 """Milliseconds between two moments of a device's work, without making it wait."""
 
 import time
+from typing import TypeAlias
 
 import torch
+
+Mark: TypeAlias = torch.cuda.Event | float
 
 
 class Stopwatch:
@@ -11,7 +14,7 @@ class Stopwatch:
     def __init__(self, device: torch.device) -> None:
         self._events = device.type == "cuda"
 
-    def mark(self) -> "torch.cuda.Event | float":
+    def mark(self) -> Mark:
         """This moment; on a GPU the one at which all work queued so far is done."""
         if not self._events:
             return time.perf_counter()
@@ -19,9 +22,10 @@ class Stopwatch:
         event.record()
         return event
 
-    def between(self, start: "torch.cuda.Event | float", end: "torch.cuda.Event | float") -> float:
-        """Milliseconds from one mark to a later one; on a GPU waits until the later one is reached."""
+    def between(self, start: Mark, end: Mark) -> float:
+        """Milliseconds from one mark to another, 0.0 if that came before it; on a GPU waits until both are reached."""
         if isinstance(start, float) and isinstance(end, float):
-            return (end - start) * 1000
+            return max(0.0, (end - start) * 1000)
+        start.synchronize()
         end.synchronize()
-        return start.elapsed_time(end)
+        return max(0.0, start.elapsed_time(end))

@@ -26,7 +26,8 @@ from engine.config import ModelConfig
 from engine.errors import ConfigError, InputError
 from engine.flops import block_flops
 from engine.image_tower import ImageTower
-from engine.networks import EXACT, Networks, build_networks
+from engine.kernels import Kernels, readable_kernels
+from engine.networks import Networks, build_networks
 from engine.pictures import fit_picture
 from engine.placement import Place, Placement
 from engine.rollout import Rollout
@@ -47,6 +48,7 @@ class WorldModel:
 
     def __init__(self, networks: Networks, weights_sha256: str) -> None:
         self.networks = networks
+        self.kernels: Kernels = readable_kernels(networks)
         self.config: ModelConfig = networks.config
         self.weights_sha256 = weights_sha256
         self.action_space: ActionSpace = action_space(self.config.mode)
@@ -75,12 +77,19 @@ class WorldModel:
         """
         if not 0 <= seed < SEEDS:
             raise InputError("seed is out of range", got=seed, expected=f"0..{SEEDS - 1}")
-        return Rollout(self.networks, fit_picture(first_frame, self.config.height, self.config.width), seed)
+        picture = fit_picture(first_frame, self.config.height, self.config.width)
+        return Rollout(self.networks, picture, seed, self.kernels)
+
+    def use(self, kernels: Kernels) -> None:
+        """Has every later rollout computed by other kernels of these networks."""
+        self.kernels = kernels
 
     def with_steps(self, denoising_steps: tuple[int, ...]) -> "WorldModel":
         """The same weights, shared, and every block made in these denoising steps, see ModelConfig."""
         config = replace(self.config, denoising_steps=tuple(denoising_steps))
-        return WorldModel(replace(self.networks, config=config), self.weights_sha256)
+        made = WorldModel(replace(self.networks, config=config), self.weights_sha256)
+        made.use(self.kernels)
+        return made
 
     def flops_per_block(self) -> int:
         """Floating-point operations of one block with full windows: every pass, the codec and the condition."""
@@ -142,7 +151,7 @@ def load_world(
             file.fill(
                 part.module,
                 device=place.device,
-                dtype=torch.float32 if part.name in EXACT else place.dtype,
+                dtype=place.dtype,
                 unread=part.unread,
                 progress=report.of("loading"),
             )

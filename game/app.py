@@ -267,7 +267,7 @@ class App:
         self._paint.times = TEXT_SIZES[cockpit.preferences.text]
         words, until = self._remark
         if now >= until:
-            words = self._waiting_words() if now - self._loading_since > _SLOW_START else ""
+            words = self._waiting_words() if now - self._loading_since > _SLOW_START else status.beside
         scenery = Scenery(
             picture=picture,
             status=status,

@@ -103,7 +103,7 @@ def _settings_help() -> str:
     def names(folder: Path, pattern: str) -> str:
         return " | ".join(sorted(path.stem for path in folder.glob(pattern)))
 
-    lines = [f"  {group}={names(CONFIGS / group, '*.yaml')}" for group in ("model", "quality", "decoder")]
+    lines = [f"  {group}={names(CONFIGS / group, '*.yaml')}" for group in ("model", "quality", "compile", "decoder")]
     lines.append("  weights=DIR device=auto|cpu|cuda dtype=auto|float32|float16|bfloat16 threads=N")
     lines.append("  devices.vae=cpu devices.image_tower=cpu decoder.weights=FILE check_memory=false (large models)")
     lines.append("  play.sensitivity=PIXELS play.scale=smooth|sharp record.current=true ... (all of them: configs/)")

@@ -16,7 +16,7 @@ from game.controls import FrameControl
 from game.pacing import Pacer
 from game.playstats import LiveStats
 from game.rewind import Rewind
-from game.status import Picture, Status
+from game.status import Picture, State, Status
 from game.timeline import Moment
 
 
@@ -164,6 +164,13 @@ class Desk:
                 self.drop_frames()
                 self.current = picture
         self._wake()
+
+    def progress(self, words: str, share: float) -> None:
+        """What is being done and how far it is: instead of play, or beside it where there is play."""
+        if self.status.state is State.PLAYING:
+            self.tell(beside=words)
+        else:
+            self.tell(words=words, progress=share)
 
     def tell(self, **changes: Any) -> None:
         """Changes the status; nothing happens if it is that already."""

@@ -359,7 +359,7 @@ class Inference:
 
     def _on_progress(self, words: str, share: float) -> None:
         self._desk.check()
-        self._desk.tell(words=words, progress=share)
+        self._desk.progress(words, share)
 
     def _on_replay_progress(self, words: str, share: float) -> None:
         self._on_progress(words, share)

@@ -45,7 +45,7 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
         worlds.append(ProfiledWorld(world))
         return worlds[-1]
 
-    shelf = Shelf(words, profiled if profile else (lambda world: world))
+    shelf = Shelf(words, profiled if profile else (lambda world: world), record)
     recordings = _Recordings(shelf, job)
     how = PlaySettings(
         scenes=scenes,

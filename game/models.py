@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
+from game.compiling import CompilingWorld, compile_first
 from game.digests import remembered_sha256
 from game.errors import InputError
 from game.paths import fetched_folder, weights_folder
@@ -61,7 +62,12 @@ def find_weights(settings: Settings) -> Path:
 
 def random_weights(settings: Settings) -> bool:
     """Whether the weights are to be made up: by weights=random, or because the model is a slice, that has no files."""
-    return settings.weights == RANDOM or (settings.weights is None and settings.model.name.endswith("-slice"))
+    return settings.weights == RANDOM or (settings.weights is None and is_slice(settings))
+
+
+def is_slice(settings: Settings) -> bool:
+    """Whether the model is a few layers of a larger one, that only --bench can use."""
+    return settings.model.name.endswith("-slice")
 
 
 def choose_device(settings: Settings) -> str:
@@ -129,19 +135,24 @@ def placement(settings: Settings, device: str, dtype: str) -> Placement:
 
 
 def open_world(
-    settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
+    settings: Settings,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+    *,
+    compiled: bool = True,
 ) -> WorldModel:
     """Loads the model that `settings` describe; takes seconds, so call it on a thread that may wait.
 
     progress: told (what is being done, share 0..1). warn: told lines a person should read: what a large model takes, a
-    missing GPU. Raises InputError for weights or devices that cannot be used, or where the model does not fit.
+    missing GPU. compiled: compile it too, if the settings say so; else that is left to the caller. Raises InputError
+    for weights or devices that cannot be used, or where the model does not fit.
     """
     weights = find_weights(settings)
     places = _ready(settings, progress)
     from engine.world import load_world
 
     light = settings.decoder.weights
-    return load_world(
+    world = load_world(
         settings.model,
         weights,
         device=places.transformer.device,
@@ -153,6 +164,7 @@ def open_world(
         checked=lambda: _before_reading(settings, places, warn),
         progress=progress,
     )
+    return _sped_up(world, settings, progress, warn, compiled)
 
 
 def make_world(
@@ -170,7 +182,20 @@ def make_world(
     networks = seeded_networks(
         settings.model, device=main.device, dtype=main.dtype, vae=places.vae, image_tower=places.image_tower
     )
-    return WorldModel(networks, RANDOM)
+    world = WorldModel(networks, RANDOM)
+    return _sped_up(world, settings, progress, warn, True)
+
+
+def _sped_up(
+    world: WorldModel, settings: Settings, progress: Progress | None, warn: Callable[[str], None] | None, compiled: bool
+) -> WorldModel:
+    """The world with the fastest kernels that its settings allow."""
+    from engine.kernels import best_kernels
+
+    world.use(best_kernels(world.networks))
+    if compiled:
+        compile_first(world, settings.compile.name, progress, warn)
+    return world
 
 
 def _before_reading(settings: Settings, places: Placement, warn: Callable[[str], None] | None) -> None:
@@ -220,6 +245,8 @@ def header_of(
     import torch
 
     config = world.config
+    if isinstance(world, CompilingWorld):
+        world.keep_kernels()  # since the header can say only once which they are
     return SessionHeader(
         model=config.name,
         mode=config.mode,
@@ -239,6 +266,8 @@ def header_of(
         dtype=str(world.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
+        compiled=world.kernels.compiled,
+        compiled_from=rollout.compiled_from or 0,
         prelude=0 if prelude is None else len(prelude),
     )
 

@@ -120,6 +120,8 @@ def defaults_of(source: Script | Recording) -> list[str]:
         return [f"model={model}"]
     header = source.header
     words = [f"model={model}", f"threads={header.threads}", f"dtype={header.dtype}", *header.overrides]
+    if header.compiled in options("compile"):
+        words.append(f"compile={header.compiled}")
     return [*words, f"quality={header.quality}"] if header.quality in options("quality") else words
 
 
@@ -235,6 +237,8 @@ _REASONS = (
     "dtype",
     "device",
     "threads",
+    "compiled",
+    "compiled_from",
     "torch",
 )
 

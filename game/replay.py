@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.actions import Actions
+from game.compiling import change_kernels_at
 from game.errors import ScriptError
 from game.journey import Journey, Played
 from game.pictures import read_picture
@@ -32,6 +33,8 @@ def begin(
     share of the prelude that is done.
     """
     journey = Journey(world, picture, seed, budget)
+    if recording.header.compiled_from:
+        change_kernels_at(recording.header.compiled_from, journey.rollout, world)
     journey.run(recording.prelude, tell)
     journey.forget_events()
     return journey

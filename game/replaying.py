@@ -84,4 +84,5 @@ def _now(header: SessionHeader, world: WorldModel) -> SessionHeader:
         dtype=str(world.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
+        compiled=world.kernels.compiled,
     )

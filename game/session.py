@@ -37,9 +37,10 @@ class Job:
 class SessionHeader:
     """What a replay must know besides the actions: the first line of actions.jsonl.
 
-    The second half (source and below) says how the frames were computed. A replay takes quality, dtype and threads
-    over unless told otherwise, because another number of threads may round differently. prelude: video frames that
-    the world had played when the recording began; their actions are in prelude.jsonl.
+    The second half (source and below) says how the frames were computed. A replay takes quality, dtype, threads and
+    compiled over unless told otherwise, because other kernels, or another number of threads, may round differently.
+    compiled: how the kernels were, of every block from compiled_from on; what is recorded never changes them again.
+    prelude: video frames that the world had played when the recording began; their actions are in prelude.jsonl.
     """
 
     model: str
@@ -62,6 +63,8 @@ class SessionHeader:
     dtype: str = "float32"
     threads: int = 0
     torch: str = ""
+    compiled: str = "off"
+    compiled_from: int = 0
     prelude: int = 0
 
     def to_json(self) -> dict:

@@ -19,7 +19,7 @@ from game.errors import ConfigError, nearest
 from game.paths import CONFIGS
 
 _composing = Lock()  # hydra composes for one thread at a time
-GROUPS = ("model", "quality", "decoder", "record", "play")
+GROUPS = ("model", "quality", "compile", "decoder", "record", "play")
 PATHS = ("weights", "decoder.weights")
 
 
@@ -42,6 +42,13 @@ class QualitySettings:
     def __post_init__(self) -> None:
         if self.denoising_steps is not None:
             _between("quality.denoising_steps", self.denoising_steps, 1, 1000)
+
+
+@dataclass(frozen=True)
+class CompileSettings:
+    """Whether a large model's programs are compiled: "off", "default", or "max" for a longer search and CUDA graphs."""
+
+    name: Literal["off", "default", "max"] = "off"
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,7 @@ class Settings:
 
     model: ModelConfig
     quality: QualitySettings = field(default_factory=QualitySettings)
+    compile: CompileSettings = field(default_factory=CompileSettings)
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     devices: DeviceSettings = field(default_factory=DeviceSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
@@ -131,6 +139,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         _between("threads", self.threads, 0, 1024)
+        if self.compile.name != "off" and self.model.image_tower is None:
+            remedy = "leave it away: only the large models are compiled"
+            raise ConfigError(f"compile does nothing for {self.model.name}", got=self.compile.name, remedy=remedy)
         _check_device("device", self.device, ("auto", "cpu", "cuda"))
 
 
@@ -227,6 +238,7 @@ def _build(data: dict[str, Any]) -> Settings:
     decoder = build(DecoderSettings, data.pop("decoder"), "decoder")
     parts = {
         "quality": build(QualitySettings, data.pop("quality"), "quality"),
+        "compile": build(CompileSettings, data.pop("compile"), "compile"),
         "decoder": decoder,
         "record": build(RecordSettings, data.pop("record"), "record"),
         "play": build(LiveSettings, data.pop("play"), "play"),

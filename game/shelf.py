@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from game.compiling import CompilingWorld
 from game.console import say
 from game.errors import InputError
 from game.models import Progress, find_weights, open_world
@@ -34,11 +35,12 @@ class Shelf:
     """All models, and the one that is in use.
 
     words: the command line's settings; what they say of anything but model, quality and weights counts for every model.
-    wrap: what is to be made of a world that was opened (a profile, for one).
+    wrap: what is to be made of a world that was opened (a profile, for one). compile_first: before anything is played,
+    since it will be recorded; otherwise beside play.
     """
 
-    def __init__(self, words: list[str], wrap: Callable = lambda world: world) -> None:
-        self._words, self._wrap = list(words), wrap
+    def __init__(self, words: list[str], wrap: Callable = lambda world: world, compile_first: bool = False) -> None:
+        self._words, self._wrap, self._compile_first = list(words), wrap, compile_first
         self.settings: Settings = load_settings(words)
         self.model, self.quality = self.settings.model.name, self.settings.quality.name
         self._chosen = list(words)  # the words of the model in use
@@ -93,7 +95,10 @@ class Shelf:
         return self._of[world]
 
     def _open(self, progress: Progress) -> WorldModel:
-        world = self._wrap(open_world(self.settings, progress, say))
+        world = self._wrap(open_world(self.settings, progress, say, compiled=self._compile_first))
+        how = self.settings.compile.name
+        if how != "off" and not self._compile_first:
+            world = CompilingWorld(world, how, progress, say)
         self._of[world] = self.settings
         return world
 

@@ -85,7 +85,8 @@ class Status:
     recording: a recording is being written; recorded: its length in whole seconds. saved: load() has something to
     return to. other_world: name of the world that other_world() returns to, "" if there is none. rewinding: pictures
     run backwards. held: nobody plays, and the picture is held. replay: a recording gives the controls, None if a
-    person does. pace: share of the model's rate that the play clock was asked to keep to, see `Suggestion`.
+    person does. beside: what the world tells of while it plays (compiling). pace: share of the model's rate that the
+    play clock was asked to keep to, see `Suggestion`.
     """
 
     state: State = State.LOADING
@@ -106,6 +107,7 @@ class Status:
     rewind: RewindFigures = field(default_factory=RewindFigures)
     held: bool = False
     replay: ReplayFigures | None = None
+    beside: str = ""
     pace: float = 1.0
     quality: str = ""
     space: ActionSpace | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import numpy as np
 from engine.actions import Actions
 from engine.block import Block
 from game.console import Progress, say
-from game.models import open_world
+from game.models import make_world, open_world, random_weights
 from game.session import RunStats, folder_error, write_json
 from game.settings import Settings
 
@@ -27,7 +29,8 @@ _TRACED_BLOCKS = 32  # a trace of more is too large for the viewers
 class ProfiledWorld:
     """A WorldModel whose rollouts are profiled; in everything else it is the world it wraps.
 
-    The profiler starts on the thread that makes the first block, since it sees only the operations of that thread.
+    The profiler starts with the first rollout, on the thread that makes it, since it sees only the operations of that
+    thread. Times of blocks are the engine's own: by events in the device's queue on a GPU, by the wall clock elsewhere.
     """
 
     def __init__(self, world: WorldModel) -> None:
@@ -35,21 +38,27 @@ class ProfiledWorld:
         self._profiler: Any = None
         self._stats = RunStats()
         self._blocks: list[dict] = []
+        self._encode_ms: list[float] = []  # of each rollout's first frame
         self._stopped = False
+        self._thread = threading.local()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._world, name)
 
     def start(self, first_frame: np.ndarray, seed: int) -> ProfiledRollout:
         """As WorldModel.start."""
-        return ProfiledRollout(self._world.start(first_frame, seed), self)
+        if self._profiler is None:
+            self._profiler = _start_profiler()
+            self._thread.end = _AtThreadsEnd(self._stop)
+        began = time.perf_counter()
+        rollout = self._world.start(first_frame, seed)
+        self._encode_ms.append(round((time.perf_counter() - began) * 1000, 3))
+        return ProfiledRollout(rollout, self)
 
     def step(self, rollout: Rollout, actions: Actions) -> Block:
         """One step of `rollout`, traced and timed; the engine names the ranges within it."""
         from torch.profiler import record_function
 
-        if self._profiler is None:
-            self._profiler = _start_profiler()
         with record_function(f"block {rollout.blocks_done}"):
             block = rollout.step(actions)
         self._note(block)
@@ -76,9 +85,10 @@ class ProfiledWorld:
         folder.mkdir(parents=True, exist_ok=True)
         self._profiler.export_chrome_trace(str(folder / "trace.json"))
         report = self._stats.to_report(self._world.config.fps)
-        write_json(folder / "profile.json", report | {"blocks": self._blocks})
+        write_json(folder / "profile.json", report | {"encode_ms": self._encode_ms, "blocks": self._blocks})
         speed = f"{report['generated_fps']:.1f} frames/s, {report['realtime_factor']:.2f} x real time (while profiled)"
-        return [*block_table(self._blocks), speed, f"{folder / 'trace.json'}: open it in ui.perfetto.dev"]
+        encoded = f"first frame encoded in {self._encode_ms[0]:.1f} ms"
+        return [encoded, *block_table(self._blocks), speed, f"{folder / 'trace.json'}: open it in ui.perfetto.dev"]
 
 
 class ProfiledRollout:
@@ -93,6 +103,19 @@ class ProfiledRollout:
     def step(self, actions: Actions) -> Block:
         """As Rollout.step."""
         return self._world.step(self._rollout, actions)
+
+
+class _AtThreadsEnd:
+    """Kept in a thread's own memory, it calls `stop` as the last thing of that thread.
+
+    A profiler has to be stopped on the thread that started it, and an inference thread may end at any block.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def __del__(self) -> None:
+        self._stop()
 
 
 def _start_profiler() -> Any:
@@ -129,7 +152,8 @@ def run_profiled(run: Callable[[Callable[[Settings], ProfiledWorld]], int], fold
     worlds: list[ProfiledWorld] = []
 
     def open_profiled(settings: Settings) -> ProfiledWorld:
-        worlds.append(ProfiledWorld(open_world(settings, Progress(), say)))
+        opened = make_world if random_weights(settings) else open_world
+        worlds.append(ProfiledWorld(opened(settings, Progress(), say)))
         return worlds[-1]
 
     try:

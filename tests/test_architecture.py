@@ -56,8 +56,8 @@ def test_playing_does_not_depend_on_training(path):
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_no_host_waits_for_the_device_in_the_engine(path):
-    # The finished frames; and what never saw a device.
-    allowed = {"rollout.py": {"cpu"}, "actions.py": {"tolist"}}
+    # What never saw a device. The finished frames leave by engine.lanes, which waits for nothing else.
+    allowed = {"actions.py": {"tolist"}}
     attributes = {
         node.func.attr
         for node in ast.walk(ast.parse(path.read_text(), path))

@@ -5,7 +5,6 @@ its own because a made-up device stays registered for the life of a process. Pri
 """
 
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 import engine.rollout
 from engine.decoder_config import LightDecoderConfig
+from engine.kernels import best_kernels, readable_kernels
 from engine.networks import build_networks
 from engine.placement import Place, Placement
 from tests.engine.tiny import big_config, random_actions
@@ -21,19 +21,19 @@ from tests.engine.tiny import big_config, random_actions
 DEVICE = "npu"
 
 
-def main(elsewhere: set[str], light: bool) -> None:
-    """elsewhere: of vae and image_tower those on the CPU. light: decode with the light decoder."""
+def main(elsewhere: set[str], light: bool, fast: bool) -> None:
+    """elsewhere: of vae and image_tower those on the CPU. light: decode with the light decoder. fast: engine.fast's."""
     _setup_privateuseone_for_python_backend(DEVICE)
     config = big_config(decoder=LightDecoderConfig(latent_channels=4, widths=(8, 8, 4, 4)) if light else None)
     on_host = Place("cpu", torch.float32)
     placement = Placement(Place(DEVICE, torch.bfloat16), **dict.fromkeys(elsewhere, on_host))
     decoded_on = []
 
-    def frames_of(decoded):
-        decoded_on.append(decoded.device.type)
-        return SimpleNamespace(cpu=lambda: SimpleNamespace(numpy=lambda: np.zeros(decoded.shape[1:], np.uint8)))
+    def fetched(pictures):
+        decoded_on.append(pictures.device.type)
+        return lambda: np.zeros(pictures.shape, np.uint8)
 
-    engine.rollout.to_uint8 = frames_of
+    engine.rollout.fetch = fetched
     schedule = engine.rollout.noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
     engine.rollout.noise_schedule = lambda *_: schedule  # plain numbers, that fake tensors could not be read for
     plain = torch.tensor  # makes its numbers where no mode sees them; by way of the CPU it can
@@ -46,12 +46,14 @@ def main(elsewhere: set[str], light: bool) -> None:
             empty = {key: torch.empty(weight.shape, device=place.device, dtype=place.dtype)
                      for key, weight in module.state_dict().items()}  # fmt: skip
             module.load_state_dict(empty, assign=True)
-        rollout = engine.rollout.Rollout(networks, picture, 0)
+        kernels = (best_kernels if fast else readable_kernels)(networks)
+        rollout = engine.rollout.Rollout(networks, picture, 0, kernels)
         for _ in range(2):
             rollout.step(random_actions(config, rollout.next_frames))
-    assert rollout._caches.attention[0]._keys.device.type == DEVICE
+    cache = rollout._caches.attention[0]
+    assert (cache.keys if fast else cache._keys).device.type == DEVICE
     print(*decoded_on)
 
 
 if __name__ == "__main__":
-    main({name for name in sys.argv[1:] if name != "light"}, "light" in sys.argv)
+    main({"vae", "image_tower"} & set(sys.argv), "light" in sys.argv, "fast" in sys.argv)

@@ -1,48 +1,109 @@
-"""A step never waits for a number from the device: the finished frames are all that comes back."""
+"""A step never waits for the device: the finished frames are all that comes back, and no shape depends on a value.
 
+Networks without data stand for a GPU here: reading a value of theirs, or copying one to the host, is not possible.
+"""
+
+import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from tests.engine.tiny import big_config, picture, random_actions, small_config, world
-
-aten = torch.ops.aten
-# What reads values back, or makes shapes depend on them.
-READS = {
-    aten._local_scalar_dense,
-    aten.item,
-    aten.is_nonzero,
-    aten.nonzero,
-    aten.equal,
-    aten.masked_select,
-    aten._unique2,
-}
+from engine.config import ModelConfig
+from engine.counting import WorkCounter
+from engine.kernels import Kernels, best_kernels, readable_kernels
+from engine.networks import build_networks
+from engine.rollout import Rollout
+from tests.engine.tiny import big_config, networks, picture, random_actions, small_config, world
 
 
-class NoReads(TorchDispatchMode):
-    """Raises where an operation reads a tensor's values on the host."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.operations = 0
+class NoWaits(WorkCounter):
+    """Raises where an operation brings something of the device to the host."""
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.operations += 1
-        assert func.overloadpacket not in READS, f"{func} reads a value back"
-        return func(*args, **(kwargs or {}))
+        made = super().__torch_dispatch__(func, types, args, kwargs)
+        assert not self.work.host_waits, f"{func} makes the host wait"
+        return made
+
+
+def roll_out(rollout: Rollout, config: ModelConfig, blocks: int) -> NoWaits:
+    with NoWaits(host="cpu" if rollout._networks.device.type == "meta" else "none") as guard:
+        for _ in range(blocks):
+            made = rollout.step(random_actions(config, rollout.next_frames))
+            assert made.frames.shape[1:] == (config.height, config.width, 3)
+            rollout.settle()
+    return guard
+
+
+def without_data(config: ModelConfig, fast: bool) -> Rollout:
+    empty = build_networks(config, "meta")
+    kernels = best_kernels(empty) if fast else readable_kernels(empty)
+    return Rollout(empty, picture(config), 5, kernels)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda x: x.sum().item(), lambda x: x.nonzero(), lambda x: x[x > 0], bool, lambda x: x.to("cpu")],
+    ids=["item", "nonzero", "a mask as an index", "bool", "a copy to the host"],
+)
+def test_neither_a_device_without_data_nor_fake_tensors_let_a_value_out(read):
+    with pytest.raises((NotImplementedError, RuntimeError, AssertionError)), NoWaits():
+        read(torch.ones(1, device="meta"))
 
 
 def test_the_guard_sees_a_read():
-    with NoReads(), pytest.raises(AssertionError, match="reads a value back"):
+    with NoWaits(host="none"), pytest.raises(AssertionError, match="makes the host wait"):
         torch.ones(1).item()
+    with FakeTensorMode(), pytest.raises(DataDependentOutputException):
+        torch.ones(1).item()
+
+
+@pytest.mark.parametrize(("window", "fast", "blocks"), [(6, True, 20), (4, True, 20), (4, False, 4)])
+def test_a_rollout_runs_on_a_device_that_gives_nothing_back(window, fast, blocks, monkeypatch):
+    monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", 2)
+    config = big_config(window=window)
+    assert roll_out(without_data(config, fast), config, blocks).work.launched > 0
+
+
+def test_the_full_size_model_does_too():
+    config = ModelConfig(denoising_steps=(1000,))
+    assert roll_out(without_data(config, fast=True), config, 2).work.launched > 0
 
 
 @pytest.mark.parametrize("config", [big_config(window=4), small_config()], ids=lambda config: config.name)
 def test_a_step_reads_no_value_back(config, monkeypatch):
     monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", 2)
-    rollout = world(config).start(picture(config), 5)
-    with NoReads() as guard:
-        for _ in range(4):
+    made = networks(config)
+    for kernels in (readable_kernels(made), best_kernels(made)):
+        assert roll_out(Rollout(made, picture(config), 5, kernels), config, 4).work.launched > 0
+
+
+def test_every_block_after_the_first_launches_the_same_work():
+    config = big_config(denoising_steps=(1000,))
+    rollout, counts = without_data(config, fast=True), []
+    settled = rollout._networks.codec.memory_latents // config.block_latents + 1  # then the condition is encoded
+    for _ in range(settled + 4):
+        with WorkCounter() as counter:
             rollout.step(random_actions(config, rollout.next_frames))
             rollout.settle()
-    assert guard.operations > 0
+        counts.append(counter.work)
+    assert len(set(counts[-4:])) == 1
+
+
+@pytest.mark.parametrize("config", [big_config(), big_config(window=4), big_config(window=8, sink=1)], ids=str)
+def test_a_whole_rollout_is_the_readable_ones(config, monkeypatch):
+    monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", 3)
+    made = world(config)
+    frames: dict[str, list[np.ndarray]] = {}
+    for name, kernels in {"readable": made.kernels, "fast": best_kernels(made.networks)}.items():
+        made.use(kernels)
+        rollout = made.start(picture(config), 5)
+        frames[name] = [rollout.step(random_actions(config, rollout.next_frames, i)).frames for i in range(7)]
+    for readable, fast in zip(frames["readable"], frames["fast"], strict=True):
+        # A value that lay between two grey levels may fall to either side.
+        assert np.abs(readable.astype(int) - fast).max() <= 1
+
+
+def test_only_large_models_have_fast_kernels():
+    small, big = networks(small_config()), networks(big_config())
+    assert best_kernels(small) == readable_kernels(small) and not best_kernels(small).fast
+    assert isinstance(best_kernels(big), Kernels) and best_kernels(big).fast

@@ -29,7 +29,14 @@ def test_a_part_without_a_place_of_its_own_is_where_the_transformer_is():
 )
 @pytest.mark.parametrize(
     ("words", "decoded_on"),
-    [("", "npu"), ("vae image_tower", "cpu"), ("vae light", "cpu"), ("image_tower light", "npu")],
+    [
+        ("", "npu"),
+        ("vae image_tower", "cpu"),
+        ("vae light", "cpu"),
+        ("image_tower light", "npu"),
+        ("fast", "npu"),
+        ("fast vae", "cpu"),
+    ],
 )
 def test_a_rollout_over_two_devices_mixes_none_of_their_tensors(words, decoded_on):
     program = [sys.executable, "-m", "tests.engine.second_device", *words.split()]

@@ -167,6 +167,21 @@ def test_every_key_is_answered_while_a_block_takes_seconds(player):
     assert player(script, world).play() == 0
 
 
+def test_what_a_world_tells_of_while_it_plays_is_on_the_window(player):
+    tell: list = []
+    world = FakeWorld(fps=100.0, sleep=lambda seconds: tell[0]("Compiling the passes (1 of 3), 4 s", 0.0))
+
+    def open_world(progress):
+        tell.append(progress)
+        return world
+
+    def script(p):
+        yield lambda: p.shown >= 5 and p.app._drawn.remark == "Compiling the passes (1 of 3), 4 s"
+        assert p.state is State.PLAYING
+
+    assert player(script, world, open_world=open_world).play() == 0
+
+
 def test_nothing_of_the_engine_runs_in_the_windows_thread(player):
     where: set[str] = set()
     world = FakeWorld(fps=100.0, sleep=lambda seconds: where.add(threading.current_thread().name))

@@ -1,4 +1,4 @@
-"""--bench, --doctor and --profile, on a small real engine."""
+"""--bench and --doctor, on a small real engine."""
 
 import json
 
@@ -10,12 +10,8 @@ from game.bench import _more, bench
 from game.doctor import doctor
 from game.errors import InputError
 from game.models import find_weights
-from game.render import render
-from game.script import load
-from game.session import Job
 from game.settings import load_settings
-from game.trace import ProfiledWorld
-from tests.game.offline import picture_file, real_world
+from tests.game.offline import real_world
 
 
 def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
@@ -94,25 +90,3 @@ def test_a_slow_model_is_not_waited_for_long():
     assert _more(0, None, 100.0) and not _more(1, None, 30.0)
     assert _more(2, None, 12.0) and not _more(3, None, 12.0)
     assert _more(1, 2, 1000.0) and not _more(2, 2, 0.0)
-
-
-def test_a_profile_names_blocks_and_stages_and_changes_no_frame(tmp_path):
-    picture_file(tmp_path)
-    script = tmp_path / "bench.yaml"
-    script.write_text("first_frame: start.png\nactions: [{keys: [W], frames: 21}]\n")
-    worlds = []
-
-    def profiled(settings):
-        worlds.append(ProfiledWorld(real_world()))
-        return worlds[0]
-
-    hashes = []
-    for name, opened in (("a", real_world), ("b", profiled)):
-        render(load(script), [f"weights={tmp_path}"], Job(out=tmp_path / name), opened)
-        hashes.append(json.loads((tmp_path / name / "report.json").read_text())["frames_sha256"])
-    assert hashes[0] == hashes[1]
-    lines = worlds[0].write(tmp_path)
-    names = {event.get("name") for event in json.loads((tmp_path / "trace.json").read_text())["traceEvents"]}
-    assert {"block 0", "block 1", "denoise", "decode"} <= names
-    assert len(json.loads((tmp_path / "profile.json").read_text())["blocks"]) == 2
-    assert any("denoise" in line for line in lines)

@@ -10,6 +10,7 @@ from torch import Tensor
 from engine.action_windows import ActionHistory
 from engine.actions import Actions
 from engine.config import AttentionActionsConfig, TransformerConfig, VisualContextConfig
+from engine.fast.transformer import FastTransformer
 from engine.noise import noise_schedule
 from engine.sampler import Sampler
 from engine.transformer import Transformer
@@ -69,7 +70,7 @@ def block_actions(fixture: Fixture, first: int, frames: int) -> Actions:
 
 
 @torch.inference_mode()
-def roll_out(fixture: Fixture) -> dict[str, Tensor]:
+def roll_out(fixture: Fixture, fast: bool = False) -> dict[str, Tensor]:
     """The fixture's rollout with our engine: its outputs by the fixture's names."""
     t, c = fixture.tensors, fixture.json("config")
     ratio, n = c["action_config"]["vae_time_compression_ratio"], fixture.json("num_frame_per_block")
@@ -80,6 +81,8 @@ def roll_out(fixture: Fixture) -> dict[str, Tensor]:
     with torch.device("meta"):
         net = Transformer(config, ratio)
     fill_with_seed(net, fixture.seed, "model.")
+    if fast:
+        net = FastTransformer(net, tuple(t["noise"].shape[-2:]))
     sampler = Sampler(net, schedule, "velocity")
     caches, history = net.new_caches(c["local_attn_size"], c["sink_size"]), ActionHistory(config.actions, ratio)
     prepared = net.prepare_rollout(torch.tensor(schedule.timesteps), t["noise"].shape[-2:], t["visual_context"])
@@ -104,10 +107,11 @@ def roll_out(fixture: Fixture) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["readable", "fast"])
 @pytest.mark.parametrize("path", cases("dit_"))
-def test_rollout_equals_the_original(path, record_property):
+def test_rollout_equals_the_original(path, fast, record_property):
     fixture = load_fixture(path)
-    ours = roll_out(fixture)
+    ours = roll_out(fixture, fast)
     errors = {name: relative_error(value, fixture.tensors[name]) for name, value in ours.items()}
     record_property("relative_errors", errors)
     print(f"\n{fixture_id(path)}: " + ", ".join(f"{name} {error:.1e}" for name, error in errors.items()))

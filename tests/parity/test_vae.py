@@ -1,9 +1,12 @@
 """The VAE computes what the original computes."""
 
+import copy
+
 import pytest
 import torch
 
 from engine.config import WanCodecConfig
+from engine.fast.decoder import DecoderNetwork, FastWanDecoder
 from engine.vae import WanVAE
 from tests.parity.common import (
     TOLERANCE,
@@ -49,9 +52,11 @@ def test_a_clip_is_encoded_as_by_the_original(case):
     assert relative_error(ours, channels_after_time(fixture.tensors["encoded_clip"])) <= TOLERANCE
 
 
-def test_blocks_are_decoded_as_by_the_original(case):
+@pytest.mark.parametrize("fast", [False, True], ids=["readable", "fast"])
+def test_blocks_are_decoded_as_by_the_original(case, fast):
     fixture, vae = case
-    latents, stream = fixture.tensors["latents"], vae.decoder_stream()
+    decoder = FastWanDecoder(DecoderNetwork(copy.deepcopy(vae))) if fast else vae
+    latents, stream = fixture.tensors["latents"], decoder.decoder_stream()
     blocks = sorted(name for name in fixture.tensors if name.startswith("decoded_block"))
     per_block = latents.shape[1] // len(blocks)
     errors = {}

@@ -92,9 +92,9 @@ def test_a_fixture_at_full_width_is_found_marked_slow_and_compared(tmp_path):
     path = write_wide(tmp_path, "universal", blocks=1)
     assert is_large(path)
     usual = parity(tmp_path, "--collect-only")
-    assert "dit_universal_wide" in usual.stdout and "1 deselected" in usual.stdout
+    assert "dit_universal_wide" in usual.stdout and "2 deselected" in usual.stdout
     done = parity(tmp_path, "-m", "slow")
-    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""Caches of fixed memory and fixed shapes: a block's place is a tensor of slot numbers, and every slot is always read.
+
+The readable caches hand out a longer slice as they fill. Here attention always sees the whole memory; while it fills,
+a mask of one shape hides the slots nobody has written to. Frames come first, (frames, tokens a frame, heads, head dim):
+a block is then written in one piece, and no axis need be moved before attention.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from engine.caches import CacheSnapshot, FrameRing, SlotState
+
+
+@dataclass(frozen=True)
+class SlotCache:
+    """Keys and values of one attention, (frames, tokens a frame, heads, head dim), written in place."""
+
+    keys: Tensor
+    values: Tensor
+
+    def snapshot(self, known: Sequence[SlotState | None]) -> tuple[SlotState, ...]:
+        """Keys and values of every slot that `known` has an entry for: that entry, or a copy where it is None."""
+        return tuple(self._copy(slot) if state is None else state for slot, state in enumerate(known))
+
+    def restore(self, state: Sequence[SlotState]) -> None:
+        # Into the same memory: whatever has recorded its address (a CUDA graph) stays right.
+        for slot, (keys, values) in enumerate(state):
+            self.keys[slot].copy_(keys)
+            self.values[slot].copy_(values)
+
+    def _copy(self, slot: int) -> SlotState:
+        return self.keys[slot].clone(), self.values[slot].clone()
+
+
+class SlotCaches:
+    """All caches of one rollout, and the position of its next latent frame.
+
+    Args:
+        ring: says where each frame lies.
+        attention: one cache per layer.
+        mouse: one per layer that has an action module and a mouse.
+        keyboard: one for all layers that have an action module; its tokens a frame are the layers.
+    """
+
+    def __init__(
+        self, ring: FrameRing, attention: tuple[SlotCache, ...], mouse: tuple[SlotCache, ...], keyboard: SlotCache
+    ) -> None:
+        self.ring, self.attention, self.mouse, self.keyboard = ring, attention, mouse, keyboard
+        self.position = 0
+        device = keyboard.keys.device
+        slots = torch.arange(ring.capacity, device=device)
+        # Slots in the order of frames, from any of them on: a block's are one piece of it, so no number is ever sent.
+        self._order = torch.cat((slots, slots[ring.sink :]))
+        self._slots = slots
+
+    def begin_block(self, frames: int) -> int:
+        """Makes room for a block of `frames` latent frames; returns its first frame's position."""
+        start = self.position
+        self.ring.begin(frames)
+        self.position = start + frames
+        return start
+
+    def slots(self) -> Tensor:
+        """Slot of every frame of the newest block, (frames,)."""
+        first, frames = self.ring.spans[0].slot, sum(span.length for span in self.ring.spans)
+        return self._order[first : first + frames]
+
+    def seen(self) -> Tensor | None:
+        """Which slots hold a frame, (capacity,) bool; None when all do."""
+        return None if self.ring.filled == self.ring.capacity else self._slots < self.ring.filled
+
+    def snapshot(self, since: CacheSnapshot | None = None) -> CacheSnapshot:
+        """Everything, to keep. Slots that hold what they held in `since` are shared with it."""
+        ring = self.ring.snapshot()
+        slots = []
+        for number, cache in enumerate(self):
+            known: list[SlotState | None] = [None] * ring.filled
+            if since is not None:
+                pairs = zip(since.slots[number] or (), since.ring.stamps, ring.stamps, strict=False)
+                same = [state if old is new else None for state, old, new in pairs]
+                known[: len(same)] = same
+            slots.append(cache.snapshot(known))
+        return CacheSnapshot(ring, self.position, tuple(slots))
+
+    def restore(self, state: CacheSnapshot) -> None:
+        """Goes back to `state`, which stays as it is."""
+        self.ring.restore(state.ring)
+        self.position = state.position
+        for cache, slots in zip(self, state.slots, strict=True):
+            cache.restore(slots or ())
+
+    def __iter__(self) -> Iterator[SlotCache]:
+        yield from self.attention
+        yield from self.mouse
+        yield self.keyboard

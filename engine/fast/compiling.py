@@ -1,0 +1,113 @@
+"""Compiles the programs of fast kernels, one after the other, on tensors of the shapes they will be called with.
+
+Each is compiled whole and for its one shape (`fullgraph=True, dynamic=False`): what cannot be is an error here and
+never a slow block later. Nothing here is aware of threads; a client compiles wherever it likes and then has its
+rollouts `use` what came out.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from engine.action_windows import ActionHistory
+from engine.actions import Actions, action_space
+from engine.config import ModelConfig
+from engine.errors import CompileError
+from engine.fast.decoder import FastWanDecoder, decode_later
+from engine.fast.graphs import CudaGraphs, GraphProgram
+from engine.fast.layers import filling_pass, steady_pass
+from engine.fast.transformer import FastBlockInputs, FastTransformer, PassPrograms
+from engine.kernels import Kernels
+
+# What torch's compiler is told. Graphs are recorded by engine.fast.graphs, on the thread that replays them: the
+# compiler's own belong to the thread that compiled.
+MODES = {"default": "default", "max": "max-autotune-no-cudagraphs"}
+
+
+class Compilation:
+    """The programs of some kernels being compiled.
+
+    Args:
+        kernels: fast ones, not yet compiled.
+        config: their model.
+        how: "default" or "max" (searches longer for fast kernels, and records CUDA graphs on a GPU).
+        backend: torch.compile's; others than its own are for tests.
+    """
+
+    def __init__(self, kernels: Kernels, config: ModelConfig, how: str, backend: str | Callable = "inductor") -> None:
+        if not isinstance(kernels.transformer, FastTransformer):
+            raise ValueError("only fast kernels are compiled")
+        mode = MODES[how]
+        self._kernels, self._config, self._how = kernels, config, how
+        self._options = {"backend": backend} | ({"mode": mode} if backend == "inductor" else {})
+        self._transformer = kernels.transformer
+        self._device = kernels.transformer.net.patch_embedding.weight.device
+        self._steady, self._filling = self._compiled(steady_pass), self._compiled(filling_pass)
+        self._decode = self._compiled(decode_later)
+        steps = {"passes": self._compile_steady}
+        if isinstance(kernels.decoder, FastWanDecoder):
+            steps["decoder"] = self._compile_decoder
+        if config.window > config.block_latents:
+            steps["first passes"] = self._compile_filling
+        self._steps = steps
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What there is to compile, in order."""
+        return tuple(self._steps)
+
+    @torch.inference_mode()
+    def compile(self, name: str) -> None:
+        """Compiles one of `names`; takes seconds to minutes. Raises CompileError."""
+        try:
+            self._steps[name]()
+        except Exception as error:  # a compiler may raise anything; whatever it is, the uncompiled programs remain
+            said = [
+                line for line in str(error).splitlines() if line.strip()
+            ]  # what, and why; then advice in many lines
+            got = ": ".join([type(error).__name__, *said[:2]])
+            raise CompileError(f"the {name} cannot be compiled", got=got, remedy="play without: compile=off") from error
+
+    def finished(self) -> Kernels:
+        """The kernels with compiled programs, once all of `names` are."""
+        steady, decode = self._steady, self._decode
+        if self._how == "max" and self._device.type == "cuda":
+            steady, decode = (GraphProgram(program, CudaGraphs(self._device)) for program in (steady, decode))
+        transformer = self._transformer.with_programs(PassPrograms(steady, self._filling))
+        decoder = self._kernels.decoder
+        if isinstance(decoder, FastWanDecoder):
+            decoder = replace(decoder, program=decode)
+        return Kernels(transformer, decoder, self._how)
+
+    def _compiled(self, program: Callable) -> Callable:
+        return torch.compile(program, fullgraph=True, dynamic=False, **self._options)
+
+    def _compile_steady(self) -> None:
+        block, x = self._block(fill=True)
+        self._steady(self._transformer.network, x, block.passes[0])
+
+    def _compile_filling(self) -> None:
+        block, x = self._block(fill=False)
+        self._filling(self._transformer.network, x, block.passes[0], block.mask)
+
+    def _compile_decoder(self) -> None:
+        network, (height, width) = self._kernels.decoder.network, self._config.latent_size
+        latent = network.mean.new_zeros(self._config.codec.latent_channels, height, width)
+        self._decode(network, latent, network.new_memory(height, width))
+
+    def _block(self, fill: bool) -> tuple[FastBlockInputs, torch.Tensor]:
+        """A block's inputs like those of play: of a rollout's first block, or of the first with a full window."""
+        config, net = self._config, self._transformer
+        weight, visual = net.net.patch_embedding.weight, config.transformer.visual_context
+        context = weight.new_zeros(1, visual.tokens, visual.channels)
+        prepared = net.prepare_rollout(torch.zeros(1), config.latent_size, context)
+        caches = net.new_caches(config.window, config.sink)
+        history = ActionHistory(config.transformer.actions, config.time_ratio)
+        idle = Actions.stack([action_space(config.mode).idle()] * config.frames_of_block(0))
+        windows = history.extend(idle).to(weight.device, weight.dtype)
+        block = net.prepare_block(prepared, windows, config.block_latents, caches)
+        while fill and block.mask is not None:
+            block = net.prepare_block(prepared, windows, config.block_latents, caches)
+        channels = config.transformer.in_channels
+        return block, torch.zeros(1, config.block_latents, channels, *config.latent_size, device=weight.device)

@@ -1,0 +1,219 @@
+"""Wan's decoder in fixed shapes: one latent frame in, four video frames out, memory written in place.
+
+Pictures are channels-last throughout, (frames, height, width, channels): a norm over channels reads memory in order, a
+1x1x1 convolution is a matrix product, and a 3x3x3 one is a single 2-d convolution of all frames over the channels of
+their three taps, the form that every convolution library is quickest at. See engine.vae for what is computed, and why.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.vae import StreamSnapshot, WanVAE
+from engine.vae_layers import CausalConv, ChannelNorm, FrameAttention, ResidualBlock, StreamMemory, Upsample
+
+Memory = tuple[Tensor, ...]
+"""The last two input frames of every convolution over time, (2, height, width, channels), in the order of slots."""
+
+
+def channels_last(conv: CausalConv | nn.Conv2d) -> Tensor:
+    """A convolution's weight as (outputs, taps x inputs, height, width) in channels-last memory.
+
+    The readable layer's own weight becomes a view of it, so that memory holds it once.
+    """
+    weight = conv.weight.detach()
+    five = weight if weight.dim() == 5 else weight[:, :, None]
+    outputs, inputs, taps, height, width = five.shape
+    moved = five.permute(0, 3, 4, 2, 1).contiguous()
+    own = moved.permute(0, 4, 3, 1, 2)
+    conv.weight = nn.Parameter(own if weight.dim() == 5 else own[:, :, 0], requires_grad=False)
+    return moved.view(outputs, height, width, taps * inputs).permute(0, 3, 1, 2)
+
+
+class FrameWiseConv(nn.Module):
+    """A convolution of every frame by itself, (T, H, W, inputs) -> (T, H, W, outputs)."""
+
+    def __init__(self, source: CausalConv | nn.Conv2d) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(channels_last(source), requires_grad=False)
+        self.bias = source.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.weight.shape[-1] == 1:
+            return F.linear(x, self.weight.flatten(1), self.bias)
+        return F.conv2d(x.permute(0, 3, 1, 2), self.weight, self.bias, padding=1).permute(0, 2, 3, 1)
+
+
+class TimedConv(FrameWiseConv):
+    """A convolution over the frame and the two before it; the last two frames stay in its memory. scale: of its
+    pictures, relative to the latent's."""
+
+    def __init__(self, source: CausalConv, scale: int) -> None:
+        super().__init__(source)
+        self.slot, self.inputs, self.scale = source.slot, source.weight.shape[1], scale
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        window, frames = torch.cat((memory[self.slot], x)), len(x)
+        memory[self.slot].copy_(window[-2:])
+        return super().forward(torch.cat((window[:frames], window[1:-1], window[2:]), dim=-1))
+
+
+class Norm(nn.Module):
+    """ChannelNorm: a root-mean-square normalisation, whose epsilon stands for that of the length."""
+
+    def __init__(self, source: ChannelNorm) -> None:
+        super().__init__()
+        self.gamma = source.gamma
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], self.gamma.flatten(), 1e-24)
+
+
+class FastResidual(nn.Module):
+    """See ResidualBlock."""
+
+    def __init__(self, source: ResidualBlock, scale: int) -> None:
+        super().__init__()
+        layers = source.residual
+        self.norms = nn.ModuleList([Norm(layers["0"]), Norm(layers["3"])])
+        self.convs = nn.ModuleList([TimedConv(layers["2"], scale), TimedConv(layers["6"], scale)])
+        self.shortcut = None if source.shortcut is None else FrameWiseConv(source.shortcut)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        y = x
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            y = conv(F.silu(norm(y), inplace=True), memory)
+        return y.add_(x if self.shortcut is None else self.shortcut(x))
+
+
+class FastFrameAttention(nn.Module):
+    """See FrameAttention."""
+
+    def __init__(self, source: FrameAttention) -> None:
+        super().__init__()
+        self.norm, self.to_qkv = Norm(source.norm), FrameWiseConv(source.to_qkv)
+        self.proj = FrameWiseConv(source.proj)
+
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        frames, height, width, channels = x.shape
+        q, k, v = self.to_qkv(self.norm(x)).view(frames, 1, height * width, 3, channels).unbind(3)
+        y = F.scaled_dot_product_attention(q, k, v).view(frames, height, width, channels)
+        return self.proj(y).add_(x)
+
+
+class FastUpsample(nn.Module):
+    """See Upsample. The very first latent frame passes undoubled and leaves the memory at zeros: `first`."""
+
+    def __init__(self, source: Upsample, scale: int) -> None:
+        super().__init__()
+        self.conv = FrameWiseConv(source.resample["1"])
+        self.time_conv = None if source.time_conv is None else TimedConv(source.time_conv, scale)
+
+    def forward(self, x: Tensor, memory: Memory, first: bool) -> Tensor:
+        if self.time_conv is not None and not first:
+            frames, height, width, channels = x.shape
+            pairs = self.time_conv(x, memory).view(frames, height, width, 2, channels)
+            x = pairs.permute(0, 3, 1, 2, 4).reshape(2 * frames, height, width, channels)
+        large = F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="nearest")
+        return self.conv(large.permute(0, 2, 3, 1))
+
+
+class DecoderNetwork(nn.Module):
+    """One latent frame to its video frames. vae: the readable network, whose weights it uses."""
+
+    def __init__(self, vae: WanVAE) -> None:
+        super().__init__()
+        source, scale = vae.decoder, 1
+        self.conv2, self.conv1 = FrameWiseConv(vae.conv2), TimedConv(source.conv1, 1)
+        layers: list[nn.Module] = []
+        for layer in (*source.middle, *source.upsamples):
+            if isinstance(layer, ResidualBlock):
+                layers.append(FastResidual(layer, scale))
+            elif isinstance(layer, FrameAttention):
+                layers.append(FastFrameAttention(layer))
+            else:
+                layers.append(FastUpsample(layer, scale))
+                scale *= 2
+        self.layers = nn.ModuleList(layers)
+        self.norm, self.last = Norm(source.head["0"]), TimedConv(source.head["2"], scale)
+        weight = vae.conv1.weight
+        for name, values in (("mean", vae.config.mean), ("std", vae.config.std)):
+            self.register_buffer(name, torch.tensor(values, device=weight.device, dtype=weight.dtype))
+
+    def new_memory(self, height: int, width: int) -> Memory:
+        """Memory of a stream that has seen nothing. height, width: of a latent."""
+        timed = sorted((m for m in self.modules() if isinstance(m, TimedConv)), key=lambda conv: conv.slot)
+        shapes = [(2, conv.scale * height, conv.scale * width, conv.inputs) for conv in timed]
+        return tuple(self.mean.new_zeros(shape) for shape in shapes)
+
+    def forward(self, latent: Tensor, memory: Memory, first: bool) -> Tensor:
+        """latent (C, h, w), normalised per channel -> frames (1, 1 or 4, 3, H, W) in [-1, 1]."""
+        x = latent.permute(1, 2, 0)[None] * self.std + self.mean
+        x = self.conv1(self.conv2(x), memory)
+        for layer in self.layers:
+            x = layer(x, memory, first) if isinstance(layer, FastUpsample) else layer(x, memory)
+        x = self.last(F.silu(self.norm(x), inplace=True), memory)
+        return x.clamp(-1, 1).permute(0, 3, 1, 2)[None]
+
+
+def decode_later(network: DecoderNetwork, latent: Tensor, memory: Memory) -> Tensor:
+    """The program of every latent frame but a stream's first. A function of its own, so that it is compiled once."""
+    return network(latent, memory, False)
+
+
+DecodeProgram = Callable[[DecoderNetwork, Tensor, Memory], Tensor]
+
+
+@dataclass(frozen=True)
+class FastWanDecoder:
+    """The decoding half of a codec. network: of fixed shapes. program: what decodes all but the first latent frame."""
+
+    network: DecoderNetwork
+    program: DecodeProgram = decode_later
+
+    def decoder_stream(self) -> "FastDecoderStream":
+        """A fresh stream that turns latents into video frames."""
+        return FastDecoderStream(self)
+
+
+class FastDecoderStream:
+    """Turns latents into a video; answers to the calls of engine.vae.DecoderStream, for one world."""
+
+    def __init__(self, decoder: FastWanDecoder) -> None:
+        self._decoder = decoder
+        self._memory: Memory | None = None
+        self._started = False
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """latents (1, T, C, h, w) -> frames (1, F, 3, H, W) in [-1, 1], as engine.vae.DecoderStream.decode."""
+        network = self._decoder.network
+        if self._memory is None:
+            self._memory = network.new_memory(*latents.shape[-2:])
+        frames = []
+        for latent in latents[0].to(network.mean):  # the decoder may be elsewhere
+            if self._started:
+                frames.append(self._decoder.program(network, latent, self._memory))
+            else:
+                frames.append(network(latent, self._memory, True))
+                self._started = True
+        return torch.cat(frames, dim=1)
+
+    def snapshot(self) -> StreamSnapshot:
+        """A deep copy of everything the stream remembers."""
+        copy = StreamMemory(0)
+        copy.started = self._started
+        copy.slots = [] if self._memory is None else [frames.clone() for frames in self._memory]
+        return StreamSnapshot(copy)
+
+    def restore(self, snapshot: StreamSnapshot) -> None:
+        """Goes back to a snapshot; into the same memory, since a CUDA graph may have recorded its address."""
+        kept = snapshot.memory
+        self._started = kept.started
+        if self._memory is None:
+            self._memory = tuple(frames.clone() for frames in kept.slots) or None
+            return
+        for mine, frames in zip(self._memory, kept.slots or [torch.zeros(())] * len(self._memory), strict=True):
+            mine.copy_(frames)

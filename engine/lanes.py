@@ -1,0 +1,68 @@
+"""A device's queues of work: what runs beside what, and how arrays travel without either side waiting.
+
+On a GPU, work is queued and runs later; a second queue (a stream) lets decoding run beside the context pass, and pinned
+memory lets copies run beside both. Elsewhere an operation is done when its call returns, and none of this is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A CPU tensor on `device`; a GPU fetches it from pinned memory while the host goes on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def fetch(frames: Tensor) -> Callable[[], np.ndarray]:
+    """Begins to bring a finished tensor to the host; the call of what comes back waits for it.
+
+    From a GPU it is copied to pinned memory by the current stream, and only that copy is waited for.
+    """
+    if frames.is_meta:  # networks without data, whose work is only counted
+        return lambda: np.zeros(frames.shape, np.uint8)
+    if frames.device.type != "cuda":
+        return frames.numpy
+    host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
+    host.copy_(frames, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+
+    def wait() -> np.ndarray:
+        copied.synchronize()
+        return host.numpy()
+
+    return wait
+
+
+class SideLane:
+    """A second queue of `device`'s work.
+
+    parallel: whether work there really runs beside the main queue's, so that it pays to queue that before waiting.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.parallel = device.type == "cuda"
+        # Frames are waited for, so they go first. Who records CUDA graphs is never lent a stream of that priority:
+        # two queues that run side by side must not share the scratch memory that libraries keep for each stream.
+        self._stream = torch.cuda.Stream(device, priority=-1) if self.parallel else None
+
+    @contextmanager
+    def behind(self) -> Iterator[None]:
+        """What is queued inside begins when all that was queued before has ended, and runs beside what is queued later.
+
+        Tensors made inside may be used outside only after the host has waited for them (`fetch`).
+        """
+        if self._stream is None:
+            yield
+            return
+        self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
+        with torch.cuda.stream(self._stream):
+            yield

@@ -1,0 +1,96 @@
+"""The context pass is queued while the frames are decoded, and only the frames are waited for."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+import engine.rollout
+from engine.kernels import best_kernels
+from engine.lanes import SideLane, fetch, send
+from tests.engine.tiny import big_config, picture, random_actions, world
+
+
+class Parallel(SideLane):
+    """A lane that says it runs beside the main one, and notes when it is used."""
+
+    log: list[str]
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__(device)
+        self.parallel = True
+
+    @contextmanager
+    def behind(self):
+        self.log.append("side lane")
+        with super().behind():
+            yield
+        self.log.append("main lane")
+
+
+@pytest.fixture
+def log(monkeypatch) -> list[str]:
+    """What a rollout does, in order, on a device with two lanes."""
+    notes: list[str] = []
+    Parallel.log = notes
+    monkeypatch.setattr(engine.rollout, "SideLane", Parallel)
+
+    def noted_fetch(frames):
+        notes.append("copy begins")
+        wait = fetch(frames)
+
+        def noted_wait():
+            notes.append("host waits")
+            return wait()
+
+        return noted_wait
+
+    monkeypatch.setattr(engine.rollout, "fetch", noted_fetch)
+    return notes
+
+
+def steps(made, blocks: int, log: list[str]) -> list[np.ndarray]:
+    config = made.config
+    rollout = made.start(picture(config), 5)
+    clean = rollout._sampler.clean
+    steps_of_block = len(config.denoising_steps)
+
+    def noted(noisy, condition, block, step, *rest):
+        log.append("context pass" if step == steps_of_block else "denoising step")
+        return clean(noisy, condition, block, step, *rest)
+
+    object.__setattr__(rollout._sampler, "clean", noted)
+    frames = []
+    for i in range(blocks):
+        frames.append(rollout.step(random_actions(config, rollout.next_frames, i)).frames)
+        log.append("frames")
+    return frames
+
+
+def test_the_context_pass_is_queued_before_the_frames_are_waited_for(log):
+    made = world(big_config())
+    made.use(best_kernels(made.networks))
+    steps(made, 2, log)
+    one = ["denoising step"] * 3 + ["side lane", "copy begins", "main lane", "context pass", "host waits", "frames"]
+    assert log == one * 2
+
+
+def test_on_one_lane_frames_come_before_the_context_pass():
+    notes: list[str] = []
+    steps(world(big_config()), 2, notes)
+    one = ["denoising step"] * 3 + ["frames"]
+    assert notes == [*one, "context pass", *one]
+
+
+def test_two_lanes_make_the_same_frames(log):
+    two = steps(world(big_config()), 3, log)
+    engine.rollout.SideLane = SideLane
+    assert all(np.array_equal(a, b) for a, b in zip(two, steps(world(big_config()), 3, []), strict=True))
+
+
+def test_without_a_gpu_nothing_is_copied_twice():
+    frames = torch.arange(6, dtype=torch.uint8).reshape(1, 2, 3)
+    assert fetch(frames)().__array_interface__["data"][0] == frames.data_ptr()
+    assert send(frames, torch.device("cpu")) is frames
+    assert not SideLane(torch.device("cpu")).parallel

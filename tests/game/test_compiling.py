@@ -1,0 +1,239 @@
+"""Compiling beside play is seen and never in the way; what is recorded is compiled before its first block."""
+
+import json
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import game.models
+from engine.actions import Actions
+from engine.fast.compiling import Compilation
+from engine.kernels import best_kernels
+from engine.world import WorldModel
+from game.compiling import CompilingWorld, compile_first
+from game.errors import ConfigError, RunError
+from game.recorder import Recorder
+from game.render import render
+from game.script import load
+from game.session import Job
+from game.settings import load_settings
+from tests.engine.tiny import picture, play
+from tests.game.fakes import FakeScene, FakeWorld, wait_until
+from tests.game.offline import picture_file, real_world
+from tests.game.test_worker import Stage
+
+
+def fast_world(settings=None) -> WorldModel:
+    world = real_world()
+    world.use(best_kernels(world.networks))
+    return world
+
+
+def make_folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def broken(graph, inputs):
+    raise RuntimeError("no compiler here")
+
+
+class Slow:
+    """A backend that compiles when it is told to."""
+
+    def __init__(self) -> None:
+        self.may, self.began = threading.Event(), threading.Event()
+        self.compiled = 0
+
+    def __call__(self, graph, inputs):
+        self.compiled += 1
+        self.began.set()
+        assert self.may.wait(30.0)
+        return graph.forward
+
+
+def compiling(backend):
+    """Makes compilations with a backend of the test's own."""
+    return lambda world, how: Compilation(world.kernels, world.config, how, backend)
+
+
+def test_play_begins_at_once_tells_how_far_compiling_is_and_changes_kernels_between_blocks():
+    slow, told = Slow(), []
+    plain = fast_world()
+    expected = play(plain.start(picture(plain.config), 5), plain.config, 6)
+    world = CompilingWorld(fast_world(), "default", lambda words, share: told.append(words), make=compiling(slow))
+    rollout = world.start(picture(world.config), 5)
+    frames = [play(rollout, world.config, 2)]
+    assert slow.began.wait(30.0)
+    frames.append(play(rollout, world.config, 1))
+    assert world.kernels.compiled == "off" and told[-1].startswith("Compiling the passes (1 of 3), ")
+    slow.may.set()
+    assert wait_until(lambda: world._outcome is not None, 60.0)
+    frames.append(play(rollout, world.config, 3))
+    assert world.kernels.compiled == "default" and told[-1].startswith("Compiled in ")
+    assert slow.compiled == 3  # what one thread compiled is good for the other
+    assert np.abs(np.concatenate(frames).astype(int) - expected).max() <= 1
+    assert play(world.start(picture(world.config), 5), world.config, 1).shape == frames[0][:9].shape
+
+
+def test_what_was_told_goes_away_after_a_while():
+    clock, told = [0.0], []
+    world = CompilingWorld(
+        fast_world(), "default", lambda words, share: told.append(words), make=compiling(broken), clock=lambda: clock[0]
+    )
+    assert wait_until(lambda: world._outcome is not None, 60.0)
+    rollout = world.start(picture(world.config), 5)
+    for clock[0] in (1.0, 2.0, 20.0, 21.0):
+        play(rollout, world.config, 1)
+    assert [words.partition(",")[0] for words in told] == ["Not compiled", ""]
+
+
+def test_a_compile_that_fails_is_reported_and_play_goes_on_bit_for_bit():
+    warned, told = [], []
+    plain = fast_world()
+    expected = play(plain.start(picture(plain.config), 5), plain.config, 4)
+    world = CompilingWorld(fast_world(), "max", lambda *words: told.append(words[0]), warned.append, compiling(broken))
+    assert wait_until(lambda: world._outcome is not None, 60.0)
+    assert np.array_equal(play(world.start(picture(world.config), 5), world.config, 4), expected)
+    assert len(warned) == 1 and "the passes cannot be compiled" in warned[0] and "no compiler here" in warned[0]
+    assert world.kernels.compiled == "off"
+
+
+def test_a_compiler_that_does_not_even_start_is_a_failure_like_any_other():
+    def nothing(world, how):
+        raise ImportError("no triton")
+
+    world = CompilingWorld(fast_world(), "default", lambda *words: None, make=nothing)
+    assert wait_until(lambda: world._outcome is not None)
+    assert "no triton" in str(world._outcome)
+
+
+def test_the_window_is_told_through_the_workers_status():
+    slow, world = Slow(), fast_world()
+    stage = Stage(
+        FakeWorld(),
+        scenes=[FakeScene()],
+        open_world=lambda progress: CompilingWorld(world, "default", progress, make=compiling(slow)),
+    )
+    stage.worker.start()
+    try:
+        assert stage.look_until(lambda: stage.worker.status.beside.startswith("Compiling the passes"), 30.0)
+        slow.may.set()
+        assert stage.look_until(lambda: stage.worker.status.beside.startswith("Compiled in"), 60.0)
+        assert stage.worker.status.words == ""
+    finally:
+        slow.may.set()
+        assert stage.worker.stop(30.0)
+
+
+def test_compiled_first_a_recording_says_so_and_its_replay_does_the_same(tmp_path, monkeypatch):
+    opened = []
+
+    def open_compiled(settings) -> WorldModel:
+        world = fast_world()
+        opened.append(settings.compile.name)
+        compile_first(world, settings.compile.name, None, None, compiling("eager"))
+        return world
+
+    monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)  # the small world stands for a large
+    picture_file(tmp_path)
+    script = tmp_path / "bench.yaml"
+    script.write_text("first_frame: start.png\nactions: [{keys: [W], frames: 33}]\n")
+    words = [f"weights={tmp_path}"]
+    assert render(load(script), [*words, "compile=default"], Job(out=tmp_path / "a"), open_compiled) == 0
+    header = json.loads((tmp_path / "a" / "actions.jsonl").read_text().splitlines()[0])
+    assert header["compiled"] == "default"
+    assert render(load(tmp_path / "a"), words, Job(out=tmp_path / "b"), open_compiled) == 0
+    assert opened == ["default", "default"]
+
+
+def test_a_recording_that_begins_later_notes_the_block_and_its_replay_changes_kernels_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)
+
+    class Doubling:
+        """Kernels that can be told from plain ones."""
+
+        names = ("passes",)
+
+        def __init__(self, world, how):
+            self._kernels = world.kernels
+
+        def compile(self, name):
+            pass
+
+        def finished(self):
+            programs = self._kernels.transformer.programs
+            steady = replace(programs, steady=lambda *args: 2 * programs.steady(*args))
+            return replace(self._kernels, transformer=self._kernels.transformer.with_programs(steady), compiled="max")
+
+    world = CompilingWorld(fast_world(), "max", lambda *words: None, make=Doubling)
+    assert wait_until(lambda: world._outcome is not None)
+    outcome, world._outcome = world._outcome, None
+    first, idle = picture(world.config), world.action_space.action()
+    rollout = world.start(first, 0)
+    blocks = [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
+    world._outcome = outcome
+    blocks += [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
+    header = game.models.header_of(world, rollout, load_settings(["weights=."]), source="live", scene="")
+    assert (header.compiled, header.compiled_from) == ("max", 2)
+    recorder = Recorder(make_folder(tmp_path / "a"), header, name="session", first_frame=first, wait=True)
+    for block in blocks:
+        recorder.add(block)
+    recorder.close()
+
+    def open_compiled(settings) -> WorldModel:
+        world = fast_world()
+        compile_first(world, settings.compile.name, None, None, Doubling)
+        return world
+
+    assert render(load(tmp_path / "a"), ["weights=."], Job(out=tmp_path / "b"), open_compiled) == 0
+
+
+def test_once_a_recording_has_begun_kernels_stay():
+    slow, told = Slow(), []
+    world = CompilingWorld(fast_world(), "default", lambda *words: told.append(words[0]), make=compiling(slow))
+    rollout = world.start(picture(world.config), 5)
+    header = game.models.header_of(world, rollout, load_settings(), source="live", scene="")
+    slow.may.set()
+    assert wait_until(lambda: world._outcome is not None, 60.0)
+    play(rollout, world.config, 2)
+    assert (header.compiled, header.compiled_from) == ("off", 0)
+    assert world.kernels.compiled == "off" and rollout.compiled_from is None and "not used" in told[-1]
+
+
+def test_a_replay_without_the_recordings_kernels_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)
+    picture_file(tmp_path)
+    script = tmp_path / "bench.yaml"
+    script.write_text("first_frame: start.png\nactions: [{keys: [W], frames: 9}]\n")
+    assert render(load(script), [f"weights={tmp_path}"], Job(out=tmp_path / "a"), fast_world) == 0
+    log = tmp_path / "a" / "actions.jsonl"
+    log.write_text(log.read_text().replace('"compiled": "off"', '"compiled": "max"'))
+    report = tmp_path / "a" / "report.json"
+    report.write_text(report.read_text().replace('"frames_sha256": "', '"frames_sha256": "0'))
+    with pytest.raises(RunError, match="compiled: recorded max, now off"):
+        render(load(tmp_path / "a"), [f"weights={tmp_path}"], Job(out=tmp_path / "b"), fast_world)
+
+
+def test_a_failed_compile_before_a_render_is_told_and_the_header_says_off():
+    world, warned = fast_world(), []
+    compile_first(world, "default", None, warned.append, compiling(broken))
+    assert world.kernels.compiled == "off" and "not compiled: the passes" in warned[0]
+
+
+def test_recorded_play_is_compiled_first_and_other_play_beside(monkeypatch):
+    asked = []
+    monkeypatch.setattr("game.models.compile_first", lambda world, how, progress, warn: asked.append(how))
+    monkeypatch.setattr("engine.world.load_world", lambda *args, **kwargs: real_world())
+    settings = load_settings(["model=universal", "compile=max", "weights=.", "device=cpu", "threads=1"])
+    assert game.models.open_world(settings, compiled=True).kernels.fast and asked == ["max"]
+    assert game.models.open_world(settings, compiled=False).kernels.fast and asked == ["max"]
+
+
+def test_compiling_a_model_that_has_nothing_to_compile_is_refused():
+    with pytest.raises(ConfigError, match="compile does nothing for tiny"):
+        load_settings(["compile=default"])
+    assert load_settings(["model=universal", "compile=default"]).compile.name == "default"

@@ -1,0 +1,99 @@
+"""--profile: a trace with named ranges and the time of every block, whichever way the world is run."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from game.bench import bench
+from game.render import render
+from game.script import load
+from game.session import Job
+from game.terminal import stream
+from game.trace import ProfiledWorld, run_profiled
+from tests.game.fakes import FakeScene, FakeWorld
+from tests.game.offline import picture_file, real_world
+from tests.game.test_bench import SMALL
+from tests.game.test_worker import Stage
+
+RANGES = {"encode", "block 0", "data", "denoise", "denoising step 0", "denoising step 1", "context pass", "decode",
+          "post-processing", "export"}  # fmt: skip
+
+
+def named(folder: Path) -> set[str]:
+    """Names of the ranges of a trace."""
+    return {event.get("name") for event in json.loads((folder / "trace.json").read_text())["traceEvents"]}
+
+
+@pytest.fixture
+def worlds(monkeypatch):
+    """The profiled worlds that are opened; every one of them is small."""
+    monkeypatch.setattr("game.trace.open_world", lambda *args: real_world())
+
+
+def script_in(folder: Path, frames: int) -> Path:
+    picture_file(folder)
+    script = folder / "bench.yaml"
+    script.write_text(f"first_frame: start.png\nactions: [{{keys: [W], frames: {frames}}}]\n")
+    return script
+
+
+def headless(folder: Path, opened) -> int:
+    return render(load(script_in(folder, 21)), [f"weights={folder}"], Job(out=folder / "s"), opened)
+
+
+def terminal(folder: Path, opened) -> int:
+    return stream([f"weights={folder}"], Job(out=folder / "s"), opened, io.StringIO("W\nA\n"))
+
+
+def benchmark(folder: Path, opened) -> int:
+    return bench([f"weights={folder}"], 2, folder, opened)
+
+
+@pytest.mark.parametrize("way", [headless, terminal, benchmark])
+def test_every_way_of_running_is_traced_by_name_and_timed_block_by_block(way, tmp_path, worlds, monkeypatch, capsys):
+    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
+    assert run_profiled(lambda opened: way(tmp_path, opened), tmp_path) == 0
+    assert named(tmp_path) >= RANGES
+    profile = json.loads((tmp_path / "profile.json").read_text())
+    assert [block["block"] for block in profile["blocks"]][:2] == [0, 1]
+    assert profile["generated_fps"] > 0 and profile["encode_ms"][0] > 0
+    out = capsys.readouterr().out
+    assert "first frame encoded in" in out and "frames/s" in out and "block  frames  denoise" in out
+
+
+def test_live_play_is_traced_on_the_thread_that_makes_the_blocks(tmp_path):
+    world = ProfiledWorld(real_world())
+    stage = Stage(FakeWorld(), scenes=[FakeScene()], open_world=lambda progress: world)
+    stage.worker.start()
+    assert stage.look_until(lambda: len(world._blocks) >= 2, 30.0)
+    assert stage.worker.stop(30.0)
+    world.write(tmp_path)
+    assert named(tmp_path) >= RANGES
+
+
+def test_a_model_of_random_weights_is_profiled_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.bench.work_of", lambda settings, dtype: {})
+    words = ["model=universal-slice", *(f"model.{word}" for word in SMALL)]
+    assert run_profiled(lambda opened: bench(words, 1, tmp_path, opened), tmp_path) == 0
+    assert named(tmp_path) >= RANGES
+
+
+def test_profiling_changes_no_frame(tmp_path):
+    hashes = []
+    for name, opened in (("a", lambda settings: real_world()), ("b", lambda settings: ProfiledWorld(real_world()))):
+        script = script_in(tmp_path, 21)
+        render(load(script), [f"weights={tmp_path}"], Job(out=tmp_path / name), opened)
+        hashes.append(json.loads((tmp_path / name / "report.json").read_text())["frames_sha256"])
+    assert hashes[0] == hashes[1]
+
+
+def test_a_long_session_is_traced_at_its_beginning_and_timed_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("game.trace._TRACED_BLOCKS", 1)
+    world = ProfiledWorld(real_world())
+    render(load(script_in(tmp_path, 21)), [f"weights={tmp_path}"], Job(out=tmp_path / "s"), lambda settings: world)
+    world.write(tmp_path)
+    assert "block 0" in named(tmp_path) and "block 1" not in named(tmp_path)
+    assert len(json.loads((tmp_path / "profile.json").read_text())["blocks"]) == 2
