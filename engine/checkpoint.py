@@ -33,7 +33,9 @@ _TRANSFORMERS = {
 }
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _LONGEST_HEADER = 100_000_000  # bytes; what the safetensors format allows
+_LIGHT_DECODERS = ("taew2_1.safetensors", "taew2_1.pth")
 TRANSFORMER_PREFIX = "model."
+LIGHT_DECODER_PREFIX = "decoder."
 TOWER_PREFIX = "visual."
 
 
@@ -72,6 +74,15 @@ def find_published(folder: Path, mode: str) -> PublishedFiles:
     return PublishedFiles(*(folder / name for name in names))
 
 
+def find_light_decoder(folder: Path) -> Path:
+    """The light decoder's file in a folder. Raises CheckpointError, saying where it is published, if there is none."""
+    found = [folder / name for name in _LIGHT_DECODERS if (folder / name).is_file()]
+    if not found:
+        remedy = "take it from github.com/madebyollin/taehv, folder safetensors"
+        raise CheckpointError(f"no light decoder in {folder}", expected=" or ".join(_LIGHT_DECODERS), remedy=remedy)
+    return found[0]
+
+
 def _seen_elsewhere(folder: Path, name: str) -> str:
     """Where a misplaced file is, one folder up, here or one folder down."""
     leaf = Path(name).name
@@ -89,27 +100,60 @@ def load_weights(
     only_prefixed: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Fills a network, best built on the meta device, from a file; every weight must be there, and no other.
+    """Fills a network, best built on the meta device, from a file: `open_weights`, then `FittingWeights.fill`."""
+    opened = open_weights(module, path, prefix=prefix, only_prefixed=only_prefixed)
+    opened.fill(module, device=device, dtype=dtype, progress=progress)
 
-    path: .safetensors, or anything else as a .pth of a flat table of tensors. device, dtype: what the weights become.
-    prefix: what the file's names have in front of the network's own; a file without it does not fit. only_prefixed:
-    leave out what lacks the prefix (the text half of CLIP), instead of refusing it. One tensor is read at a time, so
-    host memory holds one copy of the network on the CPU and about one tensor otherwise. The network is left without
-    gradients. Raises CheckpointError if the file is missing, damaged, or holds something else: then nothing was
-    changed, and the message names the first weight that is missing, extra or misshapen.
+
+def open_weights(module: nn.Module, path: Path, *, prefix: str = "", only_prefixed: bool = False) -> FittingWeights:
+    """Checks a file against a network; every weight must be there, in its shape, and no other.
+
+    path: .safetensors, or anything else as a .pth of a flat table of tensors. prefix: what the file's names have in
+    front of the network's own; a file without it does not fit. only_prefixed: leave out what lacks the prefix (the text
+    half of CLIP), instead of refusing it. Only the header is read, or a .pth's index. Raises CheckpointError if the
+    file is missing, damaged, or holds something else: the message names the first weight that is missing, extra or
+    misshapen.
     """
     wanted = {prefix + name: tuple(weight.shape) for name, weight in module.state_dict().items()}
     file = _open(path)
     _check_names(path, type(module).__name__, wanted, file.shapes, prefix if only_prefixed else "")
     _check_dtypes(path, wanted, file.dtypes)
-    total, done, state = sum(map(_size, wanted.values())), 0, {}
-    for name, weight in file.tensors(wanted):
-        state[name[len(prefix) :]] = _placed(weight, device, dtype)
-        done += weight.numel()
-        if progress:
-            progress(path.name, done / max(total, 1))
-    module.load_state_dict(state, strict=True, assign=True)
-    module.requires_grad_(False)
+    return FittingWeights(path, prefix, file)
+
+
+@dataclass(frozen=True)
+class FittingWeights:
+    """A file that was found to fit a network, not yet read."""
+
+    path: Path
+    prefix: str
+    file: _WeightsFile
+
+    def fill(
+        self,
+        module: nn.Module,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        unread: tuple[str, ...] = (),
+        progress: Progress | None = None,
+    ) -> None:
+        """Reads the weights into the network, and leaves it without gradients.
+
+        device, dtype: what they become. unread: beginnings of names that nobody will use: they stay as they are. One
+        tensor is read at a time, so host memory holds one copy of the network on the CPU and about one tensor
+        otherwise.
+        """
+        state = module.state_dict()
+        names = [self.prefix + name for name in state if not name.startswith(unread)]
+        total, done = sum(_size(self.file.shapes[name]) for name in names), 0
+        for name, weight in self.file.tensors(names):
+            state[name[len(self.prefix) :]] = _placed(weight, device, dtype)
+            done += weight.numel()
+            if progress:
+                progress(self.path.name, done / max(total, 1))
+        module.load_state_dict(state, strict=True, assign=True)
+        module.requires_grad_(False)
 
 
 def _size(shape: tuple[int, ...]) -> int:
@@ -121,11 +165,6 @@ def _placed(weight: Tensor, device: torch.device | str, dtype: torch.dtype) -> T
     if torch.device(device).type == "cpu":
         return weight.to(dtype=dtype, copy=True)
     return weight.to(device).to(dtype)  # converted there: quicker, and no converted copy on the host
-
-
-def file_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of all a weights file holds, from its header. Raises CheckpointError as `load_weights` does."""
-    return dict(_open(path).shapes)
 
 
 @dataclass(frozen=True)
@@ -242,7 +281,11 @@ def sha256_of(path: Path, progress: Progress | None = None) -> str:
     return digest.hexdigest()
 
 
-def sha256_of_all(paths: Sequence[Path], progress: Progress | None = None) -> str:
+HashOf = Callable[[Path, Progress | None], str]
+"""Finds out a file's SHA-256, in hex: `sha256_of`, or something that remembers."""
+
+
+def sha256_of_all(paths: Sequence[Path], progress: Progress | None = None, hash_of: HashOf = sha256_of) -> str:
     """One SHA-256 for a model: of its only file, or of the digests of its files one after the other, in this order."""
-    digests = [sha256_of(path, progress) for path in paths]
+    digests = [hash_of(path, progress) for path in paths]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from engine.actions import Actions
-from engine.camera import PreviousFrameCondition
 from engine.codec import Codec
+from engine.memory_condition import MemoryCondition
 from engine.networks import Networks
 
 
@@ -20,8 +20,8 @@ class Condition(Protocol):
         Asked for once per block, in order. `actions` are those of the block's video frames.
         """
 
-    def move(self, weights: Tensor) -> Tensor:
-        """Latents (1, 1, C, h, w) of the frame before, moved as the weights (1, 1, views, h, w) of its views say.
+    def mix(self, weights: Tensor) -> Tensor:
+        """Latents (1, 1, C, h, w) of the condition's views, mixed by the weights (1, 1, views, h, w).
 
         For the block last asked for; only a condition that has views can.
         """
@@ -44,15 +44,15 @@ class FirstFrameCondition:
 
     Args:
         codec: encodes; its stream's state is kept here.
-        picture: (1, 1, 3, H, W) in [-1, 1], in the codec's dtype.
+        picture: (1, 1, 3, H, W) in [-1, 1], on the transformer's device; the codec may be on another.
         time_ratio: video frames of a latent frame.
     """
 
     def __init__(self, codec: Codec, picture: Tensor, time_ratio: int) -> None:
-        self._stream = codec.encoder_stream()
+        self._codec, self._stream = codec, codec.encoder_stream()
         self._settled = codec.memory_latents
         self._nothing = torch.zeros_like(picture).expand(-1, time_ratio, -1, -1, -1)
-        self._newest = self._stream.encode(picture).float()
+        self._newest = self._stream.encode(picture).to(picture.device, torch.float32)
         self._index = 0  # of the latent that was encoded last
         batch, _, _, height, width = self._newest.shape
         self._blank = self._newest.new_zeros(batch, 1, time_ratio, height, width)
@@ -60,8 +60,8 @@ class FirstFrameCondition:
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         return torch.cat([self._frame(index) for index in range(first, first + latents)], dim=1)
 
-    def move(self, weights: Tensor) -> Tensor:
-        raise TypeError("a first frame has no views to move")
+    def mix(self, weights: Tensor) -> Tensor:
+        raise TypeError("a first frame has no views to mix")
 
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         pass  # the first frame never changes
@@ -80,8 +80,10 @@ class FirstFrameCondition:
         if index == 0:
             return torch.cat((torch.ones_like(self._blank), self._newest), dim=2)
         if index <= self._settled:
-            self._newest = self._stream.encode(self._nothing).float()
+            self._newest = self._stream.encode(self._nothing).to(self._blank)
             self._index = index
+            if index == self._settled:
+                self._stream = self._codec.encoder_stream()  # never used again: hundreds of megabytes are given back
         return torch.cat((self._blank, self._newest), dim=2)
 
 
@@ -90,4 +92,4 @@ def new_condition(networks: Networks, picture: Tensor) -> Condition:
     config = networks.config
     if config.condition == "first_frame":
         return FirstFrameCondition(networks.codec, picture, config.time_ratio)
-    return PreviousFrameCondition(networks.codec, config.camera, picture)
+    return MemoryCondition(networks, picture)

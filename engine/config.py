@@ -6,6 +6,7 @@ Defaults are those of Matrix-Game 2.0 (universal) and its Wan2.1 parts, so that 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from engine.decoder_config import LightDecoderConfig
 from engine.errors import ConfigError
 from engine.fields import build, plain
 
@@ -249,7 +250,6 @@ class CameraConfig:
         pitch_limit: degrees it can look up or down.
         forward_step, back_step, side_step: walked by the keys.
         eye_height: of the eye above the ground; the ceiling is as far above the eye.
-        walls: distances of the walls that the previous frame is shown on, one view each; see engine.camera.
     """
 
     fov_x: float = 84.0
@@ -260,18 +260,74 @@ class CameraConfig:
     back_step: float = 0.05
     side_step: float = 0.05
     eye_height: float = 0.5
-    walls: tuple[float, ...] = (0.5, 1.0, 2.0, 4.5)
 
     def __post_init__(self) -> None:
         _need(0 < self.fov_x < 180, "camera.fov_x is out of range", self.fov_x, "0..180 degrees")
         _need(0 < self.pitch_limit < 90, "camera.pitch_limit is out of range", self.pitch_limit, "0..90 degrees")
-        _need(all(wall > 0 for wall in self.walls), "camera.walls is out of range", self.walls, "more than 0")
         _positive(self, "yaw_per_unit", "pitch_per_unit", "forward_step", "back_step", "side_step", "eye_height")
 
-    @property
-    def views(self) -> int:
-        """Views of the previous frame: the camera only turned, then one per wall."""
-        return 1 + len(self.walls)
+
+@dataclass(frozen=True)
+class SpatialMemoryConfig:
+    """The embedded model's spatial memory, see engine.spatial_memory. Lengths in cells of the map.
+
+    Attributes:
+        rows, columns: of the map, in cells.
+        texels: along each side of a cell.
+        levels: between the top of a wall and the ground.
+        sky: (up, round) texels of the sky.
+        near, far: depths between which rays look for surfaces.
+        stride: the most between two looks; fineness: what it grows by with the square of the depth.
+    """
+
+    rows: int = 14
+    columns: int = 15
+    texels: int = 16
+    levels: int = 24
+    sky: tuple[int, int] = (16, 64)
+    near: float = 0.15
+    far: float = 18.0
+    stride: float = 0.16
+    fineness: float = 0.1
+
+    def __post_init__(self) -> None:
+        _positive(self, "rows", "columns", "texels", "levels", "near", "stride", "fineness")
+        _need(self.far > self.near, "memory.far is out of range", self.far, f"more than near = {self.near}")
+        _need(all(size > 0 for size in self.sky), "memory.sky is out of range", self.sky, "more than 0")
+
+
+@dataclass(frozen=True)
+class RecogniserConfig:
+    """The network that says where in the remembered world a picture was taken, see engine.recogniser.
+
+    Attributes:
+        size: (height, width) of the picture it looks at. widths: channels of its convolutions, which halve the picture.
+        hidden: width of the layer behind them.
+        per_cell: places told apart along a side of a cell; headings: directions told apart, all round.
+        guesses: places tried in earnest; then, for each closer look in turn, sizes: (height, width) of the picture that
+            is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how often, and
+            keep: how many places are left after it (after the last: 1).
+    """
+
+    size: tuple[int, int] = (56, 96)
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    hidden: int = 512
+    per_cell: int = 2
+    headings: int = 32
+    guesses: int = 8
+    sizes: tuple[tuple[int, int], ...] = ((28, 48), (56, 96), (56, 96))
+    blurs: tuple[int, ...] = (4, 4, 2)
+    looks: tuple[int, ...] = (6, 4, 3)
+    keep: tuple[int, ...] = (3, 1, 1)
+
+    def __post_init__(self) -> None:
+        _positive(self, "hidden", "per_cell", "headings", "guesses")
+        parts = (self.sizes, self.blurs, self.looks, self.keep)
+        same = len({len(part) for part in parts}) == 1 and len(self.keep) > 0
+        _need(same, "recogniser.sizes, blurs, looks and keep", parts, "as many of each")
+        whole = all(size % blur == 0 for pair, blur in zip(self.sizes, self.blurs, strict=True) for size in pair)
+        _need(whole, "recogniser.blurs", self.blurs, f"divisors of the sizes {self.sizes}")
+        _need(self.keep[-1] == 1, "recogniser.keep", self.keep, "1 at the end")
 
 
 @dataclass(frozen=True)
@@ -290,9 +346,10 @@ class ModelConfig:
         denoising_steps: falling, of 1000; they index the shifted noise table.
         timestep_shift: of the flow-matching noise table.
         context_noise: timestep of the context pass, None for no such pass.
-        prediction: the network's output is the velocity, or a change and (weights of views) how the frame before moves.
+        prediction: the network's output is the velocity, or a change and weights of the condition's views.
         condition: what the network sees beside the noisy latent.
-        camera: needed by the condition "previous_frame".
+        camera, spatial_memory, recogniser: of the condition "memory".
+        decoder: a light decoder in place of the codec's own, None for that one.
     """
 
     name: str = "universal"
@@ -307,12 +364,15 @@ class ModelConfig:
     denoising_steps: tuple[int, ...] = (1000, 666, 333)
     timestep_shift: float = 5.0
     context_noise: int | None = 0
-    prediction: Literal["velocity", "warp"] = "velocity"
-    condition: Literal["first_frame", "previous_frame"] = "first_frame"
+    prediction: Literal["velocity", "mix"] = "velocity"
+    condition: Literal["first_frame", "memory"] = "first_frame"
     camera: CameraConfig | None = None
+    spatial_memory: SpatialMemoryConfig | None = None
+    recogniser: RecogniserConfig | None = None
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
     codec: WanCodecConfig | PatchCodecConfig = field(default_factory=WanCodecConfig)
     image_tower: ImageTowerConfig | None = field(default_factory=ImageTowerConfig)
+    decoder: LightDecoderConfig | None = None
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "ModelConfig":
@@ -340,18 +400,24 @@ class ModelConfig:
         for name, patch in (("height", net.patch[1]), ("width", net.patch[2])):
             size, unit = getattr(self, name), patch * codec.space
             _need(size % unit == 0, f"{name} does not divide into tokens", size, f"a multiple of {unit}")
-        views = self.camera.views if self.camera is not None else 0
-        made = codec.latent_channels + (views if self.prediction == "warp" else 0)
-        expected = f"a latent{' and the views' if self.prediction == 'warp' else ''}: {made}"
+        made = codec.latent_channels + (self.views if self.prediction == "mix" else 0)
+        expected = f"a latent{' and the views' if self.prediction == 'mix' else ''}: {made}"
         _need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
         _need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
-        if self.condition == "previous_frame":
-            _need(self.camera is not None, "camera with condition previous_frame", None, "a camera")
-            _need(self.block_latents == 1, "block_latents with condition previous_frame", self.block_latents, "1")
-            made = codec.latent_channels * (1 + views)
-            _need(net.in_channels == made, "transformer.in_channels with condition previous_frame", net.in_channels,
+        if self.decoder is not None:
+            ours, theirs = ((part.latent_channels, part.space, part.time_ratio) for part in (self.decoder, codec))
+            ok = isinstance(codec, WanCodecConfig) and ours == theirs
+            expected = "a model whose latents are Wan 2.1's"
+            _need(ok, "the light decoder does not fit the model's codec", f"{self.name}, codec {codec.kind}", expected)
+        parts = (self.camera, self.spatial_memory, self.recogniser)
+        if self.condition == "memory":
+            _need(None not in parts, "camera, spatial_memory, recogniser", parts, "all of them with condition memory")
+            _need(self.block_latents == 1, "block_latents with condition memory", self.block_latents, "1")
+            made = codec.latent_channels * (1 + self.views)
+            _need(net.in_channels == made, "transformer.in_channels with condition memory", net.in_channels,
                   f"noise and one latent per view: {made}")  # fmt: skip
         else:
+            _need(set(parts) == {None}, "camera, spatial_memory, recogniser", parts, "none with condition first_frame")
             _need(self.prediction == "velocity", "prediction with condition first_frame", self.prediction, "velocity")
             made = 2 * codec.latent_channels + self.time_ratio
             _need(net.in_channels == made, "transformer.in_channels with condition first_frame", net.in_channels,
@@ -363,6 +429,11 @@ class ModelConfig:
             pair = (net.visual_context.tokens, net.visual_context.channels)
             tower = (self.image_tower.tokens, self.image_tower.width)
             _need(pair == tower, "transformer.visual_context", pair, f"the image tower's {tower}")
+
+    @property
+    def views(self) -> int:
+        """Pictures of the next frame that the condition shows: by the frame before, and by memory."""
+        return 2 if self.condition == "memory" else 0
 
     @property
     def latent_size(self) -> tuple[int, int]:

@@ -26,7 +26,7 @@ class BlockFlops:
         denoise: preparing the block and all its denoising passes.
         context: the context pass, 0 without one.
         decode: latents to frames.
-        condition: encoding the frame before, for the condition "previous_frame", and moving it; 0 for "first_frame",
+        condition: encoding the frame before, for the condition "memory", and mixing it; 0 for "first_frame",
             whose encoding ends after some blocks.
     """
 
@@ -73,7 +73,7 @@ def _transformer_flops(networks: Networks) -> tuple[int, int]:
 
 
 def _decode_flops(networks: Networks) -> int:
-    config, decoder = networks.config, networks.codec.decoder_stream()
+    config, decoder = networks.config, networks.decoder_stream()
     latents = torch.empty(1, config.block_latents, config.codec.latent_channels, *config.latent_size, device="meta")
     decoder.decode(latents)  # the very first latents are cheaper than all others
     return _count(lambda: decoder.decode(latents))[0]
@@ -85,11 +85,11 @@ def _condition_flops(networks: Networks) -> int:
         return 0
     condition = new_condition(networks, torch.empty(1, 1, 3, config.height, config.width, device="meta"))
     look, _ = _count(lambda: condition.for_block(0, config.block_latents, _idle(config, 0)))
-    if config.prediction != "warp":
+    if config.prediction != "mix":
         return look
-    weights = torch.empty(1, config.block_latents, config.camera.views, *config.latent_size, device="meta")
-    move, _ = _count(lambda: condition.move(weights))
-    return look + len(config.denoising_steps) * move
+    weights = torch.empty(1, config.block_latents, config.views, *config.latent_size, device="meta")
+    mix, _ = _count(lambda: condition.mix(weights))
+    return look + len(config.denoising_steps) * mix
 
 
 def _idle(config: ModelConfig, block: int) -> Actions:

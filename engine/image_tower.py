@@ -36,9 +36,15 @@ class ImageTower(nn.Module):
         self.post_norm = nn.LayerNorm(width)
         self.head = nn.Parameter(torch.empty(width, config.out_dim))
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Beginnings of the names of all weights that are never used."""
+        return f"transformer.{self.config.layers - 1}.", "post_norm.", "head"
+
     def forward(self, frame: Tensor) -> Tensor:
         """frame (B, 3, H, W) in [-1, 1], any size -> visual context (B, tokens, width): class token, then by rows."""
-        x = self.patch_embedding(self.prepare(frame).to(self.patch_embedding.weight.dtype))
+        weight = self.patch_embedding.weight
+        x = self.patch_embedding(self.prepare(frame.to(weight.device)).to(weight.dtype))
         x = rearrange(x, "b c h w -> b (h w) c")
         x = torch.cat([self.cls_embedding.expand(len(x), -1, -1), x], dim=1) + self.pos_embedding
         x = self.pre_norm(x)

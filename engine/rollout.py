@@ -86,7 +86,7 @@ class Rollout:
         timesteps = torch.tensor(schedule.timesteps)
         self._prepared = networks.transformer.prepare_rollout(timesteps, config.latent_size, context)
         self._condition = new_condition(networks, picture)
-        self._decoder = networks.codec.decoder_stream()
+        self._decoder = networks.decoder_stream()
         self._caches = networks.transformer.new_caches(config.window, config.sink)
         self._history = ActionHistory(config.transformer.actions, config.time_ratio)
         # On the CPU whatever the device, so that a world is the same everywhere, up to rounding.
@@ -185,7 +185,7 @@ class Rollout:
         windows = self._history.extend(actions).to(networks.device, networks.dtype)
         inputs = networks.transformer.prepare_block(self._prepared, windows, latents, self._caches)
         noise = self._draw_noise()
-        for clean in self._sampler.denoise(condition, inputs, self._caches, lambda: next(noise), self._condition.move):
+        for clean in self._sampler.denoise(condition, inputs, self._caches, lambda: next(noise), self._condition.mix):
             newest = clean
         return newest, condition, inputs
 

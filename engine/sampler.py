@@ -10,33 +10,33 @@ from engine.caches import Caches
 from engine.noise import NoiseSchedule, add_noise, clean_from_velocity
 from engine.transformer import BlockInputs, Transformer
 
-Move = Callable[[Tensor], Tensor]
-"""Weights of the condition's views (B, T, views, h, w) -> latents (B, T, C, h, w) of the previous frame, moved so."""
+Mix = Callable[[Tensor], Tensor]
+"""Weights of the condition's views (B, T, views, h, w) -> latents (B, T, C, h, w) of that mixture."""
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A transformer, the noise levels it denoises at and what its output means ("velocity" or "warp")."""
+    """A transformer, the noise levels it denoises at and what its output means ("velocity" or "mix")."""
 
     transformer: Transformer
     schedule: NoiseSchedule
     prediction: str
 
     def clean(
-        self, noisy: Tensor, condition: Tensor, block: BlockInputs, step: int, caches: Caches, move: Move | None = None
+        self, noisy: Tensor, condition: Tensor, block: BlockInputs, step: int, caches: Caches, mix: Mix | None = None
     ) -> Tensor:
         """One pass: the clean latents as the network sees them in `noisy`, both (B, T, C, h, w) float32.
 
         Args:
             condition: (B, T, channels, h, w).
             step: which pass of the block; the one after the last denoising step is the context pass.
-            move: of the condition; the prediction "warp" needs it, no other calls it.
+            mix: of the condition; the prediction "mix" needs it, no other calls it.
         """
         output = self.transformer(torch.cat((noisy, condition), dim=2), block, step, caches)
-        if self.prediction == "warp":
-            assert move is not None
+        if self.prediction == "mix":
+            assert mix is not None
             channels = noisy.shape[2]
-            return move(output[:, :, channels:].softmax(2)) + output[:, :, :channels]
+            return mix(output[:, :, channels:].softmax(2)) + output[:, :, :channels]
         steps = self.schedule.steps
         level = steps[step] if step < len(steps) else self.schedule.context
         return clean_from_velocity(noisy, output, level.sigma)
@@ -47,17 +47,17 @@ class Sampler:
         block: BlockInputs,
         caches: Caches,
         draw: Callable[[], Tensor],
-        move: Move | None = None,
+        mix: Mix | None = None,
     ) -> Iterator[Tensor]:
         """The clean estimate after each denoising step; the last is the block's latents.
 
         Args:
             draw: fresh standard noise (B, T, C, h, w): first the block's start, then one for each step but the first.
-            move: as in `clean`.
+            mix: as in `clean`.
         """
         noisy = draw()
         for step in range(len(self.schedule.steps)):
-            clean = self.clean(noisy, condition, block, step, caches, move)
+            clean = self.clean(noisy, condition, block, step, caches, mix)
             yield clean
             if step + 1 < len(self.schedule.steps):
                 noisy = add_noise(clean, draw(), self.schedule.steps[step + 1].sigma)

@@ -8,18 +8,25 @@ from torch import Tensor, nn
 
 from engine.config import ModelConfig
 from engine.networks import Networks, build_networks
+from engine.placement import Place, Placement
 
 
 def seeded_networks(
-    config: ModelConfig, seed: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    config: ModelConfig,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    vae: Place | None = None,
+    image_tower: Place | None = None,
 ) -> Networks:
     """The networks that a config describes, with random weights and without gradients.
 
     They are drawn one by one on the CPU, whatever the device: the same seed makes the same weights, up to rounding.
     """
-    networks = build_networks(config, "meta")
-    for module in networks.modules().values():
-        seed_weights(module, seed, device, dtype)
+    networks, placement = build_networks(config, "meta"), Placement(Place(device, dtype), vae, image_tower)
+    for name, module in networks.modules().items():
+        place = placement.of(name)
+        seed_weights(module, seed, place.device, place.dtype)
     return networks
 
 

@@ -42,6 +42,11 @@ class WanVAE(nn.Module):
         self.conv2 = CausalConv(channels, channels, taps=1, space=1)
         self.decoder = Decoder(config)
 
+    @property
+    def of_decoder(self) -> tuple[str, ...]:
+        """Beginnings of the names of all weights that only decoding uses."""
+        return "decoder.", "conv2."
+
     def encoder_stream(self) -> EncoderStream:
         """A fresh stream that turns video frames into latents."""
         return EncoderStream(self)
@@ -197,7 +202,7 @@ class EncoderStream(_Stream):
 
     def _encode_one(self, frames: Tensor) -> Tensor:
         vae = self._vae
-        mean, _log_variance = vae.conv1(vae.encoder(frames, self._memory), self._memory).chunk(2, dim=2)
+        mean, _log_variance = vae.conv1(vae.encoder(frames.to(self._mean), self._memory), self._memory).chunk(2, dim=2)
         self._memory.started = True
         return (mean - self._mean) / self._std
 
@@ -219,7 +224,7 @@ class DecoderStream(_Stream):
     def decode_at_once(self, latents: Tensor) -> Tensor:
         """The same in one pass through the network; costs memory in proportion to the latents."""
         vae = self._vae
-        frames = vae.decoder(vae.conv2(latents * self._std + self._mean, self._memory), self._memory)
+        frames = vae.decoder(vae.conv2(latents.to(self._mean) * self._std + self._mean, self._memory), self._memory)
         self._memory.started = True
         return frames.clamp(-1, 1)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 Shapes = Mapping[str, tuple[int, ...]]
 
+_LIGHT_BY_CHANNELS = {16: "Wan 2.1 or Hunyuan Video", 32: "Hunyuan Video 1.5", 48: "Wan 2.2", 128: "LTX-2"}
 _MODE_BY_KEYS = {4: "universal", 2: "gta_drive", 7: "templerun"}
 
 
@@ -14,7 +15,8 @@ def guess_kind(shapes: Shapes) -> str | None:
 
     shapes: name -> shape of everything the file holds, names as they stand in the file.
     """
-    return next((words for test, words in _KINDS if test(shapes)), None) or _world_model(shapes)
+    known = next((words for test, words in _KINDS if test(shapes)), None)
+    return known or _tiny_autoencoder(shapes) or _world_model(shapes)
 
 
 def guess_content(start: bytes) -> str | None:
@@ -26,6 +28,14 @@ def guess_content(start: bytes) -> str | None:
     if not start.strip(b"\0"):
         return "zeros: an interrupted download"
     return None
+
+
+def _tiny_autoencoder(shapes: Shapes) -> str | None:
+    """Tells those of the TAEHV family apart, by the channels of their latents."""
+    if not any(name.startswith(("decoder.3.conv.", "encoder.2.conv.")) for name in shapes):
+        return None
+    channels = shapes.get("decoder.1.weight", (0, 0))[1]
+    return f"a light decoder (TAEHV) of {_LIGHT_BY_CHANNELS.get(channels, 'another model')}"
 
 
 def _world_model(shapes: Shapes) -> str | None:
@@ -59,7 +69,6 @@ _KINDS: tuple[tuple[Callable[[Shapes], bool], str], ...] = (
     (_any("downsamples.0.downsamples.", "upsamples.0.upsamples."), "the VAE of Wan 2.2 (Wan 2.1's is needed)"),
     (_starts("decoder.upsamples.", "encoder.downsamples."), "the VAE of Wan 2.1"),
     (_any("decoder.mid_block.", "encoder.mid_block.", "decoder.up_blocks."), "a VAE in the layout of diffusers"),
-    (_starts("decoder.3.conv.", "encoder.2.conv."), "a tiny autoencoder (TAEHV)"),
     (_starts("token_embedding.", "shared.", "encoder.block.", "encoder.embed_tokens."), "a text encoder (T5)"),
     (_starts("vision_model.", "text_model."), "a CLIP model in the layout of transformers"),
     (_starts("visual.transformer.", "textual."), "open-clip's XLM-RoBERTa ViT-H/14"),

@@ -1,21 +1,34 @@
 """A loaded world model: immutable weights, from which any number of rollouts start."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from engine.actions import ActionSpace, action_space
-from engine.checkpoint import TOWER_PREFIX, TRANSFORMER_PREFIX, find_published, load_weights, sha256_of_all
+from engine.borrowed_tower import BorrowedTower
+from engine.checkpoint import (
+    LIGHT_DECODER_PREFIX,
+    TOWER_PREFIX,
+    TRANSFORMER_PREFIX,
+    FittingWeights,
+    HashOf,
+    find_light_decoder,
+    find_published,
+    open_weights,
+    sha256_of,
+    sha256_of_all,
+)
 from engine.config import ModelConfig
 from engine.errors import ConfigError, InputError
 from engine.flops import block_flops
-from engine.networks import Networks, build_networks
+from engine.image_tower import ImageTower
+from engine.networks import EXACT, Networks, build_networks
 from engine.pictures import fit_picture
+from engine.placement import Place, Placement
 from engine.rollout import Rollout
 
 SEEDS = 2**63
@@ -90,14 +103,25 @@ def load_world(
     *,
     device: torch.device | str,
     dtype: torch.dtype,
+    vae: Place | None = None,
+    image_tower: Place | None = None,
+    light_decoder: Path | None = None,
+    checked: Callable[[], None] | None = None,
+    hash_of: HashOf = sha256_of,
     progress: Callable[[str, float], None] | None = None,
 ) -> WorldModel:
     """Reads a model's weights and makes it ready to play.
+
+    Every file is checked by its header before any is read. The image tower is read when a world starts, and let go of.
 
     Args:
         config: which model.
         weights: the published folder, or the embedded model's with transformer.safetensors and codec.safetensors.
         device, dtype: where the networks go and in which precision.
+        vae, image_tower: other places for these.
+        light_decoder: its file, for a config that has one; None: in `weights`.
+        checked: called when all files are found to fit and none is read yet; may raise.
+        hash_of: finds out a file's SHA-256.
         progress: told what is being done and the share 0..1 of it all that is done.
 
     Raises:
@@ -106,34 +130,91 @@ def load_world(
     """
     check_actions(config)
     networks = build_networks(config, "meta")
-    parts = _weight_files(networks, weights)
-    report = _Report(progress, [path for path, _, _ in parts])
-    for path, module, options in parts:
-        load_weights(module, path, device=device, dtype=dtype, progress=report.of("loading"), **options)
-    digest = sha256_of_all([path for path, _, _ in parts], report.of("checking"))
+    placement = Placement(Place(device, dtype), vae, image_tower)
+    parts = _weight_files(networks, weights, light_decoder)
+    opened = [(part, part.open()) for part in parts]
+    if checked is not None:
+        checked()
+    report = _Report(progress, [part.path for part in parts], [part.path for part in parts if not part.borrowed])
+    for part, file in opened:
+        if not part.borrowed:
+            place = placement.of(part.name)
+            file.fill(
+                part.module,
+                device=place.device,
+                dtype=torch.float32 if part.name in EXACT else place.dtype,
+                unread=part.unread,
+                progress=report.of("loading"),
+            )
+    tower = next((part for part in parts if part.borrowed), None)
+    if tower is not None:
+        borrowed = BorrowedTower(lambda: _load_tower(tower, placement.of(tower.name)))
+        networks = replace(networks, image_tower=borrowed)
+    digest = sha256_of_all([part.path for part in parts], report.of("checking"), hash_of)
     return WorldModel(networks, digest)
 
 
-def _weight_files(networks: Networks, folder: Path) -> list[tuple[Path, nn.Module, dict[str, Any]]]:
-    """Which file holds which network, and how its names differ from the network's own."""
+def check_weights(config: ModelConfig, weights: Path, light_decoder: Path | None = None) -> None:
+    """Checks, as `load_world` does before it reads, that all files are there and hold the model; reads headers only.
+
+    Raises CheckpointError, ConfigError as it does.
+    """
+    check_actions(config)
+    for part in _weight_files(build_networks(config, "meta"), weights, light_decoder):
+        part.open()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Which file holds which network, and how its names differ from the network's own.
+
+    unread: beginnings of names that are checked and never used. borrowed: read only when a world starts.
+    """
+
+    name: str
+    path: Path
+    module: nn.Module
+    prefix: str = ""
+    only_prefixed: bool = False
+    unread: tuple[str, ...] = ()
+    borrowed: bool = False
+
+    def open(self) -> FittingWeights:
+        return open_weights(self.module, self.path, prefix=self.prefix, only_prefixed=self.only_prefixed)
+
+
+def _weight_files(networks: Networks, folder: Path, light_decoder: Path | None) -> list[_Part]:
+    modules = networks.modules()
     if networks.image_tower is None:
-        own = {"transformer": networks.transformer, "codec": networks.codec}
-        return [(folder / f"{name}.safetensors", module, {}) for name, module in own.items()]
+        return [_Part(name, folder / f"{name}.safetensors", module) for name, module in modules.items()]
     files = find_published(folder, networks.config.mode)
-    return [
-        (files.transformer, networks.transformer, {"prefix": TRANSFORMER_PREFIX}),
-        (files.vae, networks.codec, {}),
-        (files.image_tower, networks.image_tower, {"prefix": TOWER_PREFIX, "only_prefixed": True}),
-    ]
+    light = networks.light_decoder
+    parts = [
+        _Part("transformer", files.transformer, networks.transformer, TRANSFORMER_PREFIX),
+        _Part("codec", files.vae, modules["codec"], unread=networks.codec.of_decoder if light else ()),
+        _Part("image_tower", files.image_tower, modules["image_tower"], TOWER_PREFIX, only_prefixed=True,
+              unread=networks.image_tower.unused, borrowed=True),
+    ]  # fmt: skip
+    if light is not None:
+        path = light_decoder or find_light_decoder(folder)
+        parts.append(_Part("light_decoder", path, light, LIGHT_DECODER_PREFIX, only_prefixed=True))
+    return parts
+
+
+def _load_tower(part: _Part, place: Place) -> ImageTower:
+    with torch.device("meta"):
+        tower = ImageTower(part.module.config)
+    part.open().fill(tower, device=place.device, dtype=place.dtype, unread=part.unread)
+    return tower
 
 
 class _Report:
-    """Shares of single files -> the share of everything: every file is read once and hashed once."""
+    """Shares of single files -> the share of everything: every file is hashed once, and `read` ones are read before."""
 
-    def __init__(self, progress: Callable[[str, float], None] | None, paths: list[Path]) -> None:
+    def __init__(self, progress: Callable[[str, float], None] | None, paths: list[Path], read: list[Path]) -> None:
         self._progress = progress
-        self._sizes = {path.name: path.stat().st_size if path.is_file() else 0 for path in paths}
-        self._total = max(1, 2 * sum(self._sizes.values()))
+        self._sizes = {path.name: path.stat().st_size for path in paths}
+        self._total = max(1, sum(self._sizes[path.name] for path in (*paths, *read)))
         self._before = 0.0
         self._file = ""
 

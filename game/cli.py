@@ -31,6 +31,7 @@ examples
   python -m game --headless --script -             play in a terminal, one line of keys per block
   python -m game --bench                           how fast is it here?
   python -m game --doctor                          what can this machine run?
+  python -m game --fetch model=universal           download a large model's weights
 
 settings, as bare words
 """
@@ -79,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--script", metavar="FILE", help="a .yaml script, a recording, or - for keys from standard input")
     what.add_argument("--bench", action="store_true", help="measure speed; a table, and bench.json")
     what.add_argument("--doctor", action="store_true", help="what this machine can run and how fast")
+    what.add_argument("--fetch", action="store_true", help="download the weights of a large model")
     how = parser.add_argument_group("how")
     how.add_argument("--scene", metavar="NAME", help="where to begin: a shipped scene's name, or a picture of your own")
     how.add_argument("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="of all randomness; default 0")
@@ -101,8 +103,9 @@ def _settings_help() -> str:
     def names(folder: Path, pattern: str) -> str:
         return " | ".join(sorted(path.stem for path in folder.glob(pattern)))
 
-    lines = [f"  {group}={names(CONFIGS / group, '*.yaml')}" for group in ("model", "quality")]
+    lines = [f"  {group}={names(CONFIGS / group, '*.yaml')}" for group in ("model", "quality", "decoder")]
     lines.append("  weights=DIR device=auto|cpu|cuda dtype=auto|float32|float16|bfloat16 threads=N")
+    lines.append("  devices.vae=cpu devices.image_tower=cpu decoder.weights=FILE check_memory=false (large models)")
     lines.append("  play.sensitivity=PIXELS play.scale=smooth|sharp record.current=true ... (all of them: configs/)")
     scenes = names(SCENES, "*.png")
     return "\n".join([*lines, "", f"scenes\n  {scenes}"] if scenes else lines)
@@ -143,12 +146,12 @@ _FLAG_NAMES = ("scene", "seed", "out", "name", "seconds", "blocks", "script")
 
 
 def _check_together(flags: argparse.Namespace) -> None:
-    ways = [name for name in ("headless", "bench", "doctor") if getattr(flags, name)]
+    ways = [name for name in ("headless", "bench", "doctor", "fetch") if getattr(flags, name)]
     if len(ways) > 1:
         raise InputError(f"--{ways[0]} and --{ways[1]} exclude each other", expected="one of them")
     live = not ways
     told = {"--scene": flags.scene, "--seed": flags.seed, "--name": flags.name}
-    if flags.doctor:
+    if flags.doctor or flags.fetch:
         told |= {"--out": flags.out, "--profile": flags.profile or None}
     unused = next((name for name, value in told.items() if value is not None), None)
     needs = [
@@ -158,8 +161,7 @@ def _check_together(flags: argparse.Namespace) -> None:
             "--headless needs something to render",
             "add --script FILE, or --script -",
         ),
-        (bool(flags.bench and unused), f"{unused} does nothing with --bench", "leave it away"),
-        (bool(flags.doctor and unused), f"{unused} does nothing with --doctor", "leave it away"),
+        *((bool(way != "headless" and unused), f"{unused} does nothing with --{way}", "leave it away") for way in ways),
         (flags.blocks is not None and not flags.bench, "--blocks belongs to --bench", "add --bench"),
         (
             flags.seconds is not None and not live,
@@ -221,6 +223,10 @@ def _run(command: _Command) -> int:
         from game.doctor import doctor
 
         return doctor(command.words)
+    if flags.fetch:
+        from game.fetch import fetch
+
+        return fetch(command.words)
     if flags.bench:
         from game.bench import bench
 

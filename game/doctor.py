@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from game import VERSION
 from game.errors import EngineError, InputError
+from game.fit import examine, gigabytes
+from game.machine import Machine, look
 from game.models import choose_device, choose_dtype, find_weights, is_large, random_weights
 from game.paths import weights_folder
 from game.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from engine.config import ModelConfig
+    from engine.memory import Share
+
+_HOPELESS = 0.05  # times real time; below it nothing lighter helps
 _ALIKE = ("universal", "gta_drive", "templerun")
 
 
-def doctor(words: Sequence[str]) -> int:
-    """Prints the diagnosis. words: overrides (device=, dtype=, threads=, weights= count). Returns the exit code.
+def doctor(words: Sequence[str], machine: Machine | None = None) -> int:
+    """Prints the diagnosis and returns the exit code.
 
-    Raises InputError for overrides that cannot be used.
+    words: overrides (device=, dtype=, threads=, weights= count). machine: looked at by default. Raises InputError for
+    overrides that cannot be used.
     """
     settings = load_settings(words)
-    for line in (*_program(), *_machine(), *_gpu()):
+    machine = machine or look()
+    for line in (*_program(), *_machine(machine), *_gpu(machine)):
         print(line, flush=True)
     import torch
 
@@ -39,9 +48,12 @@ def doctor(words: Sequence[str]) -> int:
     print(f"Arithmetic    {speed:.0f} GFLOP/s in large products ({device}, {dtype}{threads})")
     chosen = settings.model.name
     large = chosen if chosen != "tiny" else "universal"
-    print(_model(_settings_of(large, words, chosen), speed), flush=True)
+    closer = _settings_of(large, words, chosen)
+    print(_model(closer, speed))
     others = [name for name in _ALIKE if name not in (chosen, "universal" if chosen == "tiny" else chosen)]
     print(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
+    for line in _memory(closer, device, machine):
+        print(line, flush=True)
     own = ["device=cpu", f"threads={settings.threads}"]
     print(_embedded(settings if chosen == "tiny" else _settings_of("tiny", own, chosen)))
     return 0
@@ -76,74 +88,89 @@ def _program() -> list[str]:
     ]
 
 
-def _machine() -> list[str]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+def _machine(machine: Machine) -> list[str]:
     memory = ""
-    try:
-        page = os.sysconf("SC_PAGE_SIZE")
-        total, free = os.sysconf("SC_PHYS_PAGES") * page / 2**30, os.sysconf("SC_AVPHYS_PAGES") * page / 2**30
-        memory = f", {total:.1f} GB of memory ({free:.1f} GB unused)"
-    except (AttributeError, ValueError, OSError):
-        pass  # Windows and some others do not say
-    return [f"Machine       {platform.system()} {platform.machine()}, {cores} CPU cores{memory}"]
+    if machine.memory is not None and machine.available is not None:
+        memory = f", {gigabytes(machine.memory)} of memory ({gigabytes(machine.available)} available)"
+    return [f"Machine       {machine.system}, {machine.cores} CPU cores{memory}"]
 
 
-def _gpu() -> list[str]:
-    import torch
-
-    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
-    lines = [f"Torch         {torch.__version__}, built with {build}"]
-    installed = _nvidia_smi()
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            free, total = (value / 2**30 for value in torch.cuda.mem_get_info(i))
-            lines.append(f"GPU           {torch.cuda.get_device_name(i)}, {free:.1f} of {total:.1f} GB free")
-        lines += [f"              driver: {line}" for line in installed]
-    elif installed:
-        lines.append(f"GPU           {'; '.join(installed)}: but torch cannot use it")
+def _gpu(machine: Machine) -> list[str]:
+    lines = [
+        f"Torch         {machine.torch}, built {f'with {machine.built_for}' if machine.built_for else 'without CUDA'}"
+    ]
+    unused = machine.unused_gpu
+    if machine.gpus:
+        for gpu in machine.gpus:
+            own = "" if gpu.bfloat16 else ", no bfloat16: float16 is used"
+            lines.append(f"GPU           {gpu.name}, {gigabytes(gpu.free)} of {gigabytes(gpu.total)} free{own}")
+        driver = machine.driver or next((line.split(", ")[1] for line in machine.installed if ", " in line), None)
+        return [*lines, f"              driver {driver}"] if driver else lines
+    if unused is None:
+        return [*lines, "GPU           none found"]
+    lines.append(f"GPU           {unused}: but torch cannot use it")
+    if not machine.built_for:
         why = (
-            "this torch is built without CUDA" if not torch.version.cuda else "its driver may be too old for this torch"
+            "this torch is built without CUDA: install torch for your CUDA from https://pytorch.org/get-started/locally"
         )
-        lines.append(f"              {why}: install torch from https://pytorch.org/get-started/locally for your CUDA")
+    elif machine.installed or machine.driver:
+        why = f"its driver may be too old for {machine.built_for}: update it, or install torch for an older CUDA"
     else:
-        lines.append("GPU           none found")
-    return lines
+        why = "install NVIDIA's driver for it"
+    return [*lines, f"              {why}"]
 
 
-def _nvidia_smi() -> list[str]:
-    """Name and driver of each NVIDIA GPU, as its own tool says; empty without tool or GPU."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = [tool, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in done.stdout.splitlines() if line.strip()]
+def _memory(settings: Settings, device: str, machine: Machine) -> list[str]:
+    """What a large model takes of the machine's memory, and what to do where that is too much."""
+    fit = examine(settings, device, machine)
+    parts = [("GPU", fit.need.gpu), ("host", fit.need.host)] if fit.need.gpu else [("host", fit.need.host)]
+    told = "; ".join(f"{where}: {_shares(share)}" for where, share in parts)
+    verdict = "fits" if fit.fits else f"does not fit ({fit.lacking(fit.need)}); {fit.remedy()}"
+    return [f"Memory        {fit.line()}: {verdict}", f"              {told}"]
+
+
+def _shares(share: Share) -> str:
+    parts = {"weights": share.weights, "caches": share.kept, "work": share.passing, "libraries": share.libraries}
+    return ", ".join(f"{name} {gigabytes(size)}" for name, size in parts.items())
 
 
 def _model(settings: Settings, gflops: float) -> str:
-    """A large model's line: needs what, and how fast it is at best, which is as fast as its products alone."""
+    """A large model's lines: needs what, and how fast it is at best, which is as fast as its products alone."""
+    flops, seconds, times = _at_best(settings.model, gflops)
+    name = settings.model.name
+    lines = [
+        f"Model         {name}: {_weights(settings)}",
+        f"              {flops / 1e12:.3g} TFLOP a block; expected block time: at least {_duration(seconds)}, for "
+        f"arithmetic alone: at best {_times(times)} real time, {_bound(times)}",
+    ]
+    if _HOPELESS <= times < 1.0:
+        faster = [(words, _at_best(model, gflops)[2]) for words, model in _lighter(settings)]
+        told = "; ".join(f"{words} {_times(other)} real time" for words, other in faster if other > 1.05 * times)
+        lines += [f"              lighter, at best: {told}"] if told else []
+    return "\n".join([*lines, f"              measure it without its weights: --bench model={name} weights=random"])
+
+
+def _at_best(config: ModelConfig, gflops: float) -> tuple[int, float, float]:
+    """Operations of a block, the seconds they take at that rate, and how many times real time that is."""
     from engine.flops import block_flops
 
-    config = settings.model
     flops = block_flops(config).total
     seconds = flops / (gflops * 1e9)
-    times = config.block_latents * config.time_ratio / seconds / config.fps
-    return (
-        f"Model         {config.name}: {_weights(settings)}\n"
-        f"              {flops / 1e12:.3g} TFLOP a block, {_duration(seconds)} of arithmetic alone: "
-        f"at best {_times(times)} real time, {_bound(times)}\n"
-        f"              measure it without its weights: --bench model={config.name} weights=random"
-    )
+    return flops, seconds, config.block_latents * config.time_ratio / seconds / config.fps
+
+
+def _lighter(settings: Settings) -> list[tuple[str, ModelConfig]]:
+    """Settings under which a block takes fewer operations, and the model that each makes."""
+    words = (f"model={settings.model.name}",)
+    tried = ("quality=fast", "decoder=taehv", "quality=fast decoder=taehv")
+    return [(more, load_settings([*words, *more.split()]).model) for more in tried]
 
 
 def _bound(times: float) -> str:
     """What a model may be good for that runs at most `times` as fast as time."""
     if times >= 1.0:
         return "so it may play live"
-    return "so not for live play, but for renders" if times >= 0.05 else "so for short renders only"
+    return "so not for live play, but for renders" if times >= _HOPELESS else "so for short renders only"
 
 
 def _weights(settings: Settings) -> str:
@@ -152,10 +179,19 @@ def _weights(settings: Settings) -> str:
     try:
         where = find_weights(settings)
     except InputError:
-        return "needs its published weights (weights=DIR)" if is_large(settings) else "no weights here"
-    return (
-        "its weights come with the program" if where == weights_folder(settings.model.name) else f"weights in {where}"
-    )
+        name = settings.model.name
+        fetch = f"python -m game --fetch model={name}, or weights=DIR"
+        return f"needs its published weights ({fetch})" if is_large(settings) else "no weights here"
+    if where == weights_folder(settings.model.name):
+        return "its weights come with the program"
+    from engine.world import check_weights
+
+    light = settings.decoder.weights
+    try:
+        check_weights(settings.model, where, None if light is None else Path(light))
+    except InputError as error:
+        return f"its weights cannot be used: {error}"
+    return f"weights in {where}, complete and of the right shapes"
 
 
 def _duration(seconds: float) -> str:

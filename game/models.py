@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
+from game.digests import remembered_sha256
 from game.errors import InputError
-from game.paths import weights_folder
+from game.paths import fetched_folder, weights_folder
 from game.session import SessionHeader, picture_sha256
 from game.settings import Settings
 
 if TYPE_CHECKING:
-    import torch
-
     from engine.actions import Actions
+    from engine.placement import Placement
     from engine.rollout import Rollout
     from engine.world import WorldModel
 
@@ -48,13 +49,13 @@ def find_weights(settings: Settings) -> Path:
                 "the weights are not there", got=path, expected="a folder or file that exists", remedy=remedy
             )
         return path
-    path = weights_folder(name)
+    path = fetched_folder() if is_large(settings) else weights_folder(name)
     if path.is_dir():
         return path
-    if settings.model.condition == "previous_frame":
+    if not is_large(settings):
         remedy = "make them with python -m engine.training, or name their folder with weights=DIR"
     else:
-        remedy = f"download {PUBLISHED} and name its folder: model={name} weights=DIR"
+        remedy = f"python -m game --fetch model={name} downloads them; or name the folder of {PUBLISHED}: weights=DIR"
     raise InputError(f"the model {name} comes without weights", remedy=remedy)
 
 
@@ -84,17 +85,22 @@ def choose_device(settings: Settings) -> str:
     return settings.device
 
 
-def choose_dtype(settings: Settings, device: str) -> str:
-    """Name of the dtype: the one asked for, else the quality's, else what the device is fast at."""
-    import torch
+def choose_dtype(settings: Settings, device: str, bfloat16: bool | None = None) -> str:
+    """Name of the dtype: the one asked for, else the quality's, else what the device is fast at.
 
+    bfloat16: whether the GPU computes in it; None to ask torch.
+    """
     if settings.dtype != "auto":
         return settings.dtype
     if settings.quality.dtype is not None:
         return settings.quality.dtype
     if device == "cpu":
         return "float32"
-    return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
+    if bfloat16 is None:
+        import torch
+
+        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if bfloat16 else "float16"
 
 
 def is_large(settings: Settings) -> bool:
@@ -102,46 +108,93 @@ def is_large(settings: Settings) -> bool:
     return settings.model.image_tower is not None
 
 
+def placement(settings: Settings, device: str, dtype: str) -> Placement:
+    """Where each network goes. device, dtype: of the transformer. What runs on a CPU beside a GPU does so in float32.
+
+    Raises InputError for a device that there is not, or for a model that has no such parts.
+    """
+    import torch
+
+    from engine.placement import Place, Placement
+
+    def place(name: str) -> Place | None:
+        wanted = getattr(settings.devices, name)
+        if wanted is None:
+            return None
+        if not is_large(settings):
+            raise InputError(f"devices.{name} is for the large models", got=settings.model.name, remedy="leave it away")
+        return Place(wanted, torch.float32 if wanted == "cpu" and device != "cpu" else getattr(torch, dtype))
+
+    return Placement(Place(device, getattr(torch, dtype)), vae=place("vae"), image_tower=place("image_tower"))
+
+
 def open_world(
     settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
 ) -> WorldModel:
     """Loads the model that `settings` describe; takes seconds, so call it on a thread that may wait.
 
-    progress: told (what is being done, share 0..1). warn: told lines a person should read, such as a missing GPU.
-    Raises InputError for weights or devices that cannot be used.
+    progress: told (what is being done, share 0..1). warn: told lines a person should read: what a large model takes, a
+    missing GPU. Raises InputError for weights or devices that cannot be used, or where the model does not fit.
     """
     weights = find_weights(settings)
-    device, dtype = _ready(settings, progress)
+    places = _ready(settings, progress)
     from engine.world import load_world
 
-    world = load_world(settings.model, weights, device=device, dtype=dtype, progress=progress)
-    _warn_if_slow(settings, device, warn)  # not before: an error is the only line there is
-    return world
+    light = settings.decoder.weights
+    return load_world(
+        settings.model,
+        weights,
+        device=places.transformer.device,
+        dtype=places.transformer.dtype,
+        vae=places.vae,
+        image_tower=places.image_tower,
+        light_decoder=None if light is None else Path(light),
+        hash_of=remembered_sha256,
+        checked=lambda: _before_reading(settings, places, warn),
+        progress=progress,
+    )
 
 
 def make_world(
     settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
 ) -> WorldModel:
     """As open_world, with random weights made in memory: a world just as fast as the real one, and good for no more."""
-    device, dtype = _ready(settings, progress)
+    places = _ready(settings, progress)
     from engine.seeded import seeded_networks
     from engine.world import WorldModel
 
     if progress is not None:
         progress("making random weights", 0.0)
-    _warn_if_slow(settings, device, warn)
-    return WorldModel(seeded_networks(settings.model, device=device, dtype=dtype), RANDOM)
+    _before_reading(settings, places, warn)
+    main = places.transformer
+    networks = seeded_networks(
+        settings.model, device=main.device, dtype=main.dtype, vae=places.vae, image_tower=places.image_tower
+    )
+    return WorldModel(networks, RANDOM)
 
 
-def _warn_if_slow(settings: Settings, device: str, warn: Callable[[str], None] | None) -> None:
-    if warn is not None and is_large(settings) and device == "cpu":
-        warn(
-            f"no GPU: {settings.model.name} runs on the CPU, far below real time (python -m game --doctor says how far)"
-        )
+def _before_reading(settings: Settings, places: Placement, warn: Callable[[str], None] | None) -> None:
+    """Says what a large model takes, and that it will be slow. Raises InputError if it does not fit.
+
+    Not before the files are known to be right: a wrong one is the only line there is.
+    """
+    if not is_large(settings):
+        return
+    from game.fit import check_fits, examine
+    from game.machine import look
+
+    device = str(places.transformer.device)
+    fit = examine(settings, device, look(tools=False))
+    told = check_fits(fit, settings.check_memory) or fit.line()
+    if warn is not None:
+        warn(told)
+        if device == "cpu":
+            name = settings.model.name
+            warn(f"no GPU: {name} runs on the CPU, far below real time (python -m game --doctor says how far)")
 
 
-def _ready(settings: Settings, progress: Progress | None) -> tuple[str, torch.dtype]:
-    """Imports and sets up torch; device and dtype to load with."""
+def _ready(settings: Settings, progress: Progress | None) -> Placement:
+    """Imports and sets up torch; where to load to."""
     if progress is not None:
         progress("starting torch", 0.0)
     calm_threads()
@@ -152,8 +205,11 @@ def _ready(settings: Settings, progress: Progress | None) -> tuple[str, torch.dt
     if threads:
         torch.set_num_threads(threads)
     device = choose_device(settings)
-    dtype = choose_dtype(settings, device)
-    return device, getattr(torch, dtype)
+    for name in ("image_tower", "vae"):
+        wanted = getattr(settings.devices, name)
+        if wanted is not None:
+            choose_device(replace(settings, device=wanted))
+    return placement(settings, device, choose_dtype(settings, device))
 
 
 def header_of(
@@ -179,9 +235,14 @@ def header_of(
         quality=settings.quality.name,
         overrides=settings.overrides,
         denoising_steps=tuple(config.denoising_steps),
-        device=str(world.device),
+        device=" ".join([str(world.device), *_elsewhere(settings)]),
         dtype=str(world.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
         prelude=0 if prelude is None else len(prelude),
     )
+
+
+def _elsewhere(settings: Settings) -> list[str]:
+    """The parts that run on a device of their own, since that may round differently."""
+    return [f"{name}:{where}" for name, where in vars(settings.devices).items() if where is not None]

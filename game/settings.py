@@ -13,12 +13,14 @@ from threading import Lock
 from typing import Any, Literal
 
 from engine.config import ModelConfig
+from engine.decoder_config import LightDecoderConfig
 from engine.fields import build
 from game.errors import ConfigError, nearest
 from game.paths import CONFIGS
 
 _composing = Lock()  # hydra composes for one thread at a time
-GROUPS = ("model", "quality", "record", "play")
+GROUPS = ("model", "quality", "decoder", "record", "play")
+PATHS = ("weights", "decoder.weights")
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:
@@ -40,6 +42,35 @@ class QualitySettings:
     def __post_init__(self) -> None:
         if self.denoising_steps is not None:
             _between("quality.denoising_steps", self.denoising_steps, 1, 1000)
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """What turns latents into pictures.
+
+    weights: file of a light decoder, None to look beside the model's. sizes: of a light one, None for the model's own.
+    """
+
+    name: str = "own"
+    weights: str | None = None
+    sizes: LightDecoderConfig | None = None
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """Where parts of a large model run: "cpu", "cuda", "cuda:N", or None for where all of it does.
+
+    vae: its encoder, and its decoder or the light one.
+    """
+
+    image_tower: str | None = None
+    vae: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("image_tower", "vae"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_device(f"devices.{name}", value, ("cpu", "cuda"))
 
 
 @dataclass(frozen=True)
@@ -81,25 +112,33 @@ class LiveSettings:
 class Settings:
     """Everything a run is configured by, besides the flags.
 
-    model: with the quality's denoising steps already in it. overrides: the words that changed single numbers of the
-    model, which a replay must repeat.
+    model: with the quality's denoising steps and the decoder's sizes already in it. overrides: the words that changed
+    the model's decoder or single numbers, which a replay must repeat.
     """
 
     model: ModelConfig
     quality: QualitySettings = field(default_factory=QualitySettings)
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    devices: DeviceSettings = field(default_factory=DeviceSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
     play: LiveSettings = field(default_factory=LiveSettings)
     weights: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     threads: int = 0
+    check_memory: bool = True
     overrides: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _between("threads", self.threads, 0, 1024)
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
-            remedy = f"did you mean {near}?" if (near := nearest(self.device, ("auto", "cpu", "cuda"))) else None
-            raise ConfigError("unknown device", got=self.device, expected="auto, cpu, cuda or cuda:N", remedy=remedy)
+        _check_device("device", self.device, ("auto", "cpu", "cuda"))
+
+
+def _check_device(name: str, value: str, kinds: tuple[str, ...]) -> None:
+    if value not in kinds and not re.fullmatch(r"cuda:\d+", value):
+        remedy = f"did you mean {near}?" if (near := nearest(value, kinds)) else None
+        expected = f"{', '.join(kinds)} or cuda:N"
+        raise ConfigError(f"unknown {name}", got=value, expected=expected, remedy=remedy)
 
 
 def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -> Settings:
@@ -113,12 +152,14 @@ def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -
     for word in words:
         _check_shape(word)
     # A path is text, not hydra's grammar: it may hold = , { and the like.
-    weights = [word.partition("=")[2] for word in words if word.startswith("weights=")]
-    data = _compose([word for word in words if not word.startswith("weights=")])
-    if weights:
-        data["weights"] = None if weights[-1] in ("", "null") else str(Path(weights[-1]).expanduser())
+    paths = {name: value for name, _, value in (word.partition("=") for word in words) if name in PATHS}
+    data = _compose([word for word in words if word.partition("=")[0] not in PATHS])
+    for name, value in paths.items():
+        group, _, leaf = name.rpartition(".")
+        (data[group] if group else data)[leaf] = None if value in ("", "null") else str(Path(value).expanduser())
     settings = _build(data)
-    numbers = tuple(word for word in words if word.startswith(("model.", "quality.")))
+    telling = ("model.", "quality.", "decoder=") if settings.decoder.sizes else ("model.", "quality.")
+    numbers = tuple(word for word in words if word.startswith(telling))
     return replace(settings, model=_with_quality(settings.model, settings.quality), overrides=numbers)
 
 
@@ -183,12 +224,15 @@ def _build(data: dict[str, Any]) -> Settings:
     model = data.pop("model")
     if not isinstance(model, dict):
         raise ConfigError("model is not a group of fields", got=repr(model), expected=" or ".join(options("model")))
+    decoder = build(DecoderSettings, data.pop("decoder"), "decoder")
     parts = {
         "quality": build(QualitySettings, data.pop("quality"), "quality"),
+        "decoder": decoder,
         "record": build(RecordSettings, data.pop("record"), "record"),
         "play": build(LiveSettings, data.pop("play"), "play"),
     }
-    return build(Settings, data | parts | {"model": ModelConfig.from_dict(model)}, "")
+    parts["model"] = replace(ModelConfig.from_dict(model), decoder=decoder.sizes)
+    return build(Settings, data | parts, "")
 
 
 def _with_quality(model: ModelConfig, quality: QualitySettings) -> ModelConfig:

@@ -1,7 +1,7 @@
 """`python -m engine.training`: makes the embedded model from nothing; run again, it goes on where it was stopped.
 
 The world needs no data: the simulator renders what is learned from as it is needed. Progress goes to the terminal and
-to `log.txt` in the run's folder, and weights are exported every time the run is saved, so a stopped run can be played.
+to `log.txt` in the run's folder; the weights are written when everything is learned.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
-from dataclasses import fields
+import time
+from dataclasses import replace
 from pathlib import Path
 
-import torch.multiprocessing as mp
+import torch
 
 from engine.errors import EngineError
-from engine.training.files import MODEL, read_model
-from engine.training.train import TrainConfig
-from engine.training.workers import join, train
+from engine.training.files import MODEL, export, read_model
+from engine.training.initial import build, fit_codec
+from engine.training.paint import PainterTraining, Painting
+from engine.training.recognise import RecogniserTraining, Recognising
+from engine.training.remember import MemoryTraining, Remembering
+from engine.training.stage import Say
+from engine.training.unroll import camera_of
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     options = _options(arguments)
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
     try:
-        read_model(options.model)
-        options.out.mkdir(parents=True, exist_ok=True)
-        if options.workers == 1:
-            train(0, options)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                mp.spawn(join, (options, Path(folder) / "meet"), nprocs=options.workers)
+        make(options)
     except EngineError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -40,17 +40,65 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def make(options: argparse.Namespace) -> None:
+    """Learns everything, part by part, and writes the weights."""
+    model = read_model(options.model)
+    options.out.mkdir(parents=True, exist_ok=True)
+    say, began = _log(options.out / "log.txt"), time.monotonic()
+    networks = build(model, options.seed)
+    networks.codec.requires_grad_(False)
+    camera, seed = camera_of(networks), options.seed
+
+    def steps(all_of_them: int) -> int:
+        return max(1, round(all_of_them * options.short))
+
+    say(f"codec: {fit_codec(networks, seed):.2f} dB")
+
+    memory = MemoryTraining(seed=seed)
+    memory = replace(memory, ground_steps=steps(memory.ground_steps), shape_steps=steps(memory.shape_steps),
+                     look_steps=steps(memory.look_steps))  # fmt: skip
+    remembering = Remembering(networks.spatial_memory, camera, memory)
+    remembering.run(options.out, say, options.save_every)
+    networks.spatial_memory.requires_grad_(False)
+    say(f"memory: {remembering.quality():.2f} dB from poses never fitted")
+
+    recogniser = RecogniserTraining(seed=seed)
+    recogniser = replace(recogniser, steps=steps(recogniser.steps))
+    Recognising(networks.recogniser, camera, recogniser).run(options.out, say, options.save_every)
+    networks.recogniser.requires_grad_(False)
+
+    painter = PainterTraining(seed=seed)
+    painter = replace(painter, steps=steps(painter.steps))
+    painting = Painting(networks, painter, model.transformer.actions.mouse_limit)
+    painting.run(options.out, say, options.save_every)
+    networks.transformer.load_state_dict(painting.average.state_dict())
+
+    size = export(networks, options.out / "weights")
+    minutes = (time.monotonic() - began) / 60
+    say(f"{size / 2**20:.1f} MiB of weights in {options.out / 'weights'}, {minutes:.0f} min since this start")
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m engine.training", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/tiny"), help="folder of the run (default runs/tiny)")
     parser.add_argument("--model", type=Path, default=MODEL, help="the model's YAML")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
-    parser.add_argument("--threads", type=int, default=1, help="of each worker")
-    parser.add_argument("--save-every", type=float, default=300.0, metavar="SECONDS")
-    for field in fields(TrainConfig):
-        kind = type(field.default)
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, metavar=str(field.default))
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="CPU threads (default: one a core)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything drawn")
+    parser.add_argument("--save-every", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument(
+        "--short", type=float, default=1.0, metavar="SHARE", help="only this share of all steps: a trial"
+    )
     return parser.parse_args(arguments)
+
+
+def _log(path: Path) -> Say:
+    def say(text: str) -> None:
+        line = f"{time.strftime('%H:%M:%S')}  {text}"
+        print(line, flush=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+    return say
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from engine.networks import Networks
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.measure import contrast, flow, mean_colour, psnr, sharpness
 from engine.training.policy import World
+from engine.training.poses import UNSEEN
 from engine.training.simulator import Simulator
 from engine.training.unroll import Unroll, camera_of
 from engine.world import load_world
@@ -31,7 +32,6 @@ PSNR_FRAMES = (4, 8, 16, 32, 64)
 LOOK_FRAMES = (4, 16, 64)
 STEADY_FRAMES = 8
 SETTLE_FRAMES = 4
-_HELD_OUT = 2**40  # seeds from here on are never trained on
 
 # name -> keyboard W S A D, mouse (pitch, yaw) as shares of the mouse limit
 DIRECTIONS: dict[str, tuple[tuple[int, int, int, int], tuple[float, float]]] = {
@@ -85,7 +85,7 @@ class Evaluator:
 
     # -- rollouts --------------------------------------------------------------------------------------------------
     def _world(self, offset: int, players: int | None = None) -> World:
-        seed = _HELD_OUT + self.seed * 1000 + offset
+        seed = UNSEEN + self.seed * 1000 + offset
         return World(players or self.trials, seed, camera_of(self.networks), self.limit)
 
     def _unroll(self, frames: Tensor) -> Unroll:

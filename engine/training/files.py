@@ -28,20 +28,21 @@ def read_model(path: Path) -> ModelConfig:
     return ModelConfig.from_dict(data)
 
 
-def export(networks: Networks, transformer_state: dict[str, torch.Tensor], folder: Path) -> int:
-    """Writes transformer.safetensors and codec.safetensors in float16; returns their size in bytes.
+def export(networks: Networks, folder: Path) -> int:
+    """Writes every network's weights, each to its own file, in float16; returns their size in bytes.
 
     Args:
-        networks: whose codec is written.
-        transformer_state: the weights to ship, usually their running average.
+        networks: the weights to ship.
         folder: made if it is not there; each file is replaced in one move.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = 0
-    for name, state in (("transformer", transformer_state), ("codec", networks.codec.state_dict())):
+    for name, module in networks.modules().items():
         path = folder / f"{name}.safetensors"
         part = path.with_suffix(".part")
-        save_file({key: value.detach().to(torch.float16).contiguous() for key, value in state.items()}, part)
+        save_file(
+            {key: value.detach().to(torch.float16).contiguous() for key, value in module.state_dict().items()}, part
+        )
         part.replace(path)
         size += path.stat().st_size
     return size

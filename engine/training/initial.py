@@ -21,7 +21,7 @@ def build(config: ModelConfig, seed: int) -> Networks:
     torch.manual_seed(seed)
     networks = build_networks(config, "cpu")
     net = networks.transformer
-    nn.init.zeros_(net.head.head.weight)
+    nn.init.zeros_(net.head.head.weight)  # at first both views count alike, and nothing is added to them
     nn.init.zeros_(net.head.head.bias)
     with torch.no_grad():
         # At noise level 1 the noise tells nothing; it comes in as the network finds a use for it.

@@ -58,9 +58,6 @@ class Players:
         return torch.stack([pitch, yaw], 1) * sign
 
 
-_NEAR_CELLS, _NEAR_RADIANS, _GUESSES = 0.06, 0.03, 6
-
-
 class World:
     """A batch of players walking the simulator: what training and evaluation draw their clips from."""
 
@@ -78,23 +75,3 @@ class World:
         keyboard, mouse = self.players.act()
         self.simulator.step(keyboard, mouse)
         return keyboard, mouse, self.simulator.render()
-
-    def follow(self, frames: Tensor, lost: Tensor) -> None:
-        """Moves players to where their pictures say they are, if that is near; so a rollout that has drifted a little
-        is compared with the world as it sees it, and not for ever with a place it cannot know of.
-
-        Args:
-            frames: (players, 3, H, W) in -1..1, what the model shows them.
-            lost: (players,) boolean; only these are moved.
-        """
-        here = self.simulator
-        best = (here.render() - frames).abs().mean((1, 2, 3))
-        x, y, yaw = here.x, here.y, here.yaw
-        for _ in range(_GUESSES):
-            dx, dy, turn = torch.randn(3, here.players, generator=here.rng)
-            here.x, here.y, here.yaw = x + _NEAR_CELLS * dx, y + _NEAR_CELLS * dy, yaw + _NEAR_RADIANS * turn
-            error = (here.render() - frames).abs().mean((1, 2, 3))
-            better = lost & here.is_free(here.x, here.y) & (error < best)
-            best = torch.where(better, error, best)
-            x, y, yaw = (torch.where(better, new, old) for new, old in ((here.x, x), (here.y, y), (here.yaw, yaw)))
-        here.x, here.y, here.yaw = x, y, yaw

@@ -11,7 +11,7 @@ Nothing here is known to the model: it sees pictures and actions alone.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -48,17 +48,29 @@ class Place:
     floor: tuple[float, float, float]
     ceiling: tuple[float, float, float] | None
     """None: open to the sky."""
+    panel: tuple[float, float, float]
+    """What hangs in the middle of a cell of wall (a picture, a window, a shutter): half its width in cells, its upper
+    and its lower edge, 0 at the top of the wall and 1 at the ground."""
+    band: tuple[float, float]
+    """From where to the ground the wall has another tone, and its brightness."""
 
 
 PLACES = (
-    Place("a", "hall", (0.80, 0.46, 0.34), (0.98, 0.82, 0.46), (0.46, 0.30, 0.24), (0.90, 0.80, 0.68)),
-    Place("b", "library", (0.30, 0.50, 0.72), (0.92, 0.90, 0.78), (0.24, 0.30, 0.42), (0.62, 0.74, 0.88)),
-    Place("c", "tower", (0.62, 0.36, 0.64), (0.98, 0.62, 0.74), (0.36, 0.20, 0.40), (0.30, 0.18, 0.36)),
-    Place("d", "garden", (0.52, 0.68, 0.36), (0.96, 0.96, 0.70), (0.34, 0.56, 0.26), None),
-    Place("e", "pool", (0.80, 0.88, 0.86), (0.20, 0.62, 0.66), (0.16, 0.56, 0.62), (0.86, 0.94, 0.94)),
-    Place("f", "forge", (0.34, 0.30, 0.32), (0.98, 0.52, 0.16), (0.24, 0.20, 0.22), (0.44, 0.22, 0.14)),
-    Place("g", "terrace", (0.88, 0.78, 0.56), (0.40, 0.60, 0.84), (0.78, 0.70, 0.54), None),
-)
+    Place("a", "hall", (0.80, 0.46, 0.34), (0.98, 0.82, 0.46), (0.46, 0.30, 0.24),
+          (0.90, 0.80, 0.68), (0.26, 0.26, 0.62), (0.80, 0.62)),
+    Place("b", "library", (0.30, 0.50, 0.72), (0.92, 0.90, 0.78), (0.24, 0.30, 0.42),
+          (0.62, 0.74, 0.88), (0.40, 0.14, 0.74), (0.90, 0.55)),
+    Place("c", "tower", (0.62, 0.36, 0.64), (0.98, 0.62, 0.74), (0.36, 0.20, 0.40),
+          (0.30, 0.18, 0.36), (0.15, 0.10, 0.72), (0.86, 0.70)),
+    Place("d", "garden", (0.52, 0.68, 0.36), (0.96, 0.96, 0.70), (0.34, 0.56, 0.26),
+          None, (0.30, 0.48, 0.66), (0.74, 1.22)),
+    Place("e", "pool", (0.80, 0.88, 0.86), (0.20, 0.62, 0.66), (0.16, 0.56, 0.62),
+          (0.86, 0.94, 0.94), (0.44, 0.40, 0.52), (0.70, 0.72)),
+    Place("f", "forge", (0.34, 0.30, 0.32), (0.98, 0.52, 0.16), (0.24, 0.20, 0.22),
+          (0.44, 0.22, 0.14), (0.22, 0.60, 0.86), (0.92, 0.55)),
+    Place("g", "terrace", (0.88, 0.78, 0.56), (0.40, 0.60, 0.84), (0.78, 0.70, 0.54),
+          None, (0.20, 0.24, 0.80), (0.84, 0.80)),
+)  # fmt: skip
 
 # x, y, radius, RGB
 PILLARS = (
@@ -81,6 +93,8 @@ MARGIN = 0.36
 FOG = (0.74, 0.78, 0.84)
 FOG_DISTANCE = 11.0
 TEXELS = 8
+EDGE = 0.05
+"""How soft the edges of what hangs on walls are, as a share of a cell."""
 _RAYS = 2  # a picture column
 
 
@@ -112,6 +126,8 @@ class Simulator:
         self.pillar_colour = torch.tensor([c for *_, c in PILLARS])
         self.wall_colour = torch.tensor([p.wall for p in PLACES])
         self.accent_colour = torch.tensor([p.accent for p in PLACES])
+        self.panel = torch.tensor([p.panel for p in PLACES])
+        self.band = torch.tensor([p.band for p in PLACES])
         self.floor_map, self.ceiling_map = _plane_maps(self.places)
         self.x = torch.zeros(players)
         self.y = torch.zeros(players)
@@ -221,22 +237,30 @@ class Simulator:
         across = ((torch.arange(lens.width) + offset - lens.width / 2) / lens.focal).flatten()
         cos, sin = self.yaw.cos()[:, None], self.yaw.sin()[:, None]
         ray_x, ray_y = cos - across * sin, sin + across * cos
-        distance, colour = self._hit_walls(ray_x, ray_y)
-        distance, colour = self._hit_pillars(ray_x, ray_y, distance, colour)
-        haze = torch.exp(-distance / FOG_DISTANCE)[..., None]
-        colour = colour * haze + torch.tensor(FOG) * (1 - haze)
+        distance, face = self._hit_walls(ray_x, ray_y)
+        distance, face = self._hit_pillars(ray_x, ray_y, distance, face)
         half = lens.config.eye_height * lens.focal / distance
         row = torch.arange(lens.height)[None, :, None]
         top, bottom = (horizon[:, None] - half)[:, None], (horizon[:, None] + half)[:, None]
         cover = (torch.minimum(row + 1.0, bottom) - torch.maximum(row * 1.0, top)).clamp(0, 1)
         level = ((row + 0.5 - top) / (bottom - top)).clamp(0, 1)
-        shade = (cover * (1.06 - 0.26 * level * level)).reshape(n, 1, lens.height, _RAYS, lens.width)
-        tint = colour.permute(0, 2, 1).reshape(n, 3, 1, _RAYS, lens.width)
-        painted = sum(shade[..., ray, :] * tint[..., ray, :] for ray in range(_RAYS)) / _RAYS
-        return painted, cover.reshape(n, 1, lens.height, _RAYS, lens.width).mean(3)
+        haze = torch.exp(-distance / FOG_DISTANCE)[..., None]
+        plain, hung = face.shades(level, 1 / (bottom - top))
+        parts = (
+            (face.plain * haze, plain * cover),
+            ((face.panel - face.plain) * haze, hung * cover),
+            (torch.tensor(FOG) * (1 - haze), cover),
+        )
+        shape = (n, 1, lens.height, _RAYS, lens.width)
+        painted = torch.zeros(n, 3, lens.height, lens.width)
+        for colour, amount in parts:
+            tint, share = colour.permute(0, 2, 1).reshape(n, 3, 1, _RAYS, lens.width), amount.reshape(shape)
+            for ray in range(_RAYS):
+                painted.addcmul_(share[..., ray, :], tint[..., ray, :], value=1 / _RAYS)
+        return painted, cover.reshape(shape).mean(3)
 
-    def _hit_walls(self, ray_x: Tensor, ray_y: Tensor) -> tuple[Tensor, Tensor]:
-        """First wall along every ray: distance (players, rays) in ray units and colour (players, rays, 3)."""
+    def _hit_walls(self, ray_x: Tensor, ray_y: Tensor) -> tuple[Tensor, _Face]:
+        """First wall along every ray: distance (players, rays) in ray units, and what is painted there."""
         origin_x, origin_y = self.x[:, None].expand_as(ray_x), self.y[:, None].expand_as(ray_y)
         column, row = origin_x.floor().long(), origin_y.floor().long()
         step_x, step_y = ray_x.sign().long(), ray_y.sign().long()
@@ -266,22 +290,28 @@ class Simulator:
         face = torch.where(across_x, (step_x < 0).long(), 2 + (step_y < 0).long())
         return distance.clamp(min=0.05), self._paint(place.clamp(min=0), face, along, hit_x, hit_y)
 
-    def _paint(self, place: Tensor, face: Tensor, along: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Wall colour: the place's own, lit by its face, with a soft panel in every cell and a slow drift of hue."""
+    def _paint(self, place: Tensor, face: Tensor, along: Tensor, x: Tensor, y: Tensor) -> _Face:
+        """The place's own colour, lit by its face, with soft stripes and a slow drift of hue; and what hangs there."""
         base, accent = self.wall_colour[place], self.accent_colour[place]
-        light = torch.tensor(FACE_LIGHT)[face]
-        panel = 0.5 - 0.5 * torch.cos(2 * math.pi * along)
-        panel = (panel * panel)[..., None]
-        amount = 0.22 + 0.30 * (torch.sin(1.7 * x + 0.9) * torch.cos(1.3 * y - 0.4)).clamp(min=0)[..., None]
+        light = torch.tensor(FACE_LIGHT)[face][..., None]
+        stripe = (0.5 - 0.5 * torch.cos(2 * math.pi * along)).square()[..., None]
+        amount = 0.22 * (torch.sin(1.7 * x + 0.9) * torch.cos(1.3 * y - 0.4)).clamp(min=0)[..., None]
         drift = torch.stack(
             [0.06 * torch.sin(0.8 * x + 0.5 * y), 0.05 * torch.sin(1.1 * y), 0.06 * torch.cos(0.9 * x)], -1
         )
-        return ((base + drift) * (1 - panel * amount) + accent * panel * amount) * light[..., None]
+        plain = ((base + drift) * (1 - stripe * amount) + accent * stripe * amount) * light
+        middle = along.floor() + 0.5
+        hue = torch.stack([torch.sin(2.3 * middle + 1.9 * face + shift) for shift in (0.0, 2.1, 4.2)], -1)
+        panel = (accent * (1 + 0.16 * hue) + drift).clamp(0, 1) * light
+        size = self.panel[place]
+        across = ((size[..., 0] - (along - middle).abs()) / EDGE + 0.5).clamp(0, 1)
+        return _Face(plain, panel, across, size[..., 1], size[..., 2], *self.band[place].unbind(-1))
 
-    def _hit_pillars(self, ray_x: Tensor, ray_y: Tensor, distance: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+    def _hit_pillars(self, ray_x: Tensor, ray_y: Tensor, distance: Tensor, face: _Face) -> tuple[Tensor, _Face]:
         """Put round pillars before the walls behind them."""
         length = torch.hypot(ray_x, ray_y)
         ux, uy = ray_x / length, ray_y / length
+        plain, across, band = face.plain, face.across, face.band
         for (px, py, radius), paint in zip(self.pillars.tolist(), self.pillar_colour, strict=True):
             to_x, to_y = px - self.x[:, None], py - self.y[:, None]
             along = to_x * ux + to_y * uy
@@ -289,9 +319,40 @@ class Simulator:
             depth = (along - (radius * radius - aside * aside).clamp(min=0).sqrt()) / length
             hit = (aside.abs() < radius) & (along > 0) & (depth < distance)
             light = 0.72 + 0.28 * (-aside / radius)
-            colour = torch.where(hit[..., None], paint * light[..., None], colour)
+            plain = torch.where(hit[..., None], paint * light[..., None], plain)
+            across, band = torch.where(hit, 0.0, across), torch.where(hit, 2.0, band)
             distance = torch.where(hit, depth.clamp(min=0.05), distance)
-        return distance, colour
+        return distance, replace(face, plain=plain, across=across, band=band)
+
+
+@dataclass(frozen=True)
+class _Face:
+    """What the rays (players, rays) of the pictures' columns hit: a wall's colours before the haze.
+
+    plain, panel: (players, rays, 3). across: how far a ray is inside the panel, 0..1. upper, lower: the panel's edges,
+    band: where the other tone begins, as shares of the wall's height from its top. tone: brightness from there on.
+    """
+
+    plain: Tensor
+    panel: Tensor
+    across: Tensor
+    upper: Tensor
+    lower: Tensor
+    band: Tensor
+    tone: Tensor
+
+    def shades(self, level: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor]:
+        """How bright the wall is, and its panel's share of that, both (players, rows, rays).
+
+        level: (players, rows, rays), 0 at the top of the wall and 1 at the ground. pixel: (players, 1, rays), a pixel's
+        height in that unit; edges are as wide as that, and at least EDGE.
+        """
+        soft = pixel.clamp(min=EDGE)
+        hung = ((level - self.upper[:, None]) / soft + 0.5).clamp(0, 1)
+        hung = hung * ((self.lower[:, None] - level) / soft + 0.5).clamp(0, 1) * self.across[:, None]
+        below = ((level - self.band[:, None]) / soft + 0.5).clamp(0, 1)
+        bright = (1.06 - 0.26 * level * level) * (1 + (self.tone[:, None] - 1) * below)
+        return bright, bright * hung
 
 
 def _plane_maps(places: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,14 +12,16 @@ from torch import Tensor
 
 from engine.action_windows import ActionWindows
 from engine.caches import Caches
-from engine.camera import Camera, PreviousFrames
+from engine.camera import Camera
+from engine.memory_condition import Walk
 from engine.networks import Networks
 from engine.noise import noise_schedule
 from engine.sampler import Sampler
+from engine.spatial_memory import Pose
 
 
 def camera_of(networks: Networks, device: torch.device | str = "cpu") -> Camera:
-    """The camera of a model with the condition previous_frame."""
+    """The camera of a model with the condition memory."""
     config = networks.config
     return Camera(config.camera, config.width, config.height, device)
 
@@ -32,20 +34,38 @@ class Unroll:
         frames: (B, 3, H, W) in -1..1, the pictures the rollouts start from.
         generator: of the noise.
         gradients: whether keys and values of earlier frames stay in the graph.
+        pose: where the pictures were taken; None: the recogniser finds out.
     """
 
-    def __init__(self, networks: Networks, frames: Tensor, generator: torch.Generator, gradients: bool) -> None:
+    def __init__(
+        self,
+        networks: Networks,
+        frames: Tensor,
+        generator: torch.Generator,
+        gradients: bool,
+        pose: Pose | None = None,
+    ) -> None:
         config = networks.config
         self._networks, self._generator = networks, generator
         schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
         self._sampler = Sampler(networks.transformer, schedule, config.prediction)
         self._caches: Caches = networks.transformer.new_caches(config.window, config.sink, differentiable=gradients)
-        self._previous = PreviousFrames(networks.codec, camera_of(networks), frames)
+        self._walk = Walk(networks, frames, pose)
 
     @property
     def frames(self) -> Tensor:
         """The newest frames, (B, 3, H, W) in -1..1."""
-        return self._previous.frames
+        return self._walk.frames
+
+    @property
+    def remembered(self) -> Tensor:
+        """What the memory alone shows for them, (B, 3, H, W) in -1..1."""
+        return self._walk.remembered
+
+    @property
+    def pose(self) -> Pose:
+        """Where the model takes the players to be."""
+        return self._walk.pose
 
     def step(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
         """Makes the next frame of every rollout, from actions (B, 4) and (B, 2) of one video frame.
@@ -53,7 +73,7 @@ class Unroll:
         Returns it as a graph, (B, 3, H, W), about -1..1; the rollouts go on from its plain values, clamped as in play.
         """
         net, config = self._networks.transformer, self._networks.config
-        condition = self._previous.look(keyboard, mouse)
+        condition = self._walk.look(keyboard, mouse)
         # Made anew each step, because the time embedding is being trained as well.
         inputs = net.prepare_rollout(torch.tensor(self._sampler.schedule.timesteps), config.latent_size)
         windows = ActionWindows(keyboard[:, None, None], mouse[:, None, None])
@@ -63,9 +83,9 @@ class Unroll:
         def draw() -> Tensor:
             return torch.randn(shape, generator=self._generator)
 
-        *_, latents = self._sampler.denoise(condition, block, self._caches, draw, self._previous.move)
+        *_, latents = self._sampler.denoise(condition, block, self._caches, draw, self._walk.mix)
         made = self._networks.codec.decode(latents[:, 0])
-        self._previous.frames = made.detach().clamp(-1, 1)
+        self._walk.frames = made.detach().clamp(-1, 1)
         return made
 
     def cut(self) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from engine.checkpoint import find_published, load_weights, published_names, sha256_of, sha256_of_all
+from engine.checkpoint import (
+    find_published,
+    load_weights,
+    open_weights,
+    published_names,
+    sha256_of,
+    sha256_of_all,
+)
 from engine.errors import CheckpointError
+
+ROOT = Path(__file__).parents[2]
 
 
 class Net(nn.Module):
@@ -114,6 +125,51 @@ def test_a_huge_file_of_the_wrong_shape_is_refused_before_it_is_read(tmp_path):
     assert "1 misshapen" in refused(path)
 
 
+def test_what_nobody_uses_is_checked_and_not_read(tmp_path):
+    net, path = empty(), write(tmp_path / "w.safetensors", weights())
+    open_weights(net, path).fill(net, device="cpu", dtype=torch.float32, unread=("second.", "scale"))
+    assert [name for name, weight in net.state_dict().items() if weight.is_meta] == ["scale", "second.weight"]
+    table = weights()
+    del table["second.weight"]
+    with pytest.raises(CheckpointError, match="1 missing"):
+        open_weights(net, write(tmp_path / "x.safetensors", table))
+
+
+STREAMING = r"""
+import re, sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from engine.checkpoint import load_weights
+
+path, device, dtype = Path(sys.argv[1]), sys.argv[2], getattr(torch, sys.argv[3])
+with torch.device("meta"):
+    net = nn.ModuleList(nn.Linear(2048, 2048, bias=False) for _ in range(16))
+
+def own():  # private bytes of this process: what is mapped from the file can be dropped, and does not count
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+) kB", status)[1]) * 1024
+
+before, seen = own(), []
+load_weights(net, path, device=device, dtype=dtype, progress=lambda *_: seen.append(own() - before))
+print(max(seen), 16 * 2048 * 2048 * 4)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc to see a process's memory")
+@pytest.mark.parametrize("file", ["w.safetensors", "w.pth"])
+@pytest.mark.parametrize(("device", "dtype", "most"), [("meta", "bfloat16", 0.1), ("cpu", "float32", 1.1),
+                                                       ("cpu", "bfloat16", 0.6)])  # fmt: skip
+def test_weights_pass_through_memory_without_a_second_copy(tmp_path, file, device, dtype, most):
+    """Towards another device (meta takes all and keeps nothing) next to none of them are ever held on the host."""
+    write(tmp_path / file, {f"{i}.weight": torch.zeros(2048, 2048) for i in range(16)})
+    program = [sys.executable, "-c", STREAMING, str(tmp_path / file), device, dtype]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True)
+    peak, whole = map(int, done.stdout.split())
+    assert peak <= most * whole
+
+
 def test_progress_ends_at_one_and_never_falls(tmp_path):
     shares: list[float] = []
     path = write(tmp_path / "w.safetensors", weights())
@@ -191,6 +247,8 @@ KINDS = {
         "model.blocks.0.action_model.keyboard_embed.0.weight": (128, 7),
     },
     "a Wan model in the layout of diffusers": {"blocks.0.attn1.to_q.weight": (4, 4)},
+    "a light decoder (TAEHV) of Wan 2.2": {"decoder.1.weight": (256, 48, 3, 3), "decoder.3.conv.0.weight": (4, 4)},
+    "a light decoder (TAEHV) of another model": {"encoder.2.conv.weight": (64, 128, 1, 1)},
     "open-clip": {"visual.transformer.0.norm1.weight": (4,)},
 }
 

@@ -40,7 +40,7 @@ def test_encoding_ends_when_the_encoder_has_forgotten_and_nothing_changes():
     assert len(calls) == settled
 
 
-def test_the_previous_frame_condition_shows_the_frame_before():
+def test_the_memory_condition_shows_the_frame_before():
     config = small_config()
     made = networks(config)
     first, second = (to_signed(picture(config, seed)) for seed in range(2))

@@ -40,5 +40,5 @@ def test_the_patch_codec_counts_by_hand():
     pixels, codec = config.width * config.height, config.codec
     flops = block_flops(config)
     assert flops.decode == 2 * pixels * 3 * codec.latent_channels
-    encoded = config.camera.views + len(config.denoising_steps)  # every view, and the moved picture of every step
+    encoded = config.views + len(config.denoising_steps)  # both views, and the mixture of every step
     assert flops.condition == encoded * flops.decode

@@ -2,14 +2,19 @@
 
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from engine.checkpoint import FittingWeights
+from engine.decoder_config import LightDecoderConfig
 from engine.errors import CheckpointError, ConfigError
+from engine.image_tower import ImageTower
 from engine.world import load_world
+from tests.engine.published import publish
 from tests.engine.tiny import big_config, networks, picture, play, small_config, world
 
 
@@ -25,17 +30,8 @@ def folder(tmp_path):
 
 @pytest.fixture
 def published(tmp_path):
-    """The big-like model's weights, laid out and named as the published folder is."""
-    made = networks(big_config())
-    target = tmp_path / "base_distilled_model" / "base_distill.safetensors"
-    target.parent.mkdir()
-    save_file({f"model.{key}": weight for key, weight in made.transformer.state_dict().items()}, target)
-    torch.save(dict(made.codec.state_dict()), tmp_path / "Wan2.1_VAE.pth")
-    tower = {f"visual.{key}": weight for key, weight in made.image_tower.state_dict().items()}
-    torch.save(
-        tower | {"textual.head": torch.zeros(2)}, tmp_path / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
-    )
-    return tmp_path
+    """A folder as published."""
+    return publish(tmp_path)
 
 
 @pytest.mark.parametrize("config", [big_config(), small_config()], ids=lambda config: config.name)
@@ -49,6 +45,74 @@ def test_a_loaded_world_plays_as_the_one_that_was_saved(config, request):
     shares = [share for _, share in told]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1.0)
+
+
+@pytest.fixture
+def light(published):
+    """The same folder with a light decoder beside; returns the config that takes it."""
+    config = big_config(decoder=LightDecoderConfig(latent_channels=4, widths=(8, 8, 4, 4)))
+    state = networks(config).light_decoder.state_dict()
+    table = {f"decoder.{key}": weight for key, weight in state.items()} | {"encoder.0.weight": torch.zeros(2)}
+    save_file(table, published / "taew2_1.safetensors")
+    return config
+
+
+def test_a_light_decoder_is_read_and_wans_own_is_not(light, published):
+    loaded = load_world(light, published, device="cpu", dtype=torch.float32)
+    ours, theirs = (play(made.start(picture(light), 3), light, 2) for made in (loaded, world(light)))
+    assert (ours == theirs).all()
+    codec = loaded.networks.codec.state_dict()
+    assert all(weight.is_meta == name.startswith(("decoder.", "conv2.")) for name, weight in codec.items())
+    plain = load_world(big_config(), published, device="cpu", dtype=torch.float32)
+    assert plain.weights_sha256 != loaded.weights_sha256
+
+
+def test_a_light_decoder_may_lie_elsewhere_and_its_absence_is_said(light, published, tmp_path):
+    elsewhere = published / "taew2_1.safetensors"
+    elsewhere = elsewhere.rename(tmp_path / "mine.safetensors")
+    with pytest.raises(CheckpointError, match=r"no light decoder in .*; expected taew2_1.safetensors or taew2_1.pth"):
+        load_world(light, published, device="cpu", dtype=torch.float32)
+    assert load_world(light, published, device="cpu", dtype=torch.float32, light_decoder=elsewhere).config == light
+
+
+@pytest.mark.parametrize("part", ["base_distilled_model/base_distill.safetensors", "Wan2.1_VAE.pth",
+                                  "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"])  # fmt: skip
+def test_every_file_is_checked_before_any_is_read(published, part, monkeypatch):
+    path = published / part
+    save_file({"a": torch.zeros(1)}, path) if path.suffix == ".safetensors" else torch.save({"a": torch.zeros(1)}, path)
+    monkeypatch.setattr(FittingWeights, "fill", lambda *_, **__: pytest.fail("a file was read"))
+    with pytest.raises(CheckpointError, match=path.name):
+        load_world(big_config(), published, device="cpu", dtype=torch.float32, checked=lambda: pytest.fail("too early"))
+
+
+def test_what_is_asked_when_all_is_checked_may_still_stop_the_reading(published, monkeypatch):
+    monkeypatch.setattr(FittingWeights, "fill", lambda *_, **__: pytest.fail("a file was read"))
+
+    def refuse():
+        raise ConfigError("does not fit into memory")
+
+    with pytest.raises(ConfigError, match="memory"):
+        load_world(big_config(), published, device="cpu", dtype=torch.float32, checked=refuse)
+
+
+def test_the_image_tower_is_in_memory_only_while_a_new_picture_is_looked_at(published):
+    config = big_config()
+    loaded = load_world(config, published, device="cpu", dtype=torch.float32)
+    towers = weakref.WeakSet()
+    forward = ImageTower.forward
+
+    def looking(self, frame):
+        towers.add(self)
+        return forward(self, frame)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageTower, "forward", looking)
+        rollouts = [loaded.start(picture(config, seed), 0) for seed in (0, 1)]
+        assert len(towers) == 0
+        assert [name for name in loaded.networks.modules() if name == "image_tower"] == []
+        patch.setattr(ImageTower, "forward", lambda *_: pytest.fail("a picture seen before is not looked at again"))
+        again = loaded.start(picture(config, 0), 0)
+    assert (play(again, config, 2) == play(rollouts[0], config, 2)).all()
 
 
 def test_the_hash_tells_weights_apart(folder):

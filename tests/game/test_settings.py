@@ -1,10 +1,13 @@
 """Configs compose into frozen settings, and every mistake is answered with the nearest right word."""
 
+import dataclasses
+
 import pytest
 
 from engine.config import ModelConfig
+from engine.decoder_config import LightDecoderConfig
 from game.errors import ConfigError
-from game.settings import load_settings, options
+from game.settings import DeviceSettings, load_settings, options
 
 
 @pytest.mark.parametrize("model", ["tiny", "universal", "gta_drive", "templerun", "universal-slice"])
@@ -37,9 +40,32 @@ def test_a_weights_path_is_taken_as_it_stands():
     assert load_settings(["weights=/a b/c=d,{e}"]).weights == "/a b/c=d,{e}"
 
 
+def test_a_decoder_becomes_a_part_of_the_model_and_is_repeated_by_a_replay():
+    settings = load_settings(["model=gta_drive", "decoder=taehv"])
+    assert settings.model == dataclasses.replace(load_settings(["model=gta_drive"]).model, decoder=LightDecoderConfig())
+    assert settings.overrides == ("decoder=taehv",)
+    assert load_settings(["decoder=own"], ["model=gta_drive", *settings.overrides]).model.decoder is None
+    assert load_settings([], ["model=gta_drive", *settings.overrides]).model == settings.model
+
+
+def test_a_light_decoders_file_is_taken_as_it_stands():
+    settings = load_settings(["model=universal", "decoder=taehv", "decoder.weights=/a b/c=d,{e}.pth"])
+    assert (settings.decoder.weights, settings.overrides) == ("/a b/c=d,{e}.pth", ("decoder=taehv",))
+
+
+def test_parts_have_devices_of_their_own_only_when_told():
+    assert load_settings(["model=universal"]).devices == DeviceSettings(None, None)
+    assert load_settings(["devices.vae=cpu", "devices.image_tower=cuda:1"]).devices == DeviceSettings("cuda:1", "cpu")
+
+
 @pytest.mark.parametrize(
     ("word", "says"),
     [
+        ("decoder=taev", "did you mean decoder=taehv?"),
+        ("decoder=taehv", "the light decoder does not fit the model's codec; got tiny"),
+        ("devices.vae=gpu", "unknown devices.vae; got gpu; expected cpu, cuda or cuda:N"),
+        ("devices.vea=cpu", "did you mean devices.vae=cpu?"),
+        ("check_memory=maybe", "expected bool"),
         ("model=univrsal", "did you mean model=universal?"),
         ("modle=tiny", "did you mean model=tiny?"),
         ("tiny", "did you mean model=tiny?"),

@@ -2,7 +2,7 @@
 
 A weight depends only on its name, its shape and the fixture's seed. A file's kind is the beginning of its name (`dit_`,
 `vae`, `clip`, `bench_actions`). More folders of such files may be named in the environment variable PARITY_FIXTURES
-(separated like PATH).
+(separated like PATH). Files of models at full width take minutes and are marked slow: add `-m ""` to run them too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
@@ -32,6 +33,21 @@ def fixture_files(kind: str, suffix: str = ".safetensors") -> list[Path]:
         if not folder.is_dir():
             raise FileNotFoundError(f"PARITY_FIXTURES names {folder}, which is no folder")
     return [path for folder in (_OWN_FOLDER, *further) for path in sorted(folder.glob(f"{kind}*{suffix}"))]
+
+
+def cases(kind: str) -> list:
+    """Every fixture of a kind as a parameter of a test that runs the model, slow where the model is large."""
+    return [
+        pytest.param(path, id=fixture_id(path), marks=[pytest.mark.slow] if is_large(path) else [])
+        for path in fixture_files(kind)
+    ]
+
+
+def is_large(path: Path) -> bool:
+    """Whether a fixture is of full width, or of long or large pictures."""
+    with safe_open(path, "pt") as file:
+        config = json.loads((file.metadata() or {}).get("config", "{}"))
+    return config.get("dim", 0) >= 1024 or path.stat().st_size > 5_000_000
 
 
 def fixture_id(path: Path) -> str:

@@ -5,12 +5,12 @@ import torch
 
 from engine.config import ImageTowerConfig
 from engine.image_tower import ImageTower
-from tests.parity.common import Fixture, fill_with_seed, fixture_files, fixture_id, load_fixture, relative_error
+from tests.parity.common import Fixture, cases, fill_with_seed, load_fixture, relative_error
 
 TIGHT = 1e-4  # tighter than the fixtures ask: there is no long chain of steps here
 
 
-@pytest.fixture(scope="module", params=fixture_files("clip"), ids=fixture_id)
+@pytest.fixture(scope="module", params=cases("clip"))
 def case(request) -> tuple[Fixture, ImageTower]:
     fixture = load_fixture(request.param)
     sizes = fixture.json("config")

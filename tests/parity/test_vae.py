@@ -8,15 +8,14 @@ from engine.vae import WanVAE
 from tests.parity.common import (
     TOLERANCE,
     Fixture,
+    cases,
     fill_with_seed,
-    fixture_files,
-    fixture_id,
     load_fixture,
     relative_error,
 )
 
 
-@pytest.fixture(scope="module", params=fixture_files("vae"), ids=fixture_id)
+@pytest.fixture(scope="module", params=cases("vae"))
 def case(request) -> tuple[Fixture, WanVAE]:
     fixture = load_fixture(request.param)
     with torch.device("meta"):

@@ -1,14 +1,13 @@
 """Claims about training: it drives what plays, learns, and goes on where it stopped."""
 
 import dataclasses
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from engine.actions import Actions
-from engine.config import CameraConfig
+from engine.config import SpatialMemoryConfig
 from engine.errors import ConfigError
 from engine.networks import Networks
 from engine.training.damage import damaged
@@ -16,8 +15,13 @@ from engine.training.evaluate import Evaluator
 from engine.training.files import MODEL, export, read_model
 from engine.training.initial import build, fit_codec
 from engine.training.muon import Muon
+from engine.training.paint import PainterTraining, Painting, frame_loss
 from engine.training.policy import World
-from engine.training.train import TrainConfig, Trainer, frame_loss
+from engine.training.poses import UNSEEN, pose_of, random_views
+from engine.training.recognise import RecogniserTraining, Recognising, recogniser_loss
+from engine.training.remember import MemoryTraining, Remembering
+from engine.training.simulator import Simulator
+from engine.training.stage import rise_and_fall
 from engine.training.unroll import Unroll, camera_of
 from engine.world import WorldModel, load_world
 from tests.engine.tiny import random_actions, small_config
@@ -27,24 +31,32 @@ LIMIT = 0.1
 
 @pytest.fixture
 def networks() -> Networks:
-    made = build(small_two_views(), seed=1)
+    made = build(small_world(), seed=1)
     fit_codec(made, seed=1, pictures=64)
-    made.codec.requires_grad_(False)
+    for module in (made.codec, made.spatial_memory, made.recogniser):
+        module.requires_grad_(False)
     return made
 
 
-def small_two_views():
+def small_world():
+    """A model of the whole world, but coarse."""
     made = small_config()
-    views = 2
     return dataclasses.replace(
         made,
         width=48,
         height=32,
         denoising_steps=(1000,),
-        camera=CameraConfig(walls=(1.0,)),
+        spatial_memory=SpatialMemoryConfig(texels=4, levels=4, sky=(4, 8)),
+        recogniser=dataclasses.replace(
+            made.recogniser, size=(16, 24), widths=(16, 32), hidden=96, per_cell=1, headings=8
+        ),
         codec=dataclasses.replace(made.codec, latent_channels=8),
-        transformer=dataclasses.replace(made.transformer, in_channels=8 * (1 + views), out_channels=8 + views),
+        transformer=dataclasses.replace(made.transformer, in_channels=24, out_channels=10),
     )
+
+
+def silent(text: str) -> None:
+    pass
 
 
 def test_what_is_trained_is_what_plays(networks):
@@ -69,36 +81,87 @@ def test_what_is_trained_is_what_plays(networks):
 
 def held_out_error(networks) -> float:
     world = World(32, 77, camera_of(networks), LIMIT)
-    unroll = Unroll(networks, world.restart(), torch.Generator().manual_seed(0), gradients=False)
+    first = world.restart()
+    pose = pose_of(world.simulator)
+    unroll = Unroll(networks, first, torch.Generator().manual_seed(0), gradients=False, pose=pose)
     with torch.no_grad():
         keyboard, mouse, true = world.step()
         return float(frame_loss(unroll.step(keyboard, mouse), true, edges=1.0))
 
 
-def test_a_few_steps_lower_the_error_on_worlds_never_seen(networks):
+def test_a_few_steps_lower_the_error_on_worlds_never_seen(networks, tmp_path):
     before = held_out_error(networks)
-    trainer = Trainer(
-        networks, TrainConfig(steps=100, players=16, clip=1, longest=1, warmup=5, lr_matrix=0.005, lr_rest=3e-3), LIMIT
-    )
-    for _ in range(40):
-        trainer.advance()
-    assert held_out_error(networks) < before - 0.01
+    plan = PainterTraining(steps=40, players=16, clip=1, longest=1, lr_matrix=0.005, lr_rest=3e-3)
+    Painting(networks, plan, LIMIT).run(tmp_path, silent, 1e9)
+    assert held_out_error(networks) < before - 0.1
 
 
-def test_a_resumed_run_has_the_state_it_was_saved_with(networks, tmp_path):
-    config = TrainConfig(steps=20, players=2, clip=2)
-    trainer = Trainer(networks, config, LIMIT)
-    for _ in range(3):
-        trainer.advance()
-    trainer.save(tmp_path / "run.pt")
-    again = Trainer(build(networks.config, seed=9), config, LIMIT)
-    again.load(tmp_path / "run.pt")
-    assert again.step == 3
-    for name, value in networks.transformer.state_dict().items():
-        assert torch.equal(value, again.networks.transformer.state_dict()[name])
-    for name, value in networks.codec.state_dict().items():
-        assert torch.equal(value, again.networks.codec.state_dict()[name])
-    assert all(np.isfinite(again.advance()) for _ in range(2))
+def test_the_memory_learns_the_world_from_pictures(networks, tmp_path):
+    memory = networks.spatial_memory.requires_grad_(True)
+    plan = MemoryTraining(ground_steps=60, shape_steps=100, look_steps=60, pictures=6, columns=16, rows=12, views=4)
+    remembering = Remembering(memory, camera_of(networks), plan)
+    before = remembering.quality()
+    remembering.run(tmp_path, silent, 1e9)
+    assert remembering.quality() > before + 2
+    tried = Simulator(512, UNSEEN, camera_of(networks))
+    x, y = torch.rand(2, 512, generator=tried.rng) * 13
+    assert ((memory.standing(x, y) > 0) == tried.is_free(x, y)).float().mean() > 0.85
+
+
+def test_the_recogniser_learns_where_pictures_were_taken(networks, tmp_path):
+    recogniser = networks.recogniser.requires_grad_(True)
+    simulator = Simulator(256, UNSEEN, camera_of(networks))
+    pose, frames = random_views(simulator, torch.Generator().manual_seed(0))
+
+    def wrong() -> float:
+        with torch.no_grad():
+            return float(recogniser_loss(recogniser, recogniser(frames), pose)[0])
+
+    before = wrong()
+    plan = RecogniserTraining(steps=60, pictures=128, lr=4e-3)
+    Recognising(recogniser, camera_of(networks), plan).run(tmp_path, silent, 1e9)
+    assert wrong() < before - 1
+
+
+def test_a_stopped_run_goes_on_where_it_was_saved(networks, tmp_path):
+    class Stopped(Exception):
+        pass
+
+    def stop(text: str) -> None:
+        raise Stopped
+
+    plan = PainterTraining(steps=4, players=2, clip=2)
+    painting = Painting(networks, plan, LIMIT)
+    saved = []
+
+    def count(step: int) -> None:
+        saved.append(step)
+        if step == 3:
+            raise Stopped
+
+    painting._take_average = count
+    with pytest.raises(Stopped):
+        painting.run(tmp_path, silent, save_every=0.0)
+    after_two = torch.load(tmp_path / "transformer.pt", weights_only=True)
+    assert after_two["step"] == 2
+    again = Painting(build(networks.config, seed=9), plan, LIMIT)
+    told = []
+    with pytest.raises(Stopped):
+        again.run(tmp_path, lambda text: told.append(text) or stop(text), save_every=0.0)
+    assert "going on from step 2" in told[0]
+    for name, value in again.networks.transformer.state_dict().items():
+        assert torch.equal(value, after_two["modules"]["transformer"][name]), name
+
+
+def test_a_finished_run_is_not_run_again(networks, tmp_path):
+    plan = PainterTraining(steps=2, players=2, clip=2)
+    Painting(networks, plan, LIMIT).run(tmp_path, silent, 1e9)
+    learned = {name: value.clone() for name, value in networks.transformer.state_dict().items()}
+    again = Painting(build(networks.config, seed=9), plan, LIMIT)
+    again._loss = None  # would fail if it were called
+    again.run(tmp_path, silent, 1e9)
+    for name, value in again.networks.transformer.state_dict().items():
+        assert torch.equal(value, learned[name]), name
 
 
 def test_the_codec_begins_as_the_best_linear_one(networks):
@@ -140,11 +203,12 @@ def test_evaluate_reports_every_measure(networks):
 
 
 def test_exported_weights_load_strictly(networks, tmp_path):
-    export(networks, networks.transformer.state_dict(), tmp_path)
+    export(networks, tmp_path)
     world = load_world(networks.config, tmp_path, device="cpu", dtype=torch.float32)
-    for name, value in networks.transformer.state_dict().items():
-        loaded = world.networks.transformer.state_dict()[name]
-        assert torch.allclose(loaded, value, atol=1e-3, rtol=1e-3), name
+    for part, module in networks.modules().items():
+        loaded = world.networks.modules()[part].state_dict()
+        for name, value in module.state_dict().items():
+            assert torch.allclose(loaded[name], value, atol=1e-3, rtol=1e-3), (part, name)
 
 
 def test_a_model_file_that_is_not_there_is_said_in_one_line(tmp_path):
@@ -154,11 +218,14 @@ def test_a_model_file_that_is_not_there_is_said_in_one_line(tmp_path):
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing():
-    plan = TrainConfig(steps=1000, warmup=10, cooldown=0.4)
-    assert plan.rate(0) < plan.rate(9) == 1.0 == plan.rate(500)
-    assert plan.rate(999) < 0.01
-    assert plan.clips(0) == 1 and plan.clips(999) == plan.longest
-    assert replace(plan, longest=9).clips(999) == 9
+    rate = rise_and_fall(0.01, 0.4)
+    assert rate(0) < rate(0.005) < rate(0.02) == 1.0 == rate(0.5)
+    assert rate(0.999) < 0.01
+
+
+def test_rollouts_grow_longer_as_training_goes_on():
+    plan = PainterTraining(steps=1000, longest=9)
+    assert plan.clips(0) == 1 < plan.clips(300) < plan.clips(999) == 9
 
 
 def test_the_shipped_model_is_described():
@@ -166,7 +233,7 @@ def test_the_shipped_model_is_described():
 
 
 def test_damage_spoils_its_share_and_leaves_the_rest():
-    frames = World(64, 3, camera_of(build(small_two_views(), seed=0)), LIMIT).restart()
+    frames = World(64, 3, camera_of(build(small_world(), seed=0)), LIMIT).restart()
     spoilt = damaged(frames, 0.5, torch.Generator().manual_seed(0))
     changed = (spoilt != frames).flatten(1).any(1)
     assert spoilt.shape == frames.shape and spoilt.abs().max() <= 1

@@ -1,0 +1,157 @@
+"""Trains the transformer on its own rollouts.
+
+Each step unrolls a batch of players for `clip` video frames from where the step before left them, compares every frame
+with the simulator's, and sends the error back through all of them. Players start anew after a random number of clips,
+few at first and more as training goes on, so the model learns to go on from pictures it made itself.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from engine.networks import Networks
+from engine.training.damage import damaged
+from engine.training.muon import Muon
+from engine.training.policy import World
+from engine.training.poses import pose_of
+from engine.training.stage import Say, Stage, rise_and_fall
+from engine.training.unroll import Unroll, camera_of
+
+
+@dataclass(frozen=True)
+class PainterTraining:
+    """How the transformer is trained.
+
+    Attributes:
+        steps: optimizer steps in all; the learning rate falls to 0 over the last `cooldown` share of them, after it has
+            risen over the first `warmup`.
+        players, clip: batch size, and video frames unrolled per step.
+        longest: clips from one start, at most; reached after `grow` share of the steps.
+        lr_matrix, lr_rest: of Muon on hidden matrices, of AdamW on everything else.
+        edges: weight of the error of the picture's slopes beside that of its values: keeps edges sharp.
+        damage: share of rollouts that start from a spoilt picture, see engine.training.damage.
+        lost: share of rollouts that start from a picture of quite another place than memory takes it for.
+        astray: deviation of the pose that rollouts start from, cells and tenths of radians: as good as localising is.
+        average: of the weights over the steps, which is what is shipped: the share kept at each.
+        seed: of players, starts and noise.
+    """
+
+    steps: int = 700
+    players: int = 6
+    clip: int = 6
+    longest: int = 16
+    grow: float = 0.5
+    lr_matrix: float = 0.01
+    lr_rest: float = 1e-3
+    warmup: float = 0.05
+    cooldown: float = 0.4
+    edges: float = 1.0
+    damage: float = 0.25
+    lost: float = 0.08
+    astray: float = 0.005
+    average: float = 0.99
+    seed: int = 0
+
+    def clips(self, step: int) -> int:
+        """The most clips in a row from one start, at `step`."""
+        return max(1, round(self.longest * min(1.0, step / (self.grow * self.steps))))
+
+
+def frame_loss(made: Tensor, true: Tensor, edges: float) -> Tensor:
+    """How wrong pictures (B, 3, H, W) are, on a logarithmic scale.
+
+    The error of one picture is that of its values and, weighted by `edges`, of its slopes. The mean of the logarithms
+    makes a fresh rollout's small error count as much as the large one of a rollout that has lost its place, whose
+    gradient would otherwise drown everything and teach the model to smear.
+    """
+    wrong = made - true
+    error = wrong.abs().mean((1, 2, 3)) + 2 * wrong.square().mean((1, 2, 3))
+    slopes = wrong.diff(dim=-1).abs().mean((1, 2, 3)) + wrong.diff(dim=-2).abs().mean((1, 2, 3))
+    return (error + edges * slopes + 0.003).log().mean()
+
+
+class Painting:
+    """Trains the transformer of one model; all its other networks are left as they are.
+
+    Args:
+        networks: with a fitted memory and codec.
+        config: see there.
+        limit: the mouse limit of the action space.
+    """
+
+    def __init__(self, networks: Networks, config: PainterTraining, limit: float) -> None:
+        self.networks, self.config = networks, config
+        self.average = copy.deepcopy(networks.transformer).requires_grad_(False)
+        self._limit = limit
+
+    def run(self, folder: Path, say: Say, save_every: float) -> None:
+        """Trains to the end; saves in `folder`, and goes on from what is there."""
+        config, net = self.config, self.networks.transformer
+        hidden = [p for name, p in net.named_parameters() if p.ndim == 2 and name.startswith("blocks.")]
+        chosen = {id(p) for p in hidden}
+        rest = [p for p in net.parameters() if id(p) not in chosen]
+        optimizers = [
+            Muon(hidden, config.lr_matrix),
+            torch.optim.AdamW(rest, config.lr_rest, betas=(0.9, 0.98), weight_decay=0.0),
+        ]
+        Stage(
+            "transformer",
+            config.steps,
+            optimizers,
+            {"transformer": net, "average": self.average},
+            self._begin,
+            self._loss,
+            rise_and_fall(config.warmup, config.cooldown),
+            clip=1.0,
+            after=self._take_average,
+        ).run(folder / "transformer.pt", say, save_every)
+
+    def _begin(self, start: int) -> None:
+        """New players and noise, never drawn before whether this is a start or a resumed run."""
+        seed = self.config.seed * 1_000_003 + start
+        self.world = World(self.config.players, seed, camera_of(self.networks), self._limit)
+        self._rng = torch.Generator().manual_seed(seed)
+        self._left = 0
+        self._unroll: Unroll | None = None
+
+    def _start(self, step: int) -> Unroll:
+        """New rollouts from new places."""
+        config = self.config
+        first = self.world.restart()
+        lost = torch.rand(len(first), 1, 1, 1, generator=self._rng) < config.lost
+        first = torch.where(lost, first.roll(1, 0), damaged(first, config.damage, self._rng))
+        pose = pose_of(self.world.simulator)
+        astray = config.astray * torch.randn(3, len(first), generator=self._rng)
+        pose = replace(pose, x=pose.x + astray[0], y=pose.y + astray[1], yaw=pose.yaw + astray[2] / 10)
+        self._left = int(torch.randint(1, config.clips(step) + 1, (1,), generator=self._rng))
+        return Unroll(self.networks, first, self._rng, gradients=True, pose=pose)
+
+    def _loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
+        config = self.config
+        if self._left == 0 or self._unroll is None:
+            self._unroll = self._start(step)
+        self._left -= 1
+        self._unroll.cut()
+        loss, error, recalled = torch.zeros(()), torch.zeros(config.players), torch.zeros(config.players)
+        for _ in range(config.clip):
+            keyboard, mouse, true = self.world.step()
+            made = self._unroll.step(keyboard, mouse)
+            loss = loss + frame_loss(made, true, config.edges)
+            error += (made.detach() - true).square().mean((1, 2, 3)) / 4
+            recalled += (self._unroll.remembered - true).square().mean((1, 2, 3)) / 4
+        decibels = {
+            "dB": float(-10 * (error / config.clip).log10().mean()),
+            "memory alone, dB": float(-10 * (recalled / config.clip).log10().mean()),
+        }
+        return loss / config.clip, decibels
+
+    def _take_average(self, step: int) -> None:
+        keep = min(self.config.average, step / (step + 10))
+        with torch.no_grad():
+            for mean, value in zip(self.average.parameters(), self.networks.transformer.parameters(), strict=True):
+                mean.lerp_(value, 1 - keep)

@@ -1,0 +1,33 @@
+"""Random poses in the simulated world, and what is seen from them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from engine.spatial_memory import Pose
+from engine.training.simulator import Simulator
+
+UNSEEN = 2**40
+"""Seeds from here on are never trained on."""
+
+
+def pose_of(simulator: Simulator) -> Pose:
+    """Where the simulator's players are now."""
+    return Pose(simulator.x.clone(), simulator.y.clone(), simulator.yaw.clone(), simulator.pitch.clone())
+
+
+@torch.no_grad()
+def random_views(simulator: Simulator, rng: torch.Generator, level: float = 0.0) -> tuple[Pose, Tensor]:
+    """Sends all players to random places; poses (players,) and pictures (players, 3, H, W) in -1..1.
+
+    Args:
+        level: share of them that look level; the others look up or down by as much as can be.
+    """
+    everybody = torch.ones(simulator.players, dtype=torch.bool)
+    simulator.respawn(everybody)
+    camera = simulator.camera
+    limit = camera.pitched(torch.zeros(1), torch.tensor([[1e3, 0.0]]))
+    up = (torch.rand(simulator.players, generator=rng) * 2 - 1) * limit
+    simulator.pitch = torch.where(torch.rand(simulator.players, generator=rng) < level, 0.0, up)
+    return pose_of(simulator), simulator.render()

@@ -1,0 +1,80 @@
+"""What a model takes is counted without taking it, and is what it takes."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from engine.config import ModelConfig
+from engine.decoder_config import LightDecoderConfig
+from engine.memory import MemoryNeed, memory_need
+from engine.networks import Networks
+from engine.placement import Place, Placement
+from tests.engine.tiny import big_config, picture, random_actions, small_config, world
+
+ON_CPU = Placement(Place("cpu", torch.float32))
+ON_GPU = Placement(Place("cuda", torch.bfloat16))
+IN_FULL = Place("cpu", torch.float32)
+
+
+def reachable(value, seen: dict[int, int]) -> None:
+    """Notes the bytes of every storage that an object of the engine leads to, networks aside."""
+    if isinstance(value, torch.Tensor):
+        seen[value.untyped_storage()._cdata] = value.untyped_storage().nbytes()
+    elif isinstance(value, tuple | list):
+        for item in value:
+            reachable(item, seen)
+    elif isinstance(value, dict):
+        reachable(list(value.values()), seen)
+    elif type(value).__module__.startswith("engine.") and not isinstance(value, torch.nn.Module | Networks):
+        reachable(list(vars(value).values()), seen)
+
+
+def test_what_is_kept_is_what_a_rollout_holds():
+    config = big_config()
+    rollout = world(config).start(picture(config), 0)
+    rollout.step(random_actions(config, rollout.next_frames))
+    held: dict[int, int] = {}
+    reachable(rollout, held)
+    assert memory_need(config, ON_CPU).host.kept == pytest.approx(sum(held.values()), rel=0.1)
+
+
+@pytest.mark.parametrize("config", [big_config(), small_config()], ids=lambda config: config.name)
+def test_weights_are_those_of_the_networks_that_stay(config):
+    made = world(config).networks
+    stay = [module for name, module in made.modules().items() if name != "image_tower"]
+    assert memory_need(config, ON_CPU).host.weights == sum(w.nbytes for m in stay for w in m.state_dict().values())
+
+
+def test_the_passing_peak_is_that_of_the_work_itself():
+    """A layer's widest activation alone is a bound from below; all layers' together would be far above."""
+    config = dataclasses.replace(ModelConfig(), image_tower=None, transformer=dataclasses.replace(
+        ModelConfig().transformer, visual_context=None, layers=2,
+        actions=dataclasses.replace(ModelConfig().transformer.actions, layers=(0,))))  # fmt: skip
+    apart = Placement(Place("cuda", torch.float32), vae=IN_FULL)
+    passing = memory_need(config, apart).gpu.passing
+    hidden = 3 * 880 * config.transformer.ffn * 4
+    assert hidden < passing < 6 * hidden
+
+
+def need(placement: Placement, **changes) -> MemoryNeed:
+    transformer = dataclasses.replace(ModelConfig().transformer, layers=15)
+    return memory_need(dataclasses.replace(ModelConfig(), transformer=transformer, **changes), placement)
+
+
+def test_each_way_to_take_less_of_the_gpu_takes_less_of_it():
+    plain, tower = need(ON_GPU), need(dataclasses.replace(ON_GPU, image_tower=IN_FULL))
+    vae = need(dataclasses.replace(ON_GPU, vae=IN_FULL))
+    both = need(dataclasses.replace(ON_GPU, vae=IN_FULL, image_tower=IN_FULL))
+    light = need(ON_GPU, decoder=LightDecoderConfig())
+    assert plain.gpu.total > tower.gpu.total > vae.gpu.total > both.gpu.total
+    assert plain.gpu.total > light.gpu.total
+    assert plain.host.total < tower.host.total < both.host.total
+    assert need(ON_CPU).gpu is None
+    assert need(ON_CPU).host.weights == 2 * plain.gpu.weights
+
+
+def test_weights_on_their_way_to_a_gpu_are_in_memory_one_at_a_time():
+    host = need(ON_GPU).host
+    assert host.weights == 0 and host.kept == 0
+    assert host.passing == 1536 * 6 * 1536 * 4

@@ -1,0 +1,61 @@
+"""Parts of a model on another device meet nothing that is not there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.condition import FirstFrameCondition
+from engine.placement import Place, Placement
+from engine.seeded import seeded_networks
+from engine.world import WorldModel
+from tests.engine.tiny import big_config, picture, play
+
+ROOT = Path(__file__).parents[2]
+backend = pytest.importorskip("torch.utils.backend_registration")
+
+
+def test_a_part_without_a_place_of_its_own_is_where_the_transformer_is():
+    gpu, host = Place("cuda", torch.bfloat16), Place("cpu", torch.float32)
+    assert {Placement(gpu).of(name) for name in ("transformer", "codec", "light_decoder", "image_tower")} == {gpu}
+    apart = Placement(gpu, vae=host)
+    assert (apart.of("codec"), apart.of("light_decoder"), apart.of("image_tower")) == (host, host, gpu)
+
+
+@pytest.mark.skipif(
+    not hasattr(backend, "_setup_privateuseone_for_python_backend"), reason="this torch has no made-up devices"
+)
+@pytest.mark.parametrize(
+    ("words", "decoded_on"),
+    [("", "npu"), ("vae image_tower", "cpu"), ("vae light", "cpu"), ("image_tower light", "npu")],
+)
+def test_a_rollout_over_two_devices_mixes_none_of_their_tensors(words, decoded_on):
+    program = [sys.executable, "-m", "tests.engine.second_device", *words.split()]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.split() == [decoded_on, decoded_on]
+
+
+def test_parts_in_another_precision_make_nearly_the_same_frames():
+    config, exact = big_config(), Place("cpu", torch.float64)
+    apart = WorldModel(seeded_networks(config, vae=exact, image_tower=exact), "0" * 64)
+    together = WorldModel(seeded_networks(config), "0" * 64)
+    ours, theirs = (play(made.start(picture(config), 3), config, 2).astype(int) for made in (apart, together))
+    assert abs(ours - theirs).max() <= 1
+
+
+def test_the_condition_lets_go_of_the_encoder_once_it_has_settled_and_can_still_be_restored():
+    config = big_config()
+    made = seeded_networks(config)
+    with torch.inference_mode():
+        frame = torch.rand(1, 1, 3, config.height, config.width)
+        condition = FirstFrameCondition(made.codec, frame, config.time_ratio)
+        parts, snapshots = [], []
+        for index in range(made.codec.memory_latents + 3):
+            snapshots.append(condition.snapshot())
+            parts.append(condition.for_block(index, 1, None))
+        assert condition._stream.nbytes() == 0
+        condition.restore(snapshots[2])
+        assert torch.equal(condition.for_block(2, 1, None), parts[2])

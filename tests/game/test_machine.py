@@ -1,0 +1,83 @@
+"""The doctor's verdicts on machines of every kind, and how a machine is looked at."""
+
+from pathlib import Path
+
+import pytest
+
+import game.doctor
+from game.machine import Gpu, Machine, _nvidia_devices, _nvidia_driver, host_memory, look
+
+GB = 2**30
+
+
+def told(machine: Machine) -> str:
+    return "\n".join(game.doctor._gpu(machine))
+
+
+def put(root: Path, name: str, text: str) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+MACHINES = {
+    "a GPU in use": (
+        Machine("2.9", "CUDA 12.6", (Gpu("RTX 4090", 22 * GB, 24 * GB),), ("RTX 4090, 550.1, 24564 MiB",)),
+        ["built with CUDA 12.6", "RTX 4090, 22.0 GB of 24.0 GB free", "driver 550.1"],
+    ),
+    "an old GPU": (
+        Machine("2.9", "CUDA 12.6", (Gpu("RTX 2080", 7 * GB, 8 * GB, bfloat16=False),), driver="535.54.03"),
+        ["no bfloat16: float16 is used", "driver 535.54.03"],
+    ),
+    "torch without CUDA beside a GPU": (
+        Machine("2.9+cpu", installed=("RTX 4090, 550.1, 24564 MiB",)),
+        ["RTX 4090, 550.1", "torch cannot use it", "this torch is built without CUDA: install torch for your CUDA"],
+    ),
+    "the same where only the driver tells": (
+        Machine("2.9+cpu", driver="550.1"),
+        ["an NVIDIA GPU (driver 550.1): but torch cannot use it", "built without CUDA"],
+    ),
+    "a driver too old": (
+        Machine("2.9", "CUDA 12.6", installed=("RTX 2080, 450.1, 8192 MiB",)),
+        ["torch cannot use it", "too old for CUDA 12.6"],
+    ),
+    "no driver": (
+        Machine("2.9", "CUDA 12.6", nvidia_devices=1),
+        ["an NVIDIA GPU, but no driver for it", "install NVIDIA's driver"],
+    ),
+    "no GPU": (Machine("2.9+cpu"), ["built without CUDA", "none found"]),
+}
+
+
+@pytest.mark.parametrize("kind", MACHINES)
+def test_the_doctor_says_plainly_what_torch_and_the_gpu_are_to_each_other(kind):
+    machine, words = MACHINES[kind]
+    for word in words:
+        assert word in told(machine)
+
+
+def test_this_machine_can_be_looked_at():
+    machine = look()
+    assert machine.cores >= 1 and machine.torch
+    assert machine.memory is None or 0 < machine.available <= machine.memory
+
+
+def test_memory_within_a_container_is_what_the_container_allows(tmp_path):
+    put(tmp_path, "proc/meminfo", "MemTotal:  16777216 kB\nMemFree: 1 kB\nMemAvailable:  12582912 kB\nHugePages: \n")
+    assert host_memory(tmp_path) == (16 * GB, 12 * GB)
+    put(tmp_path, "sys/fs/cgroup/memory.max", "max\n")
+    put(tmp_path, "sys/fs/cgroup/memory.current", f"{3 * GB}\n")
+    assert host_memory(tmp_path) == (16 * GB, 12 * GB)
+    put(tmp_path, "sys/fs/cgroup/memory.max", f"{4 * GB}\n")
+    assert host_memory(tmp_path) == (4 * GB, GB)
+    assert host_memory(tmp_path / "no such system") == (None, None)
+
+
+def test_a_gpu_is_found_by_its_driver_and_on_the_bus(tmp_path):
+    assert (_nvidia_driver(tmp_path), _nvidia_devices(tmp_path)) == (None, 0)
+    version = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.14  Thu Feb 22\nGCC version:  gcc 12.3.0\n"
+    put(tmp_path, "proc/driver/nvidia/version", version)
+    for device, vendor, kind in (("a", "0x10de", "0x030000"), ("b", "0x10de", "0x040300"), ("c", "0x1002", "0x030000")):
+        put(tmp_path, f"sys/bus/pci/devices/{device}/vendor", f"{vendor}\n")
+        put(tmp_path, f"sys/bus/pci/devices/{device}/class", f"{kind}\n")
+    assert (_nvidia_driver(tmp_path), _nvidia_devices(tmp_path)) == ("550.54.14", 1)
