@@ -305,8 +305,8 @@ class RecogniserConfig:
         hidden: width of the layer behind them.
         per_cell: places told apart along a side of a cell; headings: directions told apart, all round.
         guesses: places tried in earnest; then, for each closer look in turn, sizes: (height, width) of the picture that
-            is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how often, and
-            keep: how many places are left after it (after the last: 1).
+            is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how often,
+            and keep: how many places are left after it (after the last: 1).
     """
 
     size: tuple[int, int] = (56, 96)
