@@ -76,8 +76,9 @@ def memory_need(config: ModelConfig, placement: Placement) -> MemoryNeed:
 
 
 class MemoryCount:
-    """Counts a model's memory for any number of placements; each part is run once per dtype, in half a second or less.
+    """Counts a large model's memory for any number of placements; each part is run once per dtype, in half a second.
 
+    Large: one whose condition is the first frame. Small ones have other parts, and fit anywhere.
     Several GPUs are counted as one. Of weights on their way to a GPU, host memory holds one tensor at a time.
     """
 
