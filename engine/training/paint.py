@@ -41,7 +41,7 @@ class PainterTraining:
         seed: of players, starts and noise.
     """
 
-    steps: int = 700
+    steps: int = 500
     players: int = 6
     clip: int = 6
     longest: int = 16

@@ -10,6 +10,7 @@ from engine.training.simulator import Simulator
 
 UNSEEN = 2**40
 """Seeds from here on are never trained on."""
+_FARTHEST = 40  # video frames that somebody walks on
 
 
 def pose_of(simulator: Simulator) -> Pose:
@@ -18,16 +19,34 @@ def pose_of(simulator: Simulator) -> Pose:
 
 
 @torch.no_grad()
-def random_views(simulator: Simulator, rng: torch.Generator, level: float = 0.0) -> tuple[Pose, Tensor]:
+def random_views(
+    simulator: Simulator, rng: torch.Generator, level: float = 0.0, walked: float = 0.0
+) -> tuple[Pose, Tensor]:
     """Sends all players to random places; poses (players,) and pictures (players, 3, H, W) in -1..1.
 
     Args:
         level: share of them that look level; the others look up or down by as much as can be.
+        walked: share of them that then walk on, as far as a few cells, and look elsewhere: so they come to stand along
+            walls and in corners, where people who play often are, and random places rarely.
     """
     everybody = torch.ones(simulator.players, dtype=torch.bool)
     simulator.respawn(everybody)
     camera = simulator.camera
+    _walk_on(simulator, rng, walked)
     limit = camera.pitched(torch.zeros(1), torch.tensor([[1e3, 0.0]]))
     up = (torch.rand(simulator.players, generator=rng) * 2 - 1) * limit
     simulator.pitch = torch.where(torch.rand(simulator.players, generator=rng) < level, 0.0, up)
     return pose_of(simulator), simulator.render()
+
+
+def _walk_on(simulator: Simulator, rng: torch.Generator, share: float) -> None:
+    """Has about that share of the players walk straight ahead for up to _FARTHEST frames, and turn somewhere else."""
+    if share == 0:
+        return
+    players = simulator.players
+    left = torch.randint(_FARTHEST, (players,), generator=rng) * (torch.rand(players, generator=rng) < share)
+    ahead, still = torch.tensor((1.0, 0.0, 0.0, 0.0)), torch.zeros(players, 2)
+    for frame in range(int(left.max())):
+        simulator.step((left > frame)[:, None] * ahead, still)
+    turned = torch.rand(players, generator=rng) * 2 * torch.pi
+    simulator.yaw = torch.where(left > 0, turned, simulator.yaw)

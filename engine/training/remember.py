@@ -38,12 +38,13 @@ class MemoryTraining:
         lr_ground: of where one can stand; lr_shape: of the density; lr_look: of colours; lr_finish: of the density in
             the third part. All fall to a hundredth.
         edges: weight, in the third part, of the error of the picture's slopes beside that of its values.
+        walked: share of the poses that somebody walked to, see engine.training.poses.
         seed: of poses and choices.
     """
 
     ground_steps: int = 400
-    shape_steps: int = 2000
-    look_steps: int = 4000
+    shape_steps: int = 2500
+    look_steps: int = 4500
     tries: int = 8192
     pictures: int = 12
     columns: int = 48
@@ -54,6 +55,7 @@ class MemoryTraining:
     lr_look: float = 0.02
     lr_finish: float = 0.03
     edges: float = 1.0
+    walked: float = 0.6
     seed: int = 0
 
 
@@ -138,7 +140,7 @@ class Remembering:
     def _shape_loss(self) -> Tensor:
         """Mean error of some pixels of some columns of new pictures, as volume rendering sees them."""
         config, camera = self.config, self.camera
-        pose, true = random_views(self._shown, self._rng)
+        pose, true = random_views(self._shown, self._rng, walked=self.config.walked)
         n = config.pictures
         column = torch.randint(camera.width, (n, config.columns), generator=self._rng)
         row = torch.randint(camera.height, (n, config.rows), generator=self._rng)
@@ -198,7 +200,7 @@ class Remembering:
         ]
 
     def _look_loss(self) -> Tensor:
-        pose, true = random_views(self._whole, self._rng)
+        pose, true = random_views(self._whole, self._rng, walked=self.config.walked)
         wrong = self.memory.look(pose, self.camera).frames - true
         slopes = wrong.diff(dim=-1).abs().mean() + wrong.diff(dim=-2).abs().mean()
         return wrong.abs().mean() + wrong.square().mean() + self.config.edges * slopes
@@ -207,7 +209,7 @@ class Remembering:
     def quality(self, pictures: int = 64) -> float:
         """PSNR of what the memory sees, dB, from poses never fitted."""
         simulator = Simulator(pictures, UNSEEN + self.config.seed, self.camera)
-        pose, true = random_views(simulator, torch.Generator().manual_seed(UNSEEN))
+        pose, true = random_views(simulator, torch.Generator().manual_seed(UNSEEN), walked=self.config.walked)
         return psnr(self.memory.look(pose, self.camera).frames.clamp(-1, 1), true)
 
 
