@@ -21,6 +21,7 @@ from engine.action_windows import ActionHistory
 from engine.actions import Actions, action_space
 from engine.condition import new_condition
 from engine.config import ModelConfig
+from engine.kernels import Kernels, best_kernels
 from engine.networks import Networks, build_networks
 from engine.placement import EXACT, Place, Placement
 
@@ -83,10 +84,11 @@ class MemoryCount:
     """
 
     def __init__(self, config: ModelConfig) -> None:
+        self._config = config
         self._done: dict[tuple[str, torch.dtype], _Footprint] = {}
-        self._networks = build_networks(config, "meta")
-        self._names = list(self._networks.modules())
-        self._largest = 4 * max(weight.numel() for weight in self._networks.transformer.state_dict().values())
+        networks = build_networks(config, "meta")
+        self._names = list(networks.modules())
+        self._largest = 4 * max(weight.numel() for weight in networks.transformer.state_dict().values())
 
     def need(self, placement: Placement) -> MemoryNeed:
         """The peak with the networks at `placement`."""
@@ -107,10 +109,11 @@ class MemoryCount:
     @torch.inference_mode()
     def _footprint(self, name: str, dtype: torch.dtype) -> _Footprint:
         if (name, dtype) not in self._done:
-            for other, module in self._networks.modules().items():
+            networks = build_networks(self._config, "meta")
+            for other, module in networks.modules().items():
                 module.to(torch.float32 if other in EXACT else dtype)
             count = {"transformer": _transformer, "codec": _codec, "light_decoder": _light, "image_tower": _tower}
-            self._done[name, dtype] = count.get(name, _only_weights(name))(self._networks)
+            self._done[name, dtype] = count.get(name, _only_weights(name))(networks, best_kernels(networks))
         return self._done[name, dtype]
 
 
@@ -118,12 +121,12 @@ def _on_gpu(place: Place) -> bool:
     return torch.device(place.device).type != "cpu"
 
 
-def _only_weights(name: str) -> Callable[[Networks], _Footprint]:
+def _only_weights(name: str) -> Callable[[Networks, Kernels], _Footprint]:
     """Of a network whose work is counted where it is done: the memory's with the codec's, in the condition."""
-    return lambda networks: _Footprint(_bytes(networks.modules()[name].state_dict().values()), 0, 0)
+    return lambda networks, _kernels: _Footprint(_bytes(networks.modules()[name].state_dict().values()), 0, 0)
 
 
-def _tower(networks: Networks) -> _Footprint:
+def _tower(networks: Networks, _kernels: Kernels) -> _Footprint:
     tower, config = networks.image_tower, networks.config
     frame = torch.empty(1, 3, config.height, config.width, device="meta")
     used = [weight for name, weight in tower.state_dict().items() if not name.startswith(tower.unused)]
@@ -132,8 +135,8 @@ def _tower(networks: Networks) -> _Footprint:
     return _Footprint(_bytes(used), 0, living.peak)
 
 
-def _transformer(networks: Networks) -> _Footprint:
-    config, net, dtype = networks.config, networks.transformer, networks.dtype
+def _transformer(networks: Networks, kernels: Kernels) -> _Footprint:
+    config, net, dtype = networks.config, kernels.transformer, networks.dtype
     visual = config.transformer.visual_context
     noisy = torch.empty(1, config.block_latents, config.transformer.in_channels, *config.latent_size, device="meta")
     passes = len(config.denoising_steps) + (config.context_noise is not None)
@@ -145,10 +148,10 @@ def _transformer(networks: Networks) -> _Footprint:
         windows = history.extend(_idle(config)).to(networks.device, dtype)
         block = net.prepare_block(rollout, windows, config.block_latents, caches)
         net(noisy, block, 0, caches)
-    return _Footprint(_bytes(net.state_dict().values()), living.now, living.peak - living.now)
+    return _Footprint(_bytes(networks.transformer.state_dict().values()), living.now, living.peak - living.now)
 
 
-def _codec(networks: Networks) -> _Footprint:
+def _codec(networks: Networks, kernels: Kernels) -> _Footprint:
     """Of the codec; where there is a light decoder it only encodes."""
     config = networks.config
     picture = torch.empty(1, 1, 3, config.height, config.width, device="meta", dtype=networks.dtype)
@@ -158,18 +161,18 @@ def _codec(networks: Networks) -> _Footprint:
     if networks.light_decoder is not None:
         encoder = [weight for name, weight in state.items() if not name.startswith(networks.codec.of_decoder)]
         return _Footprint(_bytes(encoder), kept, passing)
-    decoded = _decoding(networks)
+    decoded = _decoding(networks, kernels)
     return _Footprint(_bytes(state.values()), kept + decoded[0], max(passing, decoded[1]))
 
 
-def _light(networks: Networks) -> _Footprint:
-    return _Footprint(_bytes(networks.light_decoder.state_dict().values()), *_decoding(networks))
+def _light(networks: Networks, kernels: Kernels) -> _Footprint:
+    return _Footprint(_bytes(networks.light_decoder.state_dict().values()), *_decoding(networks, kernels))
 
 
-def _decoding(networks: Networks) -> tuple[int, int]:
+def _decoding(networks: Networks, kernels: Kernels) -> tuple[int, int]:
     config = networks.config
     latents = torch.empty(1, config.block_latents, config.codec.latent_channels, *config.latent_size, device="meta")
-    return _work(lambda stream: stream.decode(latents), networks.decoder_stream)
+    return _work(lambda stream: stream.decode(latents), kernels.decoder.decoder_stream)
 
 
 def _idle(config: ModelConfig) -> Actions:
