@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.config import CameraConfig
+from engine.memory_config import CameraConfig
 
 _NEAREST = 0.02  # share of its depth at which a point may lie before the eye; nearer, or behind, it has no place
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from engine.decoder_config import LightDecoderConfig
-from engine.errors import ConfigError
-from engine.fields import build, plain
+from engine.fields import build, need, plain, positive
+from engine.memory_config import CameraConfig, RecogniserConfig, SpatialMemoryConfig
 
 # Wan2.1's latent statistics per channel, see its vae.py.
 _WAN_MEAN = (
@@ -19,17 +19,6 @@ _WAN_STD = (
     2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
     3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
 )  # fmt: skip
-
-
-def _need(ok: bool, what: str, got: object, expected: str) -> None:
-    if not ok:
-        raise ConfigError(what, got=got, expected=expected)
-
-
-def _positive(owner: object, *names: str) -> None:
-    for name in names:
-        value = getattr(owner, name)
-        _need(value > 0, f"{type(owner).__name__}.{name} is out of range", value, "more than 0")
 
 
 @dataclass(frozen=True)
@@ -62,12 +51,12 @@ class AttentionActionsConfig:
     rope_theta: float = 256.0
 
     def __post_init__(self) -> None:
-        _positive(self, "keyboard_dim", "keyboard_embed", "keyboard_width", "heads", "windows", "rope_theta")
-        _need(self.mouse_dim >= 0, "actions.mouse_dim is out of range", self.mouse_dim, "0 or more")
+        positive(self, "keyboard_dim", "keyboard_embed", "keyboard_width", "heads", "windows", "rope_theta")
+        need(self.mouse_dim >= 0, "actions.mouse_dim is out of range", self.mouse_dim, "0 or more")
         for width in (self.keyboard_width, *((self.mouse_width,) if self.mouse_dim else ())):
             ok = width % self.heads == 0 and width // self.heads == sum(self.rope_dims)
-            _need(ok, "actions: width of a head", f"{width} / {self.heads}", f"the sum of rope_dims {self.rope_dims}")
-        _need(self.rope_dims[0] % 2 == 0, "actions.rope_dims[0] is odd", self.rope_dims, "pairs")
+            need(ok, "actions: width of a head", f"{width} / {self.heads}", f"the sum of rope_dims {self.rope_dims}")
+        need(self.rope_dims[0] % 2 == 0, "actions.rope_dims[0] is odd", self.rope_dims, "pairs")
 
 
 @dataclass(frozen=True)
@@ -86,8 +75,8 @@ class ModulationActionsConfig:
     mouse_limit: float = 0.1
 
     def __post_init__(self) -> None:
-        _positive(self, "keyboard_dim", "mouse_limit")
-        _need(self.mouse_dim >= 0, "actions.mouse_dim is out of range", self.mouse_dim, "0 or more")
+        positive(self, "keyboard_dim", "mouse_limit")
+        need(self.mouse_dim >= 0, "actions.mouse_dim is out of range", self.mouse_dim, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -98,7 +87,7 @@ class VisualContextConfig:
     channels: int = 1280
 
     def __post_init__(self) -> None:
-        _positive(self, "tokens", "channels")
+        positive(self, "tokens", "channels")
 
 
 @dataclass(frozen=True)
@@ -131,15 +120,15 @@ class TransformerConfig:
     actions: AttentionActionsConfig | ModulationActionsConfig = field(default_factory=AttentionActionsConfig)
 
     def __post_init__(self) -> None:
-        _positive(self, "in_channels", "out_channels", "width", "layers", "heads", "ffn", "rope_theta", "eps")
-        _need(self.in_channels >= self.out_channels, "transformer.in_channels is out of range", self.in_channels,
+        positive(self, "in_channels", "out_channels", "width", "layers", "heads", "ffn", "rope_theta", "eps")
+        need(self.in_channels >= self.out_channels, "transformer.in_channels is out of range", self.in_channels,
               f"at least out_channels {self.out_channels}")  # fmt: skip
-        _need(self.width % (2 * self.heads) == 0, "transformer.width", self.width, f"a multiple of 2 x {self.heads}")
-        _need(self.time_dim > 0 and self.time_dim % 2 == 0, "transformer.time_dim", self.time_dim, "even, more than 0")
-        _need(self.patch[0] == 1 and min(self.patch) > 0, "transformer.patch", self.patch, "(1, height, width)")
+        need(self.width % (2 * self.heads) == 0, "transformer.width", self.width, f"a multiple of 2 x {self.heads}")
+        need(self.time_dim > 0 and self.time_dim % 2 == 0, "transformer.time_dim", self.time_dim, "even, more than 0")
+        need(self.patch[0] == 1 and min(self.patch) > 0, "transformer.patch", self.patch, "(1, height, width)")
         listed = self.actions.layers if isinstance(self.actions, AttentionActionsConfig) else ()
         bad = [layer for layer in listed if not 0 <= layer < self.layers]
-        _need(not bad, "actions.layers names layers the transformer has not", bad, f"0..{self.layers - 1}")
+        need(not bad, "actions.layers names layers the transformer has not", bad, f"0..{self.layers - 1}")
 
     @property
     def head_dim(self) -> int:
@@ -167,11 +156,11 @@ class WanCodecConfig:
     std: tuple[float, ...] = _WAN_STD
 
     def __post_init__(self) -> None:
-        _positive(self, "width", "residual_blocks", "latent_channels")
+        positive(self, "width", "residual_blocks", "latent_channels")
         for name, length in (("mean", self.latent_channels), ("std", self.latent_channels),
                              ("temporal", len(self.multipliers) - 1)):  # fmt: skip
             got = len(getattr(self, name))
-            _need(got == length, f"codec.{name} has the wrong length", got, f"{length} values")
+            need(got == length, f"codec.{name} has the wrong length", got, f"{length} values")
 
     @property
     def space(self) -> int:
@@ -201,9 +190,9 @@ class PatchCodecConfig:
     finish_layers: int = 0
 
     def __post_init__(self) -> None:
-        _positive(self, "patch", "latent_channels")
+        positive(self, "patch", "latent_channels")
         ok = self.finish_layers >= 0 and (self.finish_layers == 0) == (self.finish_width == 0)
-        _need(ok, "codec.finish_layers and finish_width", (self.finish_layers, self.finish_width), "both 0 or neither")
+        need(ok, "codec.finish_layers and finish_width", (self.finish_layers, self.finish_width), "both 0 or neither")
 
     @property
     def space(self) -> int:
@@ -229,105 +218,14 @@ class ImageTowerConfig:
     out_dim: int = 1024
 
     def __post_init__(self) -> None:
-        _positive(self, "image_size", "patch", "width", "layers", "heads", "mlp_ratio", "out_dim")
-        _need(self.image_size % self.patch == 0, "image_tower.image_size", self.image_size, f"k x {self.patch}")
-        _need(self.width % self.heads == 0, "image_tower.width", self.width, f"a multiple of {self.heads}")
+        positive(self, "image_size", "patch", "width", "layers", "heads", "mlp_ratio", "out_dim")
+        need(self.image_size % self.patch == 0, "image_tower.image_size", self.image_size, f"k x {self.patch}")
+        need(self.width % self.heads == 0, "image_tower.width", self.width, f"a multiple of {self.heads}")
 
     @property
     def tokens(self) -> int:
         """Patches and the class token."""
         return (self.image_size // self.patch) ** 2 + 1
-
-
-@dataclass(frozen=True)
-class CameraConfig:
-    """The camera of the embedded world: what an action does to it in one video frame. Lengths in cells of the map.
-
-    Attributes:
-        fov_x: horizontal field of view, degrees.
-        yaw_per_unit: degrees it turns right per unit of the mouse's yaw.
-        pitch_per_unit: degrees it looks up per unit of pitch.
-        pitch_limit: degrees it can look up or down.
-        forward_step, back_step, side_step: walked by the keys.
-        eye_height: of the eye above the ground; the ceiling is as far above the eye.
-    """
-
-    fov_x: float = 84.0
-    yaw_per_unit: float = 22.5
-    pitch_per_unit: float = 12.0
-    pitch_limit: float = 18.0
-    forward_step: float = 0.07
-    back_step: float = 0.05
-    side_step: float = 0.05
-    eye_height: float = 0.5
-
-    def __post_init__(self) -> None:
-        _need(0 < self.fov_x < 180, "camera.fov_x is out of range", self.fov_x, "0..180 degrees")
-        _need(0 < self.pitch_limit < 90, "camera.pitch_limit is out of range", self.pitch_limit, "0..90 degrees")
-        _positive(self, "yaw_per_unit", "pitch_per_unit", "forward_step", "back_step", "side_step", "eye_height")
-
-
-@dataclass(frozen=True)
-class SpatialMemoryConfig:
-    """The embedded model's spatial memory, see engine.spatial_memory. Lengths in cells of the map.
-
-    Attributes:
-        rows, columns: of the map, in cells.
-        texels: along each side of a cell.
-        levels: between the top of a wall and the ground.
-        sky: (up, round) texels of the sky.
-        near, far: depths between which rays look for surfaces.
-        stride: the most between two looks; fineness: what it grows by with the square of the depth.
-    """
-
-    rows: int = 14
-    columns: int = 15
-    texels: int = 16
-    levels: int = 24
-    sky: tuple[int, int] = (16, 64)
-    near: float = 0.15
-    far: float = 18.0
-    stride: float = 0.16
-    fineness: float = 0.1
-
-    def __post_init__(self) -> None:
-        _positive(self, "rows", "columns", "texels", "levels", "near", "stride", "fineness")
-        _need(self.far > self.near, "memory.far is out of range", self.far, f"more than near = {self.near}")
-        _need(all(size > 0 for size in self.sky), "memory.sky is out of range", self.sky, "more than 0")
-
-
-@dataclass(frozen=True)
-class RecogniserConfig:
-    """The network that says where in the remembered world a picture was taken, see engine.recogniser.
-
-    Attributes:
-        size: (height, width) of the picture it looks at. widths: channels of its convolutions, which halve the picture.
-        hidden: width of the layer behind them.
-        per_cell: places told apart along a side of a cell; headings: directions told apart, all round.
-        guesses: places tried in earnest; then, for each closer look in turn, sizes: (height, width) of the picture that
-            is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how often, and
-            keep: how many places are left after it (after the last: 1).
-    """
-
-    size: tuple[int, int] = (56, 96)
-    widths: tuple[int, ...] = (32, 64, 128, 192)
-    hidden: int = 512
-    per_cell: int = 2
-    headings: int = 32
-    guesses: int = 8
-    sizes: tuple[tuple[int, int], ...] = ((28, 48), (56, 96), (56, 96))
-    blurs: tuple[int, ...] = (4, 4, 2)
-    looks: tuple[int, ...] = (6, 4, 3)
-    keep: tuple[int, ...] = (3, 1, 1)
-
-    def __post_init__(self) -> None:
-        _positive(self, "hidden", "per_cell", "headings", "guesses")
-        parts = (self.sizes, self.blurs, self.looks, self.keep)
-        same = len({len(part) for part in parts}) == 1 and len(self.keep) > 0
-        _need(same, "recogniser.sizes, blurs, looks and keep", parts, "as many of each")
-        whole = all(size % blur == 0 for pair, blur in zip(self.sizes, self.blurs, strict=True) for size in pair)
-        _need(whole, "recogniser.blurs", self.blurs, f"divisors of the sizes {self.sizes}")
-        _need(self.keep[-1] == 1, "recogniser.keep", self.keep, "1 at the end")
 
 
 @dataclass(frozen=True)
@@ -384,51 +282,51 @@ class ModelConfig:
         return plain(self)  # type: ignore[return-value]
 
     def __post_init__(self) -> None:
-        _positive(self, "width", "height", "fps", "time_ratio", "block_latents", "timestep_shift")
-        _need(self.sink >= 0, "sink is out of range", self.sink, "0 or more")
+        positive(self, "width", "height", "fps", "time_ratio", "block_latents", "timestep_shift")
+        need(self.sink >= 0, "sink is out of range", self.sink, "0 or more")
         least = self.sink + self.block_latents
-        _need(self.window >= least, "window is out of range", self.window, f"at least sink + block_latents = {least}")
+        need(self.window >= least, "window is out of range", self.window, f"at least sink + block_latents = {least}")
         steps = self.denoising_steps
         ok = len(steps) > 0 and all(0 < s <= 1000 for s in steps) and list(steps) == sorted(set(steps), reverse=True)
-        _need(ok, "denoising_steps", steps, "falling numbers of 1..1000")
+        need(ok, "denoising_steps", steps, "falling numbers of 1..1000")
         ok = self.context_noise is None or 0 <= self.context_noise < 1000
-        _need(ok, "context_noise is out of range", self.context_noise, "null or 0..999")
+        need(ok, "context_noise is out of range", self.context_noise, "null or 0..999")
         self._check_parts()
 
     def _check_parts(self) -> None:
         net, codec = self.transformer, self.codec
         for name, patch in (("height", net.patch[1]), ("width", net.patch[2])):
             size, unit = getattr(self, name), patch * codec.space
-            _need(size % unit == 0, f"{name} does not divide into tokens", size, f"a multiple of {unit}")
+            need(size % unit == 0, f"{name} does not divide into tokens", size, f"a multiple of {unit}")
         made = codec.latent_channels + (self.views if self.prediction == "mix" else 0)
         expected = f"a latent{' and the views' if self.prediction == 'mix' else ''}: {made}"
-        _need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
-        _need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
+        need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
+        need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
         if self.decoder is not None:
             ours, theirs = ((part.latent_channels, part.space, part.time_ratio) for part in (self.decoder, codec))
             ok = isinstance(codec, WanCodecConfig) and ours == theirs
             expected = "a model whose latents are Wan 2.1's"
-            _need(ok, "the light decoder does not fit the model's codec", f"{self.name}, codec {codec.kind}", expected)
+            need(ok, "the light decoder does not fit the model's codec", f"{self.name}, codec {codec.kind}", expected)
         parts = (self.camera, self.spatial_memory, self.recogniser)
         if self.condition == "memory":
-            _need(None not in parts, "camera, spatial_memory, recogniser", parts, "all of them with condition memory")
-            _need(self.block_latents == 1, "block_latents with condition memory", self.block_latents, "1")
+            need(None not in parts, "camera, spatial_memory, recogniser", parts, "all of them with condition memory")
+            need(self.block_latents == 1, "block_latents with condition memory", self.block_latents, "1")
             made = codec.latent_channels * (1 + self.views)
-            _need(net.in_channels == made, "transformer.in_channels with condition memory", net.in_channels,
+            need(net.in_channels == made, "transformer.in_channels with condition memory", net.in_channels,
                   f"noise and one latent per view: {made}")  # fmt: skip
         else:
-            _need(set(parts) == {None}, "camera, spatial_memory, recogniser", parts, "none with condition first_frame")
-            _need(self.prediction == "velocity", "prediction with condition first_frame", self.prediction, "velocity")
+            need(set(parts) == {None}, "camera, spatial_memory, recogniser", parts, "none with condition first_frame")
+            need(self.prediction == "velocity", "prediction with condition first_frame", self.prediction, "velocity")
             made = 2 * codec.latent_channels + self.time_ratio
-            _need(net.in_channels == made, "transformer.in_channels with condition first_frame", net.in_channels,
+            need(net.in_channels == made, "transformer.in_channels with condition first_frame", net.in_channels,
                   f"noise, mask and latents: {made}")  # fmt: skip
         has = self.image_tower is not None
         both = has == (net.visual_context is not None)
-        _need(both, "image_tower and transformer.visual_context", has, "both or none")
+        need(both, "image_tower and transformer.visual_context", has, "both or none")
         if self.image_tower and net.visual_context:
             pair = (net.visual_context.tokens, net.visual_context.channels)
             tower = (self.image_tower.tokens, self.image_tower.width)
-            _need(pair == tower, "transformer.visual_context", pair, f"the image tower's {tower}")
+            need(pair == tower, "transformer.visual_context", pair, f"the image tower's {tower}")
 
     @property
     def views(self) -> int:

@@ -116,3 +116,16 @@ def _describe(hint: Any) -> str:
     if hint is type(None):
         return "null"
     return "a group of fields" if dataclasses.is_dataclass(hint) else getattr(hint, "__name__", str(hint))
+
+
+def need(ok: bool, what: str, got: object, expected: str) -> None:
+    """Raises ConfigError unless `ok`."""
+    if not ok:
+        raise ConfigError(what, got=got, expected=expected)
+
+
+def positive(owner: object, *names: str) -> None:
+    """Raises ConfigError unless the named fields of `owner` are more than 0."""
+    for name in names:
+        value = getattr(owner, name)
+        need(value > 0, f"{type(owner).__name__}.{name} is out of range", value, "more than 0")

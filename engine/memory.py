@@ -22,7 +22,7 @@ from engine.actions import Actions, action_space
 from engine.condition import new_condition
 from engine.config import ModelConfig
 from engine.networks import Networks, build_networks
-from engine.placement import Place, Placement
+from engine.placement import EXACT, Place, Placement
 
 # Not found by counting tensors: CUDA's context and kernels, torch itself, and what an allocator cannot use.
 _CUDA_ON_GPU = 600 * 2**20
@@ -76,8 +76,9 @@ def memory_need(config: ModelConfig, placement: Placement) -> MemoryNeed:
 
 
 class MemoryCount:
-    """Counts a model's memory for any number of placements; each part is run once per dtype, in half a second or less.
+    """Counts a large model's memory for any number of placements; each part is run once per dtype, in half a second.
 
+    Large: one whose condition is the first frame. Small ones have other parts, and fit anywhere.
     Several GPUs are counted as one. Of weights on their way to a GPU, host memory holds one tensor at a time.
     """
 
@@ -106,15 +107,20 @@ class MemoryCount:
     @torch.inference_mode()
     def _footprint(self, name: str, dtype: torch.dtype) -> _Footprint:
         if (name, dtype) not in self._done:
-            for module in self._networks.modules().values():
-                module.to(dtype)
-            count = {"transformer": _transformer, "codec": _codec, "light_decoder": _light, "image_tower": _tower}[name]
-            self._done[name, dtype] = count(self._networks)
+            for other, module in self._networks.modules().items():
+                module.to(torch.float32 if other in EXACT else dtype)
+            count = {"transformer": _transformer, "codec": _codec, "light_decoder": _light, "image_tower": _tower}
+            self._done[name, dtype] = count.get(name, _only_weights(name))(self._networks)
         return self._done[name, dtype]
 
 
 def _on_gpu(place: Place) -> bool:
     return torch.device(place.device).type != "cpu"
+
+
+def _only_weights(name: str) -> Callable[[Networks], _Footprint]:
+    """Of a network whose work is counted where it is done: the memory's with the codec's, in the condition."""
+    return lambda networks: _Footprint(_bytes(networks.modules()[name].state_dict().values()), 0, 0)
 
 
 def _tower(networks: Networks) -> _Footprint:

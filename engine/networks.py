@@ -14,9 +14,6 @@ from engine.spatial_memory import SpatialMemory
 from engine.taehv import LightDecoder
 from engine.transformer import Transformer
 
-EXACT = ("spatial_memory", "recogniser")
-"""Networks that are in float32 whatever the others are: half a digit less and places are no longer places."""
-
 
 @dataclass(frozen=True)
 class Networks:

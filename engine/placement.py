@@ -1,8 +1,11 @@
 """Which device holds which network, and in which precision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+
+EXACT = ("spatial_memory", "recogniser")
+"""Networks that are in float32 whatever the others are: half a digit less and places are no longer places."""
 
 
 @dataclass(frozen=True)
@@ -30,4 +33,5 @@ class Placement:
     def of(self, network: str) -> Place:
         """The place of a network by its name in `Networks.modules`."""
         named = {"codec": self.vae, "light_decoder": self.vae, "image_tower": self.image_tower}
-        return named.get(network) or self.transformer
+        place = named.get(network) or self.transformer
+        return replace(place, dtype=torch.float32) if network in EXACT else place

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.camera import Camera
-from engine.config import RecogniserConfig, SpatialMemoryConfig
+from engine.memory_config import RecogniserConfig, SpatialMemoryConfig
 from engine.spatial_memory import Pose, SpatialMemory
 
 _NUDGE = 0.4  # blurred pixels that the picture is moved by, to see which way it changes

@@ -20,7 +20,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.camera import Camera
-from engine.config import SpatialMemoryConfig
+from engine.memory_config import SpatialMemoryConfig
 
 _OPAQUE = math.log(2)  # optical depth at which half of the light is gone: there a ray sees a surface
 _BEHIND = 0.3  # share of a texel behind that point where its colour is looked up: in front of it is air

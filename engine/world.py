@@ -27,7 +27,7 @@ from engine.errors import ConfigError, InputError
 from engine.flops import block_flops
 from engine.image_tower import ImageTower
 from engine.kernels import Kernels, readable_kernels
-from engine.networks import EXACT, Networks, build_networks
+from engine.networks import Networks, build_networks
 from engine.pictures import fit_picture
 from engine.placement import Place, Placement
 from engine.rollout import Rollout
@@ -151,7 +151,7 @@ def load_world(
             file.fill(
                 part.module,
                 device=place.device,
-                dtype=torch.float32 if part.name in EXACT else place.dtype,
+                dtype=place.dtype,
                 unread=part.unread,
                 progress=report.of("loading"),
             )

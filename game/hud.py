@@ -239,22 +239,19 @@ class Hud:
     def _graph(self, surface: pygame.Surface, area: pygame.Rect, numbers: Numbers, size: int) -> None:
         """A bar for each of the last blocks, against the deadline."""
         paint, deadline = self._paint, numbers.deadline
+        small = round(0.85 * size)
+        words = f"block time, deadline {deadline:.0f} ms"
+        told = paint.put(surface, words, small, ACCENT, area.topleft, anchor="topleft", room=area.width)
+        area = pygame.Rect(area.left, told.bottom, area.width, area.bottom - told.bottom)
         top = max(1.25 * deadline, 1.1 * max(numbers.times))
         unit = max(2, area.width // 64)
-        shown = numbers.times[-(area.width // unit) :]
         surface.fill(LINE, (area.left, area.bottom - 1, area.width, 1))
-        for number, value in enumerate(reversed(shown)):
+        for number, value in enumerate(reversed(numbers.times[-(area.width // unit) :])):
             high = max(1, round(value / top * area.height))
             bar = pygame.Rect(area.right - (number + 1) * unit, area.bottom - high, unit - 1, high)
             surface.fill(WARN if value > deadline else GOOD, bar)
         y = area.bottom - round(deadline / top * area.height)
         surface.fill(ACCENT, (area.left, y, area.width, max(1, size // 12)))
-        words = f"block time, deadline {deadline:.0f} ms"
-        text = paint.text(paint.shortened(words, round(0.85 * size), area.width), round(0.85 * size), ACCENT)
-        place = text.get_rect(bottomleft=(area.left, y - 1))
-        if place.top < area.top - size:
-            place.top = y + 2
-        surface.blit(text, place)
 
     def _bar(self, surface: pygame.Surface, rail: pygame.Rect, share: float) -> None:
         paint = self._paint

@@ -70,6 +70,7 @@ class Recorder:
         self._stats, self._hash = RunStats(), hashlib.sha256()
         self._problem: Exception | None = None
         self._preludes = 0
+        self._writers: list[threading.Thread] = []
         self._log = self._open_log(first_frame, prelude)
         self._videos: list[EncoderThread] = []
         try:
@@ -144,6 +145,8 @@ class Recorder:
             video.close()
         if self._current is not None:
             self._current.close()
+        for writer in self._writers:
+            writer.join()
         try:
             self._log.close()
         except OSError as error:
@@ -192,12 +195,19 @@ class Recorder:
         picture, log = (self.folder / name for name in prelude_files(number))
         try:
             save_png(picture, first_frame)
-            if actions is None:
-                log.unlink(missing_ok=True)
-            else:
-                log.write_text("".join(action_lines(actions, 0)), encoding="utf-8")
+            log.unlink(missing_ok=True)
         except OSError as error:
             raise folder_error(self.folder, error) from error
+        if actions is not None:  # beside the game: a long evening's actions take a second to write
+            writer = threading.Thread(target=self._write_prelude, args=(log, actions), name=f"write {log.name}")
+            self._writers.append(writer)
+            writer.start()
+
+    def _write_prelude(self, log: Path, actions: Actions) -> None:
+        try:
+            log.write_text("".join(action_lines(actions, 0)), encoding="utf-8")
+        except OSError as error:
+            self._fail(error)
 
     def _open_videos(self) -> None:
         header, crf = self.header, self._settings.crf

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,7 @@ def json_line(data: dict) -> str:
     return json.dumps(data) + "\n"
 
 
+@lru_cache(maxsize=4096)
 def short_float(value: np.float32) -> float:
     """The shortest decimal number that reads back as the same float32 (0.1 rather than 0.10000000149)."""
     return float(str(np.float32(value)))

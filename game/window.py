@@ -19,7 +19,6 @@ import pygame
 from game.overlay import key_cap
 
 TITLE = "Neural world"
-SMALLEST = (200, 150)  # what the words still fit into
 _MOUSE = {1: "mouse left", 2: "mouse middle", 3: "mouse right"}
 _WHEEL = (4, 5)
 _lost_handler = None  # X keeps no reference to it

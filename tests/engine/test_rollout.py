@@ -10,7 +10,7 @@ import torch
 import engine.rollout
 from engine.config import ModelConfig, PatchCodecConfig
 from engine.errors import ActionError, InputError, PictureError
-from engine.networks import EXACT
+from engine.placement import EXACT
 from engine.rollout import Rollout
 from engine.storage import storages
 from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, world

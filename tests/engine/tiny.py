@@ -7,17 +7,15 @@ import numpy as np
 from engine.actions import Actions, action_space
 from engine.config import (
     AttentionActionsConfig,
-    CameraConfig,
     ImageTowerConfig,
     ModelConfig,
     ModulationActionsConfig,
     PatchCodecConfig,
-    RecogniserConfig,
-    SpatialMemoryConfig,
     TransformerConfig,
     VisualContextConfig,
     WanCodecConfig,
 )
+from engine.memory_config import CameraConfig, RecogniserConfig, SpatialMemoryConfig
 from engine.networks import Networks
 from engine.rollout import Rollout
 from engine.seeded import seeded_networks

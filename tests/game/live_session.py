@@ -221,7 +221,7 @@ def play(seconds: float, doings: Plan, out: Path, words: list[str]) -> dict:
         xdotool("windowfocus", "--sync", window, "mousemove", "--window", window, "300", "200", "click", "1")
         script = out / "plan.txt"
         script.write_text("\n".join(doings.lines))
-        person = subprocess.Popen(["xdotool", str(script)], env=environment)
+        person = subprocess.Popen(["xdotool", str(script)], env=environment, stderr=subprocess.DEVNULL)
         while game.poll() is None:
             memory.append(resident_mb(game.pid))
             time.sleep(2.0)

@@ -27,7 +27,6 @@ from game.hud import Hud, numbers_of
 from game.library import Entry, Thrown
 from game.pacing import Pacer, PaceReport
 from game.preferences import SettingsFile
-from game.scenes import shipped_scenes
 from game.shelf import ModelChoice
 from game.status import Advice, Figures, Picture, ReplayFigures, RewindFigures, State, Status, Suggestion
 from game.ui.menu import Menu
@@ -37,9 +36,10 @@ from game.ui.pages.recordings import RecordingPage
 from game.ui.paint import Painter
 from game.view import Look, Scenery, View
 from game.window import Window
-from tests.game.fakes import landscape
+from tests.game.fakes import FakeScene, landscape
 
 SIZES = ((640, 400), (1280, 720), (2560, 1440))
+SCENES = ("hall", "forge", "garden", "library", "pool", "terrace", "tower")
 SPACE = action_space("universal")
 FRAME = Picture(landscape(80, 144, 0.05, -0.02), 7, FrameControl(("W", "D"), (0.02, 0.06)))
 BACKDROP = Picture(landscape(240, 320, 0.0, 0.0, hue=3), backdrop=True)
@@ -184,7 +184,7 @@ def set_stage(size: tuple[int, int], folder: Path) -> Stage:
     cockpit = Cockpit(_Worker(), Pacer(), controls, settings_file, window, lambda words, seconds: remarks.append(words),
                 shelf=_Shelf(), library=_Library())  # fmt: skip
     paint, pads = Painter(), Gamepads()
-    menu = make_menu(cockpit, pads, paint, shipped_scenes(), lambda: None, lambda: None)
+    menu = make_menu(cockpit, pads, paint, [FakeScene(name) for name in SCENES], lambda: None, lambda: None)
     cockpit.use_menu(menu.open, menu.close, menu.pop)
     return Stage(window, cockpit, menu, View(paint, Hud(paint), menu), paint, pads, remarks)
 

@@ -6,6 +6,7 @@ from game import VERSION
 from game.cockpit import Cockpit
 from game.gamepad import Gamepads
 from game.ui.page import Page
+from game.ui.pages.folder import short_path
 from game.ui.plates import Heading, Note
 from game.ui.widgets import Widget
 
@@ -30,8 +31,12 @@ class AboutPage(Page):
             ),
             Note(f"Running {running}. Gamepads: {', '.join(self._pads.names) or 'none plugged in'}."),
             Heading("Yours"),
-            Note(f"Settings: {cockpit.settings_file.path}"),
-            *([Note(f"Recordings: {cockpit.library.root.resolve()}")] if cockpit.library is not None else []),
+            Note(f"Settings: {short_path(cockpit.settings_file.path)}"),
+            *(
+                [Note(f"Recordings: {short_path(cockpit.library.root.resolve())}")]
+                if cockpit.library is not None
+                else []
+            ),
             *problems,
             Heading("From others"),
             Note("After Matrix-Game 2.0 (MIT), Wan 2.1 (Apache 2.0), Self-Forcing (Apache 2.0), OpenCLIP (MIT)."),

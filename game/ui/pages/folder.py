@@ -43,6 +43,13 @@ def contents(folder: Path) -> Contents:
     return Contents(folders[:_MOST], pictures[:_MOST], max(0, len(pictures) - _MOST))
 
 
+def short_path(path: Path) -> str:
+    """A path as people write it: what is in their home begins with ~."""
+    home = Path.home()
+    inside = path != home and path.is_relative_to(home)
+    return f"~/{path.relative_to(home).as_posix()}" if inside else "~" if path == home else str(path)
+
+
 class FolderPage(Page):
     """Goes through folders. take: what to do with the folder that is chosen. pictures: shows the pictures, too, each
     of which may be played from.
@@ -69,7 +76,7 @@ class FolderPage(Page):
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        rows: list[Widget] = [Note(str(self._folder))]
+        rows: list[Widget] = [Note(short_path(self._folder))]
         rows.append(Button("Use this folder", "", lambda: self._take(self._folder)))
         if self._folder.parent != self._folder:
             rows.append(Button("↑   up", "", lambda: self._go(self._folder.parent)))
@@ -100,5 +107,5 @@ def picture_tile(
 
     key = ("file", str(path))
     image, problem = pictures.ask(key, partial(read_picture, path))
-    return Tile(path.stem, problem or str(path), image=image, act=lambda: menu.push(DropPage(cockpit, path)),
+    return Tile(path.stem, problem or short_path(path), image=image, act=lambda: menu.push(DropPage(cockpit, path)),
                 problem="cannot be read" if problem else "", name=str(path), remove=remove)  # fmt: skip

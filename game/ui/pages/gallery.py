@@ -11,7 +11,7 @@ from game.cockpit import Cockpit
 from game.status import SceneLike
 from game.ui.menu import Menu
 from game.ui.page import Page
-from game.ui.pages.folder import Contents, FolderPage, contents, picture_tile
+from game.ui.pages.folder import Contents, FolderPage, contents, picture_tile, short_path
 from game.ui.plates import Heading, Note, Tile
 from game.ui.thumbnails import Thumbnails
 from game.ui.widgets import Button, Widget
@@ -59,7 +59,7 @@ class GalleryPage(Page):
             ]
         folder = pictures_folder(cockpit.preferences.folder)
         rows.append(Heading("Your pictures"))
-        rows.append(Button(str(folder), "Choose another folder, or look into it", self._browse, note="browse"))
+        rows.append(Button(short_path(folder), "Choose another folder, or look into it", self._browse, note="browse"))
         if self._found is not None and self._found.value is not None:
             found: Contents = self._found.value
             if found.problem:

@@ -13,7 +13,7 @@ from game.shelf import ModelChoice
 from game.status import Suggestion
 from game.ui.menu import Menu
 from game.ui.page import Page
-from game.ui.pages.folder import FolderPage
+from game.ui.pages.folder import FolderPage, short_path
 from game.ui.plates import Heading, Note
 from game.ui.widgets import Button, Choice, Widget
 
@@ -55,8 +55,11 @@ class ModelsPage(Page):
                    value=cockpit.status.quality or cockpit.shelf.quality,
                    options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
             Heading("Weights of the large models"),
-            Note(f"Download {PUBLISHED} and choose its folder here; they need a GPU to be played."),
-            Button(folder or "Choose their folder", "Skywork/Matrix-Game-2.0 from Hugging Face, as it was downloaded",
+            Note(
+                "python -m game --fetch model=universal downloads them (12 GB); if you have them already, choose "
+                f"their folder here ({PUBLISHED}). They need a GPU to be played."
+            ),
+            Button(short_path(Path(folder)) if folder else "Choose their folder", "As it was downloaded",
                    self._browse),
         ]  # fmt: skip
 

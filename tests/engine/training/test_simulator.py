@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.camera import Camera, Motion
-from engine.config import CameraConfig
+from engine.memory_config import CameraConfig
 from engine.training.measure import psnr
 from engine.training.policy import Players, World
 from engine.training.scenes import VIEWPOINTS, render

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from engine.actions import Actions
-from engine.config import SpatialMemoryConfig
 from engine.errors import ConfigError
+from engine.memory_config import SpatialMemoryConfig
 from engine.networks import Networks
 from engine.training.damage import damaged
 from engine.training.evaluate import Evaluator

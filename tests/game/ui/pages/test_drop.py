@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from engine.errors import PictureError
 from engine.pictures import fit_picture
 from game.ui.pages.drop import preview
-from game.ui.pages.folder import contents
+from game.ui.pages.folder import contents, short_path
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (200, 1000), (80, 144), (3000, 2000)])
@@ -41,3 +43,8 @@ def test_a_folders_contents_are_its_folders_and_pictures(tmp_path):
     assert [path.name for path in found.folders] == ["a", "B"]
     assert [path.name for path in found.pictures] == ["x.PNG", "y.jpeg"]
     assert "cannot be read" in contents(tmp_path / "none").problem
+
+
+def test_paths_at_home_are_short():
+    home = Path.home()
+    assert [short_path(path) for path in (home, home / "a" / "b", home.parent)] == ["~", "~/a/b", str(home.parent)]

@@ -1,0 +1,182 @@
+"""What is chosen on the menu's pages is done."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+import pygame
+import pytest
+
+from game.errors import RecordingError
+from game.status import Suggestion
+from tests.game.screens import set_stage
+
+
+@pytest.fixture
+def stage(tmp_path):
+    """A window without a worker; what the worker is asked for is noted."""
+    made = set_stage((1280, 720), tmp_path)
+    made.menu.draw(made.window.surface)
+    yield made
+    made.cockpit.background.stop()
+    pygame.display.quit()
+
+
+def choose(stage, label: str):
+    """Activates what stands on the page under a label, and waits for what it began."""
+    found = [widget for widget in stage.menu.page.widgets() if widget.label.startswith(label)]
+    assert found, [widget.label for widget in stage.menu.page.widgets()]
+    found[0].activate()
+    stage.settle()
+    return found[0]
+
+
+def labels(stage) -> list[str]:
+    return [widget.label for widget in stage.menu.page.widgets()]
+
+
+def open_recording(stage, number: int = 0):
+    stage.menu.open("Recordings")
+    stage.settle()
+    tiles = [widget for widget in stage.menu.page.widgets() if widget.tile]
+    tiles[number].activate()
+    stage.settle()
+    return stage.cockpit.library.kept[number]
+
+
+def test_a_recording_is_watched_from_any_moment_and_stops_at_its_end(stage):
+    open_recording(stage)
+    page = stage.menu.page
+    page._seek(59.0)
+    stage.settle()
+    assert page._asked[0] == 1180 and page._pixels is not None
+    choose(stage, "Watch")
+    assert page._playing_since is not None
+    page.tick(page._playing_since + 0.5)
+    assert 1185 <= page._frame <= 1195
+    page.tick(page._playing_since + 100.0)
+    assert page._frame == 1199 and page._playing_since is None
+
+
+def test_a_replay_begins_at_the_moment_chosen_and_leaves_the_menu(stage):
+    entry = open_recording(stage)
+    stage.menu.page._seek(10.0)
+    choose(stage, "Replay live")
+    assert ("replay", entry.folder, 200) in stage.cockpit.worker.asked and not stage.menu.is_open
+
+
+def test_a_recording_that_cannot_be_replayed_says_why_and_cannot_be(stage):
+    entry = open_recording(stage, 3)
+    assert entry.problem in labels(stage)
+    choose(stage, "Replay live")
+    assert stage.menu.is_open and not [call for call in stage.cockpit.worker.asked if call[0] == "replay"]
+
+
+def test_deleting_can_be_undone(stage, monkeypatch):
+    entry, restored = open_recording(stage), []
+    monkeypatch.setattr(stage.cockpit.library, "restore", lambda thrown: restored.append(thrown.folder))
+    choose(stage, "Delete")
+    assert stage.menu.page.title == "Recordings"
+    assert sum(widget.tile > 0 for widget in stage.menu.page.widgets()) == 4
+    choose(stage, "Bring back")
+    assert restored == [entry.folder] and stage.menu.remark == "It is back"
+    assert "Bring back what was deleted" not in labels(stage)
+    assert sum(widget.tile > 0 for widget in stage.menu.page.widgets()) == 5
+
+
+class _Rendering:
+    folder = Path("recordings/again")
+
+    def __init__(self) -> None:
+        self.share, self.cancelled, self.error = 0.4, False, None
+
+    def poll(self) -> float:
+        if self.error:
+            raise self.error
+        return self.share
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+def test_rendering_again_says_how_far_it_is_and_where_it_went(stage, monkeypatch):
+    rendering = _Rendering()
+    monkeypatch.setattr(stage.cockpit.library, "render", lambda entry, words: rendering, raising=False)
+    open_recording(stage)
+    choose(stage, "Render again")
+    assert "Rendering, 40%: cancel" in labels(stage)
+    rendering.share = 1.0
+    stage.settle()
+    assert "recordings/again" in stage.menu.remark and "Render again, with icons" in labels(stage)
+
+
+@pytest.mark.parametrize("way", ["cancel", "fail"])
+def test_rendering_may_be_cancelled_and_may_fail(stage, monkeypatch, way):
+    rendering = _Rendering()
+    monkeypatch.setattr(stage.cockpit.library, "render", lambda entry, words: rendering, raising=False)
+    open_recording(stage)
+    choose(stage, "Render again")
+    if way == "cancel":
+        choose(stage, "Rendering")
+        assert rendering.cancelled
+    else:
+        rendering.error = RecordingError("the disk is full")
+        stage.settle()
+        assert "the disk is full" in stage.menu.remark
+    assert "Render again, with icons" in labels(stage)
+
+
+def test_a_model_without_weights_cannot_be_chosen_and_one_with_them_is_loaded(stage):
+    stage.menu.open("Models")
+    stage.settle()
+    choose(stage, "universal")
+    assert stage.menu.is_open and not [call for call in stage.cockpit.worker.asked if call[0] == "change_model"]
+    choose(stage, "tiny")
+    assert stage.cockpit.worker.asked[-1] == ("change_model", "tiny", "default") and not stage.menu.is_open
+
+
+def test_another_quality_is_asked_of_the_world_that_is_played(stage):
+    stage.menu.open("Models")
+    stage.settle()
+    next(widget for widget in stage.menu.page.widgets() if widget.label == "Denoising").adjust(1)
+    assert ("apply", Suggestion("quality", name="fast")) in stage.cockpit.worker.asked
+
+
+def test_a_recent_picture_can_be_forgotten(stage):
+    stage.cockpit.change(recent=("/gone/a.png", "/gone/b.png"))
+    stage.menu.open("Scenes")
+    stage.settle()
+    tile = next(widget for widget in stage.menu.page.widgets() if widget.label == "a")
+    assert tile.problem == "cannot be read"
+    tile.clear()
+    assert stage.cockpit.preferences.recent == ("/gone/b.png",)
+
+
+def test_a_folder_is_gone_into_and_taken(stage, tmp_path):
+    (tmp_path / "inner").mkdir()
+    stage.cockpit.change(folder=str(tmp_path))
+    stage.menu.open("Scenes")
+    stage.settle()
+    choose(stage, str(tmp_path))
+    choose(stage, "inner/")
+    choose(stage, "Use this folder")
+    assert stage.cockpit.preferences.folder == str(tmp_path / "inner") and stage.menu.page.title == "Scenes"
+
+
+def test_a_preset_and_a_mode_are_chosen_for_that_mode_only(stage):
+    stage.menu.open("Controls")
+    page = stage.menu.page
+    page._set_mode("templerun")
+    choose(stage, "Preset")
+    prefer = stage.cockpit.preferences
+    assert prefer.controls["templerun"]["W"][0] == "up" and prefer.controls["universal"]["W"][0] == "w"
+
+
+def test_the_worlds_page_does_what_it_says(stage):
+    for label, call in (("Save the world", "save"), ("Anchor it now", "anchor"), ("Begin it anew", "reset")):
+        stage.menu.open("World")
+        choose(stage, label)
+        assert stage.cockpit.worker.asked[-1][0] == call and not stage.menu.is_open
