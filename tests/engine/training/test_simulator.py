@@ -9,6 +9,7 @@ from engine.camera import Camera, Motion
 from engine.memory_config import CameraConfig
 from engine.training.measure import psnr
 from engine.training.policy import Players, World
+from engine.training.poses import random_views
 from engine.training.scenes import VIEWPOINTS, render
 from engine.training.simulator import MAP, PLACES, Simulator
 
@@ -144,3 +145,17 @@ def test_shipped_scenes_are_what_the_simulator_renders():
         shipped = cv2.imread(str(ROOT / "assets" / "scenes" / f"{name}.png"))[..., ::-1]
         # Rounding may differ by a level between processors.
         assert abs(shipped.astype(int) - picture.numpy()).max() <= 1
+
+
+def test_people_who_walked_on_stand_where_one_can_and_nearer_to_walls():
+    simulator, rng = Simulator(256, 4, camera()), torch.Generator().manual_seed(0)
+
+    def share_at_walls(walked: float) -> float:
+        pose, _ = random_views(simulator, rng, walked=walked)
+        assert simulator.is_free(pose.x, pose.y).all()
+        step = 0.1
+        around = [(step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step)]
+        free = torch.stack([simulator.is_free(pose.x + dx, pose.y + dy) for dx, dy in around])
+        return float((~free).any(0).float().mean())
+
+    assert share_at_walls(1.0) > share_at_walls(0.0) + 0.1

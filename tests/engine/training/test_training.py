@@ -20,6 +20,7 @@ from engine.training.policy import World
 from engine.training.poses import UNSEEN, pose_of, random_views
 from engine.training.recognise import RecogniserTraining, Recognising, recogniser_loss
 from engine.training.remember import MemoryTraining, Remembering
+from engine.training.sheet import contact_sheet
 from engine.training.simulator import Simulator
 from engine.training.stage import rise_and_fall
 from engine.training.unroll import Unroll, camera_of
@@ -238,3 +239,13 @@ def test_damage_spoils_its_share_and_leaves_the_rest():
     changed = (spoilt != frames).flatten(1).any(1)
     assert spoilt.shape == frames.shape and spoilt.abs().max() <= 1
     assert 16 < changed.sum() < 48
+
+
+def test_a_contact_sheet_has_a_pair_of_pictures_a_second(networks):
+    sheet = contact_sheet(networks, LIMIT, seed=0, seconds=3)
+    assert sheet.dtype == torch.uint8
+    assert sheet.shape == (2 * networks.config.height, 10 * networks.config.width, 3)
+    made, true = sheet[: networks.config.height].float(), sheet[networks.config.height :].float()
+    third = 3 * networks.config.width
+    assert made[:, :third].mean() > 1 and true[:, :third].std() > 1, "three seconds are shown"
+    assert made[:, third:].max() == 0 == true[:, third:].max(), "and no more"
