@@ -183,40 +183,42 @@ class Evaluator:
 
     @torch.no_grad()
     def drift(self, seconds: tuple[int, ...]) -> Iterator[tuple[int, dict]]:
-        """The look of long rollouts under random play beside that of as many simulated players."""
+        """The look of long rollouts under random play beside that of the same players in the simulator.
+
+        By then they stand where walls and corners have led them, and the simulator's pictures of such places are not as
+        sharp and rich as those of places at random; so these are what is compared with, and not the first frames.
+        """
         rollouts = self.rollouts
         world = self._world(5, rollouts)
         first = world.restart()
         unroll = self._unroll(first)
-        known = self._bank()
-        sharp, deep = sharpness(known).mean(), contrast(known).mean()
+        known = self._world(6, 512).restart()
         fps, done = round(self.networks.config.fps), 0
         for second in seconds:
-            shown = []
+            shown, true = [], []
             while done < second * fps:
-                made = _advance(unroll, *world.players.act())
+                keyboard, mouse = world.players.act()
+                world.simulator.step(keyboard, mouse)
+                made = _advance(unroll, keyboard, mouse)
                 done += 1
                 if done > (second - 2) * fps and done % 4 == 0:
                     shown.append(made)
-            last = torch.stack(shown, 1)  # (rollouts, pictures, 3, H, W)
-            sharp_each = sharpness(last.flatten(0, 1)).view(rollouts, -1).mean(1) / sharp
-            deep_each = contrast(last.flatten(0, 1)).view(rollouts, -1).mean(1) / deep
+                    true.append(world.simulator.render())
+            last, beside = torch.stack(shown, 1), torch.cat(true)  # (rollouts, pictures, 3, H, W), (pictures, 3, H, W)
+            sharp = sharpness(last.flatten(0, 1)).view(rollouts, -1).mean(1) / sharpness(beside).mean()
+            deep = contrast(last.flatten(0, 1)).view(rollouts, -1).mean(1) / contrast(beside).mean()
             moving = (last.diff(dim=1).abs().mean((1, 2, 3, 4)) * 127.5) > 0.05
             colour = torch.cdist(mean_colour(last[:, -1]), mean_colour(known)).min(dim=1).values
-            alive = moving & (deep_each > 0.15) & (sharp_each > 0.15)
+            alive = moving & (deep > 0.15) & (sharp > 0.15)
             yield (
                 second,
                 {
-                    "sharpness": round(float(sharp_each.mean()), 3),
-                    "contrast": round(float(deep_each.mean()), 3),
+                    "sharpness": round(float(sharp.mean()), 3),
+                    "contrast": round(float(deep.mean()), 3),
                     "colour_distance": round(float(colour.mean()), 2),
                     "alive": f"{int(alive.sum())}/{rollouts}",
                 },
             )
-
-    def _bank(self) -> Tensor:
-        world = self._world(6, 512)
-        return world.restart()
 
 
 def _advance(unroll: Unroll, keyboard: Tensor, mouse: Tensor) -> Tensor:
