@@ -204,10 +204,10 @@ class Evaluator:
                 if done > (second - 2) * fps and done % 4 == 0:
                     shown.append(made)
                     true.append(world.simulator.render())
-            last, beside = torch.stack(shown, 1), torch.cat(true)  # (rollouts, pictures, 3, H, W), (pictures, 3, H, W)
-            sharp = sharpness(last.flatten(0, 1)).view(rollouts, -1).mean(1) / sharpness(beside).mean()
-            deep = contrast(last.flatten(0, 1)).view(rollouts, -1).mean(1) / contrast(beside).mean()
-            moving = (last.diff(dim=1).abs().mean((1, 2, 3, 4)) * 127.5) > 0.05
+            last, beside = torch.stack(shown, 1), torch.stack(true, 1)  # (rollouts, pictures, 3, H, W)
+            sharp = sharpness(last.flatten(0, 1)).view(rollouts, -1).mean(1) / sharpness(beside.flatten(0, 1)).mean()
+            deep = contrast(last.flatten(0, 1)).view(rollouts, -1).mean(1) / contrast(beside.flatten(0, 1)).mean()
+            moving = _moves(last) | ~_moves(beside)
             colour = torch.cdist(mean_colour(last[:, -1]), mean_colour(known)).min(dim=1).values
             alive = moving & (deep > 0.15) & (sharp > 0.15)
             yield (
@@ -219,6 +219,11 @@ class Evaluator:
                     "alive": f"{int(alive.sum())}/{rollouts}",
                 },
             )
+
+
+def _moves(pictures: Tensor) -> Tensor:
+    """Whether each rollout's pictures (rollouts, pictures, 3, H, W) change, by a twentieth of a grey level."""
+    return pictures.diff(dim=1).abs().mean((1, 2, 3, 4)) * 127.5 > 0.05
 
 
 def _advance(unroll: Unroll, keyboard: Tensor, mouse: Tensor) -> Tensor:
