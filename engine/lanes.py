@@ -33,7 +33,7 @@ def fetch(frames: Tensor) -> Callable[[], np.ndarray]:
     host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
     host.copy_(frames, non_blocking=True)
     copied = torch.cuda.Event()
-    copied.record()
+    copied.record(torch.cuda.current_stream(frames.device))  # the decoder's GPU may be another than the current one
 
     def wait() -> np.ndarray:
         copied.synchronize()

@@ -12,14 +12,14 @@ class Stopwatch:
     """Marks moments on `device`: by events in its queue on a GPU, by the wall clock elsewhere."""
 
     def __init__(self, device: torch.device) -> None:
-        self._events = device.type == "cuda"
+        self._device, self._events = device, device.type == "cuda"
 
     def mark(self) -> Mark:
         """This moment; on a GPU the one at which all work queued so far is done."""
         if not self._events:
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        event.record(torch.cuda.current_stream(self._device))  # not of whichever GPU is the current one
         return event
 
     def between(self, start: Mark, end: Mark) -> float:

@@ -235,7 +235,7 @@ def gemm_gflops(device: str, dtype, clock: Callable[[], float] = time.perf_count
         start = clock()
         torch.mm(left, right, out=product)
         if on_gpu:
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(device)
         return clock() - start
 
     once()

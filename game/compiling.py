@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +72,14 @@ def change_kernels_at(block: int, rollout: Rollout, world: WorldModel) -> None:
     rollout.use(world.kernels, block)
 
 
+@dataclass
+class _Work:
+    """What the compiling thread is at, in words, and what came of it; None until it is done."""
+
+    doing: str = "starting"
+    outcome: Kernels | CompileError | None = None
+
+
 class CompilingWorld:
     """A WorldModel that is compiled beside play; in everything else it is the world it wraps.
 
@@ -97,8 +106,8 @@ class CompilingWorld:
     ) -> None:
         self._world, self._how, self._tell, self._warn = world, how, tell, warn
         self._make, self._clock = make, clock
-        self._doing, self._began, self._told_until = "starting", clock(), 0.0
-        self._outcome: Kernels | CompileError | None = None
+        self._began, self._told_until = clock(), 0.0
+        self._work = _Work()
         self._open, self._kept = True, False  # whether the outcome is still to be told, and may not be taken over
         threading.Thread(target=self._run, name="compile", daemon=True).start()
 
@@ -109,19 +118,25 @@ class CompilingWorld:
         """As WorldModel.start."""
         return CompilingRollout(self._world.start(first_frame, seed), self)
 
+    def with_steps(self, denoising_steps: tuple[int, ...]) -> CompilingWorld:
+        """As WorldModel.with_steps; what is being compiled serves both, since passes do not know how many they are."""
+        twin = object.__new__(CompilingWorld)
+        twin.__dict__ = {**self.__dict__, "_world": self._world.with_steps(denoising_steps)}
+        return twin
+
     def keep_kernels(self) -> None:
         """From now on no rollout changes kernels: a recording has begun. What is compiled later is not used."""
         self._kept = True
 
     def before_block(self, rollout: Rollout) -> None:
         """Between two blocks of `rollout`: tells how far compiling is, and has it use what came of it."""
-        outcome, now = self._outcome, self._clock()
+        outcome, now = self._work.outcome, self._clock()
         if not self._open:
             if self._told_until and now >= self._told_until:
                 self._told_until = 0.0
                 self._tell("", 1.0)
         elif outcome is None:
-            self._tell(f"Compiling the {self._doing}, {now - self._began:.0f} s", 0.0)
+            self._tell(f"Compiling the {self._work.doing}, {now - self._began:.0f} s", 0.0)
         else:
             self._open, self._told_until = False, now + _TOLD_SECONDS
             if isinstance(outcome, CompileError):
@@ -139,13 +154,13 @@ class CompilingWorld:
         try:
             compilation = self._make(self._world, self._how)
             for number, name in enumerate(compilation.names):
-                self._doing = f"{name} ({number + 1} of {len(compilation.names)})"
+                self._work.doing = f"{name} ({number + 1} of {len(compilation.names)})"
                 compilation.compile(name)
-            self._outcome = compilation.finished()
+            self._work.outcome = compilation.finished()
         except CompileError as error:
-            self._outcome = error
+            self._work.outcome = error
         except Exception as error:  # the compiler may not even start; play must not hang on it
-            self._outcome = CompileError("nothing can be compiled", got=f"{type(error).__name__}: {error}")
+            self._work.outcome = CompileError("nothing can be compiled", got=f"{type(error).__name__}: {error}")
 
 
 class CompilingRollout:

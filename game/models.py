@@ -229,6 +229,8 @@ def _ready(settings: Settings, progress: Progress | None) -> Placement:
     threads = settings.threads or (0 if is_large(settings) else 1)
     if threads:
         torch.set_num_threads(threads)
+    # Else a GPU's convolutions in float32 are none: the VAE of quality=max, and the recogniser wherever it runs.
+    torch.backends.cudnn.allow_tf32 = False
     device = choose_device(settings)
     for name in ("image_tower", "vae"):
         wanted = getattr(settings.devices, name)

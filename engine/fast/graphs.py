@@ -48,7 +48,8 @@ class GraphProgram:
         singles, held = _split(args)
         places = tuple(tensor.data_ptr() for tensor in held)
         if places != self._places:
-            self._output = None  # its memory first, then that of the new recording
+            # The old graph's memory first, then that of the new recording; it is the graph that holds it.
+            self._places, self._replay, self._output = None, lambda: None, None
             self._inputs = [tensor.clone() for tensor in singles]
             given = _with_singles(args, iter(self._inputs))
             self._replay, self._output = self._record(lambda: self._program(network, *given))

@@ -71,7 +71,7 @@ def test_play_begins_at_once_tells_how_far_compiling_is_and_changes_kernels_betw
     frames.append(play(rollout, world.config, 1))
     assert world.kernels.compiled == "off" and told[-1].startswith("Compiling the passes (1 of 3), ")
     slow.may.set()
-    assert wait_until(lambda: world._outcome is not None, 60.0)
+    assert wait_until(lambda: world._work.outcome is not None, 60.0)
     frames.append(play(rollout, world.config, 3))
     assert world.kernels.compiled == "default" and told[-1].startswith("Compiled in ")
     assert slow.compiled == 3  # what one thread compiled is good for the other
@@ -84,7 +84,7 @@ def test_what_was_told_goes_away_after_a_while():
     world = CompilingWorld(
         fast_world(), "default", lambda words, share: told.append(words), make=compiling(broken), clock=lambda: clock[0]
     )
-    assert wait_until(lambda: world._outcome is not None, 60.0)
+    assert wait_until(lambda: world._work.outcome is not None, 60.0)
     rollout = world.start(picture(world.config), 5)
     for clock[0] in (1.0, 2.0, 20.0, 21.0):
         play(rollout, world.config, 1)
@@ -96,7 +96,7 @@ def test_a_compile_that_fails_is_reported_and_play_goes_on_bit_for_bit():
     plain = fast_world()
     expected = play(plain.start(picture(plain.config), 5), plain.config, 4)
     world = CompilingWorld(fast_world(), "max", lambda *words: told.append(words[0]), warned.append, compiling(broken))
-    assert wait_until(lambda: world._outcome is not None, 60.0)
+    assert wait_until(lambda: world._work.outcome is not None, 60.0)
     assert np.array_equal(play(world.start(picture(world.config), 5), world.config, 4), expected)
     assert len(warned) == 1 and "the passes cannot be compiled" in warned[0] and "no compiler here" in warned[0]
     assert world.kernels.compiled == "off"
@@ -107,8 +107,8 @@ def test_a_compiler_that_does_not_even_start_is_a_failure_like_any_other():
         raise ImportError("no triton")
 
     world = CompilingWorld(fast_world(), "default", lambda *words: None, make=nothing)
-    assert wait_until(lambda: world._outcome is not None)
-    assert "no triton" in str(world._outcome)
+    assert wait_until(lambda: world._work.outcome is not None)
+    assert "no triton" in str(world._work.outcome)
 
 
 def test_the_window_is_told_through_the_workers_status():
@@ -170,12 +170,12 @@ def test_a_recording_that_begins_later_notes_the_block_and_its_replay_changes_ke
             return replace(self._kernels, transformer=self._kernels.transformer.with_programs(steady), compiled="max")
 
     world = CompilingWorld(fast_world(), "max", lambda *words: None, make=Doubling)
-    assert wait_until(lambda: world._outcome is not None)
-    outcome, world._outcome = world._outcome, None
+    assert wait_until(lambda: world._work.outcome is not None)
+    outcome, world._work.outcome = world._work.outcome, None
     first, idle = picture(world.config), world.action_space.action()
     rollout = world.start(first, 0)
     blocks = [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
-    world._outcome = outcome
+    world._work.outcome = outcome
     blocks += [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
     header = game.models.header_of(world, rollout, load_settings(["weights=."]), source="live", scene="")
     assert (header.compiled, header.compiled_from) == ("max", 2)
@@ -198,7 +198,7 @@ def test_once_a_recording_has_begun_kernels_stay():
     rollout = world.start(picture(world.config), 5)
     header = game.models.header_of(world, rollout, load_settings(), source="live", scene="")
     slow.may.set()
-    assert wait_until(lambda: world._outcome is not None, 60.0)
+    assert wait_until(lambda: world._work.outcome is not None, 60.0)
     play(rollout, world.config, 2)
     assert (header.compiled, header.compiled_from) == ("off", 0)
     assert world.kernels.compiled == "off" and rollout.compiled_from is None and "not used" in told[-1]
