@@ -13,7 +13,7 @@ from game.hud import KeyLine
 from game.pacing import Pacer
 from game.preferences import Preferences, SettingsFile
 from game.scenes import Scene
-from game.status import Advice, SceneLike, State, Status
+from game.status import Advice, SceneLike, State, Status, Suggestion
 from game.window import Window
 from game.worker import Worker
 
@@ -212,6 +212,9 @@ class Cockpit:
         """Does what the advice offers."""
         if self.advice is not None and self.advice.suggestion is not None:
             self.worker.apply(self.advice.suggestion)
+        elif self.status.pace < 1.0:
+            self.worker.apply(Suggestion("clock", share=1.0))
+            self.say("The play clock runs at full speed again")
         else:
             self.say("This machine keeps up")
 

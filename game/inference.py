@@ -134,8 +134,8 @@ class Inference:
         self._source.end_replay()
         try:
             visit.journey.go(moment)
-        except LookupError:  # forgotten for want of memory since it was chosen: as near as there is
-            visit.journey.go(visit.journey.past.moments()[0])
+        except LookupError:  # forgotten, or left for another place, since it was chosen: as near as there is
+            visit.journey.go(visit.journey.past.moments()[-1 if moment.left else 0])
         self._arrive(epoch)
 
     def anchor(self) -> None:
@@ -275,9 +275,9 @@ class Inference:
             self._arrive(epoch)
 
     def _return(self) -> None:
-        """Goes on in the world before."""
-        assert self._visits.before is not None
-        self._enter(self._visits.before)
+        """Goes on in the world before; where there was no memory to keep it, it begins anew."""
+        if self._visits.before is not None:
+            self._enter(self._visits.before)
 
     def _enter(self, visit: Visit, epoch: int | None = None) -> None:
         self._visits.enter(visit)

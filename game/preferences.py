@@ -118,11 +118,11 @@ class SettingsFile:
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(to_text(self._kept), encoding="utf-8")
             if self._damaged and self.path.is_file():
                 os.replace(self.path, self.path.with_suffix(".yaml.bak"))
-                self._damaged = False
-            temporary.write_text(to_text(self._kept), encoding="utf-8")
             os.replace(temporary, self.path)
+            self._damaged = False
         except OSError as error:
             return f"Your settings cannot be kept in {self.path} ({error.strerror or error})"
         self._written = self._kept
@@ -146,6 +146,8 @@ def load(path: Path) -> tuple[Preferences, list[str]]:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         return Preferences(), [f"{path}{where}: not YAML; the usual settings count"]
+    except (ValueError, RecursionError) as error:  # a date that is none, for one
+        return Preferences(), [f"{path}: not YAML ({error}); the usual settings count"]
     if data is None:
         return Preferences(), []
     if not isinstance(data, dict):
@@ -204,7 +206,7 @@ def _checked(item: Any, value: Any) -> tuple[Any, str | None]:
     value = "" if value is None else value
     if not isinstance(value, str):
         return None, f"is {value!r}, not text"
-    if item.name == "window" and value != "auto" and not re.fullmatch(r"[1-9]\d{2,4}x[1-9]\d{2,4}", value):
+    if item.name == "window" and value != "auto" and not re.fullmatch(r"[1-9]\d{2,3}x[1-9]\d{2,3}", value):
         return None, f"is {value!r}, not auto or a size as 1280x720"
     return value, None
 

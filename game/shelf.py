@@ -70,9 +70,9 @@ class Shelf:
     def choose(self, model: str, quality: str, weights: str) -> OpenWorld:
         """Makes a model the one in use; what comes back opens it. Raises nothing before it is called."""
         self.model, self.quality = model, quality
-        words = self._for(model, quality, weights)
 
         def opener(progress: Progress) -> WorldModel:
+            words = self._for(model, quality, weights)  # hydra takes its time: not in the window's thread
             self.settings, self._chosen = load_settings(words), words
             return self._open(progress)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.actions import Actions
 from game.controls import Controls
-from game.errors import ScriptError
+from game.errors import InputError
 from game.journey import Journey, Played
 from game.replay import Replay
 from game.status import ReplayFigures
@@ -89,7 +89,7 @@ class Source:
         try:
             if not replay.done:
                 return replay.play()
-        except ScriptError as error:
+        except InputError as error:  # a file of it may be broken, too
             words = f"The recording cannot be replayed on: {error}"
         self.end_replay()
         self._say(words)

@@ -47,7 +47,8 @@ class Moment:
     start: of its rollout; frames: video frames made since. pictures: (F, H, W, 3) uint8 RGB of the block that led here
     (at a start, the first frame alone); actions: of that block, None at a start. snapshot: the rollout's state, None
     where it must be made again. tape: its own copy of the actions, where they may be gone from the start's. mark: the
-    recording it is part of, and after how many of its frames.
+    recording it is part of, and after how many of its frames. left: the way leads elsewhere by now, and its start's
+    actions are no longer its own.
     """
 
     start: Start
@@ -58,6 +59,7 @@ class Moment:
     tape: Tape | None = None
     mark: tuple[Any, int] | None = None
     pins: int = 0
+    left: bool = False
     memory: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -131,16 +133,20 @@ class Timeline:
         self._plain += moment.pictures.nbytes
         self.frames += len(moment.pictures) if self._moments and moment.frames else 0
         self._moments.append(moment)
+        moment.left = False
         most = int(MOST_AGAIN_S / block_seconds) if block_seconds > 0 else _MOST_AGAIN
         self.trim(max(1, min(_MOST_AGAIN, most)))
 
     def cut(self, moment: Moment) -> None:
         """Makes `moment` the newest: what came after it is forgotten, and everything before if it is not here."""
         if moment not in self._moments:
+            for other in self._moments:
+                other.left = True
             self.clear()
             self.add(moment)
             return
         while self._moments[-1] is not moment:
+            self._moments[-1].left = True
             self._forget(self._moments.pop(), first=False)
         self._thinned = min(self._thinned, max(1, len(self._moments) - 1))
 
@@ -178,6 +184,8 @@ class Timeline:
         """The nearest moment of the same rollout that has a state, `moment` itself if it has. Raises LookupError."""
         if moment.snapshot is not None:
             return moment
+        if moment.left:
+            raise LookupError("the way leads elsewhere")
         found = None
         for candidate in self._moments:
             if candidate.start is moment.start and candidate.snapshot is not None and candidate.frames < moment.frames:

@@ -81,14 +81,14 @@ class Window:
 
     @staticmethod
     def fitting_size() -> tuple[int, int]:
-        """1152 x 640, the shape of every model's picture, or as much of it as the screen has room for.
+        """1152 x 672, the shape of the embedded model's picture, or as much of it as the screen has room for.
 
         A screen of more and finer pixels gets a window of as many more.
         """
         screen = (pygame.display.get_desktop_sizes() or [(1280, 720)])[0]
         wanted = max(1.0, screen[1] / 1080)
-        scale = min(wanted, 0.9 * screen[0] / 1152, 0.85 * screen[1] / 640)
-        return round(1152 * scale), round(640 * scale)
+        scale = min(wanted, 0.9 * screen[0] / 1152, 0.85 * screen[1] / 672)
+        return round(1152 * scale), round(672 * scale)
 
 
 def _open_display() -> None:

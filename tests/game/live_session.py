@@ -143,7 +143,7 @@ def _save_and_return(plan: Plan) -> None:
 
 def _resize(plan: Plan) -> None:
     """Makes the window another size while blocks are in flight, and gives it its size back."""
-    for width, height in ((640, 400), (1200, 500), (1152, 640)):
+    for width, height in ((640, 400), (1200, 500), (1152, 672)):
         plan.lines.append(f"search --class neural-world windowsize {width} {height}")
         plan._wait(0.4, 0.9)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
 import time
 from itertools import pairwise
@@ -19,7 +20,7 @@ from game.recordings import read_recording
 from game.render import render
 from game.scenes import Scene
 from game.script import load
-from game.session import Job
+from game.session import ACTIONS, Job
 from game.settings import load_settings
 from game.status import Suggestion
 from game.worker import Habits, State
@@ -482,3 +483,42 @@ def test_a_rewind_with_no_memory_for_it_does_nothing(stages):
     stage.worker.let_go(time.perf_counter())
     plays(stage, 10)
     assert shown(stage) > before
+
+
+@pytest.mark.parametrize("then", ["rewind", "save"])
+def test_a_return_with_another_command_right_behind_it_loses_no_world(stages, then):
+    """The window still shows a moment of the way that the return has just left."""
+    stage = stages(fast())
+    plays(stage, 10)
+    stage.worker.save()
+    plays(stage, 20)
+    stage.world.step_seconds = 0.3  # a block is in flight all the while
+    stage.look_until(lambda: False, 0.2)
+    stage.worker.load()
+    if then == "save":
+        stage.worker.save()
+    else:
+        stage.worker.rewind(time.perf_counter())
+        time.sleep(0.05)
+        stage.worker.let_go(time.perf_counter())
+    stage.world.step_seconds = 0.0
+    plays(stage, 5)
+    assert stage.worker.status.state is State.PLAYING and stage.worker.status.saved
+
+
+def test_a_recording_with_a_broken_picture_inside_ends_its_replay_and_not_the_game(real):
+    stage = real
+    plays(stage, 5)
+    stage.worker.toggle_recording()
+    assert stage.look_until(lambda: stage.worker.status.recording)
+    plays(stage, 30)
+    end_recording(stage)
+    folder = recorded_folders(stage)[-1]
+    lines = (folder / ACTIONS).read_text().splitlines()
+    row = json.loads(lines[15]) | {"events": [{"event": "enter", "prelude": 1, "seed": 1}]}
+    (folder / ACTIONS).write_text("\n".join([*lines[:15], json.dumps(row), *lines[16:]]) + "\n")
+    (folder / "first_frame-1.png").write_bytes(b"no picture")
+    stage.worker.save()
+    stage.worker.replay(folder, 0)
+    assert stage.look_until(lambda: "first_frame-1.png" in stage.worker.status.notice, 10.0)
+    assert stage.worker.status.state is State.PLAYING and stage.worker.status.saved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,7 +36,8 @@ class RecordingsPage(Page):
         self._cockpit, self._menu, self._pictures = cockpit, menu, pictures
         self._entries: Later | None = None
         self._listed: list[Entry] = []
-        self._thrown: Thrown | None = None
+        self._thrown: list[Thrown] = []
+        self._deleting: list[Later] = []
         self._undoing: Later | None = None
 
     def opened(self) -> None:
@@ -48,6 +50,7 @@ class RecordingsPage(Page):
         came = self._pictures.tick()
         if self._entries is not None and self._entries.look():
             self._listed, came = self._entries.value or [], True
+        came = self._tick_deleting() or came
         if self._undoing is not None and self._undoing.look():
             self._menu.remark = self._undoing.problem or "It is back"
             self._undoing, came = None, True
@@ -64,8 +67,8 @@ class RecordingsPage(Page):
         ]  # fmt: skip
         if cockpit.library is None:
             return [*rows, Note("No folder of recordings is open here.")]
-        if self._thrown is not None:
-            rows.append(Button("Bring back what was deleted", self._thrown.folder.name, self._undo))
+        if self._thrown:
+            rows.append(Button("Bring back what was deleted", self._thrown[-1].folder.name, self._undo))
         rows.append(Heading("All recordings"))
         if self._entries is not None and self._entries.waiting and not self._listed:
             return [*rows, Note("Looking…")]
@@ -73,13 +76,23 @@ class RecordingsPage(Page):
             rows.append(Note(f"There are none in {cockpit.library.root} yet."))
         return [*rows, *(self._tile(entry) for entry in self._listed)]
 
-    def deleted(self, thrown: Thrown) -> None:
-        """A recording was thrown away, and may be brought back."""
-        self._thrown = thrown
-        self._listed = [entry for entry in self._listed if entry.folder != thrown.folder]
+    def delete(self, entry: Entry) -> None:
+        """Throws a recording away, to be brought back as long as the program runs."""
+        self._deleting.append(Later(self._cockpit.background.begin(self._cockpit.library.delete, entry)))
+
+    def _tick_deleting(self) -> bool:
+        done = [later for later in self._deleting if later.look()]
+        self._deleting = [later for later in self._deleting if later not in done]
+        for later in done:
+            if later.problem:
+                self._menu.remark = later.problem
+            else:
+                self._thrown.append(later.value)
+                self._listed = [entry for entry in self._listed if entry.folder != later.value.folder]
+        return bool(done)
 
     def _undo(self) -> None:
-        thrown, self._thrown = self._thrown, None
+        thrown = self._thrown.pop()
         self._undoing = Later(self._cockpit.background.begin(self._cockpit.library.restore, thrown))
 
     def _tile(self, entry: Entry) -> Tile:
@@ -145,9 +158,6 @@ class RecordingPage(Page):
             done, self._working, came = self._working, None, True
             if done.problem:
                 self._menu.remark = done.problem
-            elif hasattr(done.value, "trashed"):
-                self._above.deleted(done.value)
-                self._menu.pop()
             else:
                 self._rendering = done.value
         if self._rendering is not None:
@@ -222,12 +232,12 @@ class RecordingPage(Page):
         self._working = Later(self._cockpit.background.begin(self._cockpit.library.render, self._entry, words))
 
     def _cancel(self) -> None:
-        self._rendering.cancel()
+        threading.Thread(target=self._rendering.cancel, name="rendering-cancel").start()  # it may take seconds
         self._rendering = None
 
     def _delete(self) -> None:
-        self.closed()
-        self._working = Later(self._cockpit.background.begin(self._cockpit.library.delete, self._entry))
+        self._menu.pop()  # which closes the video first
+        self._above.delete(self._entry)
 
     def _draw(self, paint: Painter, surface: pygame.Surface, area: pygame.Rect, unit: int) -> None:
         room = area.inflate(-2 * unit, -unit)
