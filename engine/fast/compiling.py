@@ -72,7 +72,7 @@ class Compilation:
     def finished(self) -> Kernels:
         """The kernels with compiled programs, once all of `names` are."""
         steady, decode = self._steady, self._decode
-        if self._how == "max" and self._device.type == "cuda":
+        if self._records:
             steady, decode = (GraphProgram(program, CudaGraphs(self._device)) for program in (steady, decode))
         transformer = self._transformer.with_programs(PassPrograms(steady, self._filling))
         decoder = self._kernels.decoder
@@ -80,12 +80,22 @@ class Compilation:
             decoder = replace(decoder, program=decode)
         return Kernels(transformer, decoder, self._how)
 
+    @property
+    def _records(self) -> bool:
+        return self._how == "max" and self._device.type == "cuda"
+
+    def _warm(self, program: Callable, *args: object) -> None:
+        """Once as it is; and once recorded, so that what cannot be recorded fails here and not in a block of play."""
+        program(*args)
+        if self._records:
+            GraphProgram(program, CudaGraphs(self._device))(*args)
+
     def _compiled(self, program: Callable) -> Callable:
         return torch.compile(program, fullgraph=True, dynamic=False, **self._options)
 
     def _compile_steady(self) -> None:
         block, x = self._block(fill=True)
-        self._steady(self._transformer.network, x, block.passes[0])
+        self._warm(self._steady, self._transformer.network, x, block.passes[0])
 
     def _compile_filling(self) -> None:
         block, x = self._block(fill=False)
@@ -94,7 +104,7 @@ class Compilation:
     def _compile_decoder(self) -> None:
         network, (height, width) = self._kernels.decoder.network, self._config.latent_size
         latent = network.mean.new_zeros(self._config.codec.latent_channels, height, width)
-        self._decode(network, latent, network.new_memory(height, width))
+        self._warm(self._decode, network, latent, network.new_memory(height, width))
 
     def _block(self, fill: bool) -> tuple[FastBlockInputs, torch.Tensor]:
         """A block's inputs like those of play: of a rollout's first block, or of the first with a full window."""

@@ -157,3 +157,19 @@ def test_a_window_of_one_block_has_no_first_passes_to_compile():
     made = fast_world(big_config(window=3))
     assert Compilation(made.kernels, made.config, "default", CompileCounter()).names == ("passes", "decoder")
     assert dataclasses.replace(made.kernels, compiled="max").compiled == "max"
+
+
+def test_what_cannot_be_recorded_fails_while_compiling_and_not_in_a_block_of_play(monkeypatch):
+    class Broken:
+        def __init__(self, device) -> None:
+            pass
+
+        def __call__(self, work):
+            raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(Compilation, "_records", property(lambda self: True))
+    monkeypatch.setattr("engine.fast.compiling.CudaGraphs", Broken)
+    compilation = compiled(fast_world(big_config()), CompileCounter())
+    for name in ("passes", "decoder"):
+        with pytest.raises(CompileError, match="not permitted when stream is capturing"):
+            compilation.compile(name)
