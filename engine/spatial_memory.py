@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -210,7 +211,12 @@ class Rays:
 def depth_steps(config: SpatialMemoryConfig) -> Tensor:
     """Depths (K,) at which rays look for surfaces: as far apart as makes the same difference in the picture, at most
     `stride`."""
+    return torch.tensor(_depths(config))
+
+
+@lru_cache  # asked for with every picture
+def _depths(config: SpatialMemoryConfig) -> tuple[float, ...]:
     steps = [config.near]
     while steps[-1] < config.far:
         steps.append(steps[-1] + min(config.stride, max(0.01, config.fineness * steps[-1] ** 2)))
-    return torch.tensor(steps)
+    return tuple(steps)
