@@ -32,7 +32,8 @@ class Scribe:
     def __init__(self, recorder: RecorderLike, journey: Journey) -> None:
         self.recorder, self.frames = recorder, 0
         self._journey = journey
-        journey.present.mark = (self, 0)
+        self._mark = object()  # not the scribe: moments that knew it would keep each other, and whole worlds, alive
+        journey.present.mark = (self._mark, 0)
         journey.forget_events()
 
     def add(self, played: Played) -> None:
@@ -41,13 +42,13 @@ class Scribe:
         self.recorder.add(played.block, events, played.held)
         self.frames += len(played.block.frames)
         if not played.held:
-            played.moment.mark = (self, self.frames)
+            played.moment.mark = (self._mark, self.frames)
 
     def _told(self, event: Event) -> dict:
         if isinstance(event, Anchored):
             return {"event": "anchor", "seed": event.seed}
         moment = event.moment
-        if moment.mark is not None and moment.mark[0] is self:
+        if moment.mark is not None and moment.mark[0] is self._mark:
             return {"event": "return", "frame": moment.mark[1]}
         told = self._journey.actions_of(moment)
         return self.recorder.enter(moment.start.first_frame, moment.start.seed, told)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 
 import numpy as np
 import pytest
@@ -96,6 +98,22 @@ def test_a_rewind_is_a_cut_in_the_recording_and_replays(tmp_path, made, capsys):
     replayed(tmp_path / "b", tmp_path / "c", made)
     copies = [(tmp_path / name / "actions.jsonl").read_text().splitlines()[1:] for name in "abc"]
     assert copies[0] == copies[1] == copies[2], "a replay of a recording is as good a recording"
+
+
+def test_a_world_that_was_recorded_is_gone_as_soon_as_nobody_holds_it(tmp_path, made):
+    """Not when the garbage collector next comes by: by then ten others may have been left behind."""
+    person = Person(made)
+    person.record(tmp_path / "a")
+    person.play(3)
+    person.stop()
+    held = [weakref.ref(x) for x in (person.journey, person.journey.rollout, person.journey.present)]
+    gc.collect()
+    gc.disable()
+    try:
+        person.journey = person.scribe = None
+        assert [ref() for ref in held] == [None, None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_recording_may_begin_in_the_middle(tmp_path, made, capsys):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import threading
 import time
+import weakref
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from engine.errors import PictureError
+from game.journey import Journey
 from game.live import _Recordings
 from game.pictures import read_picture, save_png
 from game.recordings import read_recording
@@ -522,3 +525,28 @@ def test_a_recording_with_a_broken_picture_inside_ends_its_replay_and_not_the_ga
     stage.worker.replay(folder, 0)
     assert stage.look_until(lambda: "first_frame-1.png" in stage.worker.status.notice, 10.0)
     assert stage.worker.status.state is State.PLAYING and stage.worker.status.saved
+
+
+def test_of_worlds_that_were_left_only_those_to_return_to_stay_in_memory(stages, monkeypatch):
+    made = []
+
+    def journey(*args, **kwargs):
+        new = Journey(*args, **kwargs)
+        made.append(weakref.ref(new))
+        return new
+
+    monkeypatch.setattr("game.inference.Journey", journey)
+    gc.collect()
+    gc.disable()
+    try:
+        stage = stages(fast(), make_recorder=lambda *_: FakeRecorder())
+        plays(stage)
+        stage.worker.save()  # of the first world; the others are the one before and the present one
+        for count in range(2, 8):
+            stage.worker.change_scene()
+            assert stage.look_until(lambda count=count: len(made) == count)
+            plays(stage)
+        stage.seen.clear()
+        assert stage.look_until(lambda: sum(ref() is not None for ref in made) == 3)
+    finally:
+        gc.enable()
