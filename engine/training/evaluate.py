@@ -11,15 +11,17 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.multiprocessing import get_context
 
 from engine.errors import EngineError
 from engine.networks import Networks
+from engine.spatial_memory import Pose
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.measure import contrast, flow, mean_colour, psnr, sharpness
 from engine.training.policy import World
@@ -32,6 +34,8 @@ PSNR_FRAMES = (4, 8, 16, 32, 64)
 LOOK_FRAMES = (4, 16, 64)
 STEADY_FRAMES = 8
 SETTLE_FRAMES = 4
+_FLAT, _AS_FLAT = 0.15, 0.5  # shares of what pictures have in the simulator: on average, and from the same place
+_PARTY = 5  # long rollouts that are played together
 
 # name -> keyboard W S A D, mouse (pitch, yaw) as shares of the mouse limit
 DIRECTIONS: dict[str, tuple[tuple[int, int, int, int], tuple[float, float]]] = {
@@ -56,6 +60,7 @@ class Evaluator:
         seed: of every start, script and noise.
         trials: rollouts of a measure.
         rollouts: long ones, to measure drift.
+        workers: processes that play these.
         say: told what is being measured.
     """
 
@@ -64,6 +69,7 @@ class Evaluator:
     seed: int
     trials: int = 64
     rollouts: int = 50
+    workers: int = 1
     say: Callable[[str], None] = lambda text: None
 
     def run(self, drift_seconds: tuple[int, ...]) -> dict:
@@ -77,11 +83,8 @@ class Evaluator:
         ):
             self.say(name)
             result |= measure()
-        result["drift"] = {}
-        for seconds, row in self.drift(drift_seconds):
-            self.say(f"drift {seconds} s")
-            result["drift"][str(seconds)] = row
-        return result
+        self.say("drift")
+        return result | {"drift": self.drift(drift_seconds)}
 
     # -- rollouts --------------------------------------------------------------------------------------------------
     def _world(self, offset: int, players: int | None = None) -> World:
@@ -183,44 +186,98 @@ class Evaluator:
                 made = _advance(unroll, keyboard, mouse)
         return {"return_psnr": round(psnr(made, first), 2)}
 
-    @torch.no_grad()
-    def drift(self, seconds: tuple[int, ...]) -> Iterator[tuple[int, dict]]:
+    def drift(self, seconds: tuple[int, ...]) -> dict[str, dict]:
         """The look of long rollouts under random play beside that of the same players in the simulator.
 
         By then they stand where walls and corners have led them, and the simulator's pictures of such places are not as
         sharp and rich as those of places at random; so these are what is compared with, and not the first frames.
+        Parties of a few rollouts are played in as many processes as there are `workers`, a thread each.
         """
-        rollouts = self.rollouts
-        world = self._world(5, rollouts)
-        first = world.restart()
-        unroll = self._unroll(first)
-        known = self._world(6, 512).restart()
-        fps, done = round(self.networks.config.fps), 0
-        for second in seconds:
-            shown, true = [], []
+        sizes = [min(_PARTY, self.rollouts - start) for start in range(0, self.rollouts, _PARTY)]
+        parties = [_Party(self.networks, self.limit, self.seed, n, size, seconds) for n, size in enumerate(sizes)]
+        seen: list[dict[int, Look]] = []
+        with get_context("spawn").Pool(self.workers, torch.set_num_threads, (1,)) as pool:
+            for look in pool.imap(_Party.play, parties):
+                seen.append(look)
+                self.say(f"drift, {sum(sizes[: len(seen)])} of {self.rollouts} rollouts done")
+        known = mean_colour(self._world(6, 512).restart())
+        return {str(second): drifted([look[second] for look in seen], known) for second in seconds}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What long rollouts look like at one moment, all (rollouts, ...).
+
+    sharpness, contrast: (rollouts, 3), of the model's pictures, of the same players' in the simulator, and of what the
+    simulator shows where the model takes them to be. colour: of the model's newest picture, (rollouts, 3). moving:
+    whether the model's pictures move, or the same players' in the simulator do not either.
+    """
+
+    sharpness: Tensor
+    contrast: Tensor
+    colour: Tensor
+    moving: Tensor
+
+
+@dataclass(frozen=True)
+class _Party:
+    """Some of the long rollouts. number: of the party, which decides its players."""
+
+    networks: Networks
+    limit: float
+    seed: int
+    number: int
+    players: int
+    seconds: tuple[int, ...]
+
+    @torch.no_grad()
+    def play(self) -> dict[int, Look]:
+        """Second -> what the rollouts look like in the two seconds before it."""
+        seed = UNSEEN + self.seed * 1000 + 500 + self.number
+        camera = camera_of(self.networks)
+        world, there = World(self.players, seed, camera, self.limit), Simulator(self.players, seed, camera)
+        unroll = Unroll(self.networks, world.restart(), torch.Generator().manual_seed(seed), gradients=False)
+        fps, done, looks = round(self.networks.config.fps), 0, {}
+        for second in self.seconds:
+            made, true, here = [], [], []
             while done < second * fps:
                 keyboard, mouse = world.players.act()
                 world.simulator.step(keyboard, mouse)
-                made = _advance(unroll, keyboard, mouse)
+                picture = _advance(unroll, keyboard, mouse)
                 done += 1
                 if done > (second - 2) * fps and done % 4 == 0:
-                    shown.append(made)
+                    made.append(picture)
                     true.append(world.simulator.render())
-            last, beside = torch.stack(shown, 1), torch.stack(true, 1)  # (rollouts, pictures, 3, H, W)
-            sharp = sharpness(last.flatten(0, 1)).view(rollouts, -1).mean(1) / sharpness(beside.flatten(0, 1)).mean()
-            deep = contrast(last.flatten(0, 1)).view(rollouts, -1).mean(1) / contrast(beside.flatten(0, 1)).mean()
-            moving = _moves(last) | ~_moves(beside)
-            colour = torch.cdist(mean_colour(last[:, -1]), mean_colour(known)).min(dim=1).values
-            alive = moving & (deep > 0.15) & (sharp > 0.15)
-            yield (
-                second,
-                {
-                    "sharpness": round(float(sharp.mean()), 3),
-                    "contrast": round(float(deep.mean()), 3),
-                    "colour_distance": round(float(colour.mean()), 2),
-                    "alive": f"{int(alive.sum())}/{rollouts}",
-                },
-            )
+                    here.append(_seen_from(there, unroll.pose))
+            looks[second] = _look(*(torch.stack(pictures, 1) for pictures in (made, true, here)))
+        return looks
+
+
+def _seen_from(simulator: Simulator, pose: Pose) -> Tensor:
+    simulator.x, simulator.y, simulator.yaw, simulator.pitch = pose.x, pose.y, pose.yaw, pose.pitch
+    return simulator.render()
+
+
+def _look(made: Tensor, true: Tensor, here: Tensor) -> Look:
+    """Of pictures (rollouts, pictures, 3, H, W)."""
+
+    def means(measure: Callable[[Tensor], Tensor]) -> Tensor:
+        rows = [measure(pictures.flatten(0, 1)).view(len(pictures), -1).mean(1) for pictures in (made, true, here)]
+        return torch.stack(rows, 1)
+
+    return Look(means(sharpness), means(contrast), mean_colour(made[:, -1]), _moves(made) | ~_moves(true))
+
+
+def drifted(looks: list[Look], known: Tensor) -> dict:
+    """A row of evaluate.json's drift. known: mean colours (N, 3) of pictures of the world."""
+    ratios, alive = {}, torch.cat([look.moving for look in looks])
+    for name in ("sharpness", "contrast"):
+        made, true, here = torch.cat([getattr(look, name) for look in looks]).unbind(1)
+        ratios[name] = round(float(made.mean() / true.mean()), 3)
+        # Flat is no collapse where the world is flat: close to a bare wall.
+        alive &= (made > _FLAT * true.mean()) | (made > _AS_FLAT * here)
+    colour = torch.cdist(torch.cat([look.colour for look in looks]), known).min(dim=1).values
+    return ratios | {"colour_distance": round(float(colour.mean()), 2), "alive": f"{int(alive.sum())}/{len(alive)}"}
 
 
 def _moves(pictures: Tensor) -> Tensor:
@@ -263,7 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rollouts", type=int, default=50, help="long rollouts, to measure drift")
     parser.add_argument("--long", action="store_true", help="drift after 600 s as well")
     parser.add_argument("--out", type=Path, default=Path("evaluate.json"))
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and processes, to measure drift")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     try:
@@ -277,7 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"measuring {text} ...\n")
 
     limit = model.transformer.actions.mouse_limit
-    evaluator = Evaluator(world.networks, limit, options.seed, options.trials, options.rollouts, say)
+    evaluator = Evaluator(world.networks, limit, options.seed, options.trials, options.rollouts, options.threads, say)
     result = {"weights_sha256": world.weights_sha256} | evaluator.run((10, 60, 600) if options.long else (10, 60))
     text = json.dumps(result, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from engine.errors import ConfigError
 from engine.memory_config import SpatialMemoryConfig
 from engine.networks import Networks
 from engine.training.damage import damaged
-from engine.training.evaluate import Evaluator
+from engine.training.evaluate import Evaluator, Look, drifted
 from engine.training.files import MODEL, export, read_model
 from engine.training.initial import build, fit_codec
 from engine.training.muon import Muon
@@ -191,7 +191,7 @@ def test_losing_one_s_place_does_not_drown_the_others():
 
 
 def test_evaluate_reports_every_measure(networks):
-    evaluator = Evaluator(networks, LIMIT, seed=1, trials=2, rollouts=2)
+    evaluator = Evaluator(networks, LIMIT, seed=1, trials=2, rollouts=6)
     report = evaluator.likeness() | evaluator.actions() | evaluator.stillness() | evaluator.turn_and_return()
     assert set(report) == {
         "psnr", "copy_psnr", "wrong_action_psnr", "sharpness", "contrast", "codec_psnr", "action_accuracy",
@@ -199,8 +199,17 @@ def test_evaluate_reports_every_measure(networks):
     }  # fmt: skip
     assert list(report["psnr"]) == ["4", "8", "16", "32", "64"]
     assert len(report["action_accuracy"]) == 8
-    seconds, row = next(iter(evaluator.drift((2,))))
-    assert seconds == 2 and row["alive"].endswith("/2")
+    [(seconds, row)] = evaluator.drift((2,)).items()
+    assert seconds == "2" and row["alive"].endswith("/6")
+
+
+def test_a_rollout_is_alive_unless_it_stands_still_or_is_flat_where_the_world_is_not():
+    rich, flat, bare = [20.0, 20.0, 20.0], [1.0, 20.0, 20.0], [1.0, 20.0, 1.5]
+    sharp = torch.tensor([rich, flat, bare, rich])
+    look = Look(sharp, torch.full((4, 3), 40.0), torch.zeros(4, 3), torch.tensor([True, True, True, False]))
+    row = drifted([look], torch.zeros(1, 3))
+    assert row["alive"] == "2/4", "the rich one and the one before a bare wall"
+    assert row["sharpness"] == round(42 / 80, 3) and row["contrast"] == 1.0
 
 
 def test_exported_weights_load_strictly(networks, tmp_path):
