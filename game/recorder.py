@@ -40,7 +40,8 @@ class Reportable(Protocol):
 
 
 class Recorder:
-    """One session being written. add() and close() are called from one thread; `problem` may be read from any.
+    """One session being written, until it is `closed`. add() and close() are called from one thread; `problem` and
+    `closed` may be read from any.
 
     What is on disk survives a kill: the videos up to the block in flight, the action log up to the last block.
     """
@@ -70,6 +71,7 @@ class Recorder:
         self._wait, self._raised = wait, False
         self._stats, self._hash = RunStats(), hashlib.sha256()
         self._problem: Exception | None = None
+        self.closed = False
         self._preludes = 0
         self._writers: list[threading.Thread] = []
         self._log = self._open_log(first_frame, prelude)
@@ -160,6 +162,7 @@ class Recorder:
             write_json(self.folder / REPORT, report)
         except OSError as error:
             self._fail(error)
+        self.closed = True
         self._raise_problem()
         return report
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -141,9 +141,15 @@ def holds_session(folder: Path) -> bool:
     return (folder / ACTIONS).exists()
 
 
+def numbered(folder: Path) -> Iterator[Path]:
+    """`folder`, `folder`-2, `folder`-3 and so on: where sessions go that are all to be written to `folder`."""
+    yield folder
+    for number in range(2, 10_000):
+        yield folder.with_name(f"{folder.name}-{number}")
+
+
 def _first_free(folder: Path, taken) -> Path:
-    for number in range(1, 10_000):
-        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+    for candidate in numbered(folder):
         if taken(candidate):
             continue
         try:
