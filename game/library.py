@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -118,12 +119,16 @@ class Library:
         return Video(path)
 
     def delete(self, entry: Entry) -> Thrown:
-        """Puts a recording into the trash. Raises RecordingError; also while it is `busy`."""
+        """Puts a recording into the trash. Raises RecordingError; also while it is `busy`, and where a folder that a
+        person chose for it holds other things too."""
         if words := self.busy(entry.folder):
             raise RecordingError(f"not deleted: {words}", got=entry.folder, remedy="end that first")
         trash = self.root / TRASH
         target, number = trash / entry.folder.name, 1
         try:
+            if entry.folder.parent != self.root and (other := _stranger(entry)) is not None:
+                what = "not deleted: its folder holds more than it"
+                raise RecordingError(what, got=other, remedy="delete it by hand")
             trash.mkdir(parents=True, exist_ok=True)
             while target.exists():
                 number += 1
@@ -237,6 +242,14 @@ def _is_among(folder: Path, folders: Iterable[Path]) -> bool:
     """Whether one of `folders` is `folder`, by whatever name."""
     others = [other.resolve() for other in folders]
     return bool(others) and folder.resolve() in others
+
+
+def _stranger(entry: Entry) -> Path | None:
+    """Something in a recording's folder that is none of its files, if there is any."""
+    numbered = r"first_frame(-\d+)?\.png|prelude(-\d+)?\.jsonl"
+    videos = rf"{re.escape(entry.name)}({_ICONS}|{_CURRENT}|\.mp4)"
+    its_own = re.compile(rf"actions\.jsonl|report\.json|trace\.json|profile\.json|{numbered}|{videos}|\..*\.tmp")
+    return next((path for path in sorted(entry.folder.iterdir()) if not its_own.fullmatch(path.name)), None)
 
 
 def _move(folder: Path, target: Path) -> None:

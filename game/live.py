@@ -119,7 +119,8 @@ class _Recordings:
             current=settings.record.current,
             settings=settings.record,
         )
-        self._recorders.append(recorder)
+        # One that was here before has been deleted meanwhile, and what lies here at the end is not its own.
+        self._recorders = [other for other in self._recorders if other.folder != folder] + [recorder]
         return recorder
 
     def folders(self) -> list[Path]:
