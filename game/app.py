@@ -162,6 +162,7 @@ class App:
             self._window.close()
             ended = self._worker.stop(_PATIENCE)
             self._cockpit.background.stop()
+            self._end_renderings()
             problem = self._cockpit.settings_file.save()
             pygame.quit()
         if problem:
@@ -188,8 +189,14 @@ class App:
         # In the inference thread nothing can be waited for; then the recording is left as a kill would leave it.
         if threading.current_thread() is threading.main_thread():
             self._worker.stop(_PATIENCE)
+            self._end_renderings()
         print("game: the display is gone; what was recorded is kept", file=sys.stderr, flush=True)
         os._exit(1)
+
+    def _end_renderings(self) -> None:
+        """Nobody would be told of them."""
+        for words in self._settings.library.close() if self._settings.library is not None else ():
+            print(f"game: {words}", file=sys.stderr, flush=True)
 
     # -- one turn of the loop ----------------------------------------------------------------------------------------
 
@@ -287,7 +294,7 @@ class App:
             advice=cockpit.advice if status.state is State.PLAYING else None,
             ease=cockpit.key_of("ease"),
             numbers=self._figures[2] if cockpit.show_numbers and known and self._figures[1] else None,
-            take_over="any walking key takes over" if status.replay is not None else "",
+            take_over="a walking key, a stick or a click takes over" if status.replay is not None else "",
             hints=(
                 f"{cockpit.key_of('pause')} goes on, {cockpit.key_of('menu')} opens the menu",
                 f"{cockpit.key_of('restart')} tries again, {cockpit.key_of('menu')} opens the menu",

@@ -235,7 +235,8 @@ class Cockpit:
         self.say(f"Scene: {scene.name}")
 
     def replay(self, folder: Path, frame: int) -> None:
-        """Plays a recording live from a video frame on."""
+        """Plays a recording live from a video frame on; the mouse stays the person's, and a click takes over."""
+        self._retake_mouse = False
         self._close_menu()
         self.worker.replay(folder, frame)
 

@@ -18,6 +18,7 @@ import numpy as np
 from engine.actions import Actions
 from engine.block import Block
 from engine.errors import CompileError
+from game.session import NEVER
 
 if TYPE_CHECKING:
     from engine.fast.compiling import Compilation
@@ -64,12 +65,30 @@ def compile_first(
     world.use(compilation.finished())
 
 
+def compiled_from(rollout: Rollout, world: WorldModel) -> int:
+    """Number of the first block of a rollout that the world's compiled kernels make, as recordings have it.
+
+    0 too where the world is not compiled; NEVER where it is by now, and the rollout goes on as it began.
+    """
+    from engine.kernels import PLAIN
+
+    if world.kernels.compiled == PLAIN:
+        return 0
+    return NEVER if rollout.compiled_from is None else rollout.compiled_from
+
+
 def change_kernels_at(block: int, rollout: Rollout, world: WorldModel) -> None:
-    """Has a new rollout change from plain to the world's kernels at a block, as the one it repeats did."""
+    """Has a new rollout change from plain to the world's kernels at a block, as the one it repeats did.
+
+    block: as `compiled_from` says.
+    """
     from engine.kernels import uncompiled
 
+    if block == 0:
+        return
     rollout.use(uncompiled(world.kernels), 0)
-    rollout.use(world.kernels, block)
+    if block != NEVER:
+        rollout.use(world.kernels, block)
 
 
 @dataclass
@@ -128,8 +147,12 @@ class CompilingWorld:
         """From now on no rollout changes kernels: a recording has begun. What is compiled later is not used."""
         self._kept = True
 
-    def before_block(self, rollout: Rollout) -> None:
-        """Between two blocks of `rollout`: tells how far compiling is, and has it use what came of it."""
+    def before_block(self, rollout: Rollout, made: int) -> None:
+        """Between two blocks of `rollout`: tells how far compiling is, and has it use what came of it.
+
+        made: how many blocks it ever made, whatever it was brought back to since. Only those after them are made by
+        other kernels, so that one number says which blocks are, on whatever way through the world.
+        """
         outcome, now = self._work.outcome, self._clock()
         if not self._open:
             if self._told_until and now >= self._told_until:
@@ -147,7 +170,7 @@ class CompilingWorld:
                 self._tell("Compiled, but a recording has begun without: not used", 1.0)
                 return
             self._world.use(outcome)
-            rollout.use(outcome)
+            rollout.use(outcome, made)
             self._tell(f"Compiled in {now - self._began:.0f} s", 1.0)
 
     def _run(self) -> None:
@@ -168,11 +191,14 @@ class CompilingRollout:
 
     def __init__(self, rollout: Rollout, world: CompilingWorld) -> None:
         self._rollout, self._world = rollout, world
+        self._made = 0  # blocks, at the furthest
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rollout, name)
 
     def step(self, actions: Actions) -> Block:
         """As Rollout.step."""
-        self._world.before_block(self._rollout)
-        return self._rollout.step(actions)
+        self._world.before_block(self._rollout, self._made)
+        block = self._rollout.step(actions)
+        self._made = max(self._made, self._rollout.blocks_done)
+        return block

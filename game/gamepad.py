@@ -16,6 +16,7 @@ _BUTTONS = (
     *("a", "b", "x", "y", "back", "guide", "start", "left stick", "right stick", "left shoulder", "right shoulder"),
     *("dpad up", "dpad down", "dpad left", "dpad right"),
 )
+STICKS = ("left", "right")
 _STICKS = {0: ("left", 0), 1: ("left", 1), 2: ("right", 0), 3: ("right", 1)}  # SDL's axis -> stick, right or down
 _TRIGGERS = {4: "pad left trigger", 5: "pad right trigger"}
 _WAYS = (("left", "right"), ("up", "down"))
@@ -45,7 +46,7 @@ class Gamepads:
 
     def __init__(self) -> None:
         self._open: dict[int, controller.Controller] = {}
-        self._sticks = {"left": [0.0, 0.0], "right": [0.0, 0.0]}
+        self._sticks = {name: [0.0, 0.0] for name in STICKS}
         self._down: set[str] = set()
         try:
             pygame.joystick.init()  # which a controller's instance is asked through
@@ -80,7 +81,7 @@ class Gamepads:
 
     def let_go(self) -> list[PadInput]:
         """Everything goes up: a pad was pulled out, or the person looks elsewhere."""
-        self._sticks = {"left": [0.0, 0.0], "right": [0.0, 0.0]}
+        self._sticks = {name: [0.0, 0.0] for name in STICKS}
         released, self._down = self._down, set()
         return [PadInput(name, False) for name in sorted(released)]
 

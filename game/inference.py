@@ -107,16 +107,16 @@ class Inference:
         self._change_to(visit)
 
     def save(self, moment: Moment | None) -> None:
-        """Keeps `moment`, which was on the window when the key went down."""
-        if (visit := self._visits.current) is not None:
-            self._visits.save(moment or visit.journey.present)
-            self._desk.tell(saved=True)
-            self._desk.notice("Saved")
+        """Keeps `moment`, which was on the window when the key went down, if it is of the world that is played now."""
+        if self._visits.current is None:
+            self._desk.notice("There is no world to save yet")
+        else:
+            self._visits.save(moment)
+            self._desk.notice("Saved", saved=True)
 
     def load(self) -> None:
         """Returns to what was saved, in whichever world that was."""
-        saved = self._visits.saved
-        if saved is None:
+        if (saved := self._visits.saved) is None:
             self._stay("Nothing is saved yet")
         elif saved.visit is self._visits.current:
             self.go(saved.moment)

@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.actions import Actions
 from engine.block import Block, Timings
+from game.compiling import change_kernels_at
 from game.timeline import Moment, Start, Timeline
 
 if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
@@ -141,12 +142,21 @@ class Journey:
         self._events = [Went(moment)]
 
     def enter(
-        self, first_frame: np.ndarray, seed: int, actions: Actions | None, tell: Callable[[float], None] | None = None
+        self,
+        first_frame: np.ndarray,
+        seed: int,
+        actions: Actions | None,
+        tell: Callable[[float], None] | None = None,
+        compiled_from: int = 0,
     ) -> None:
-        """Becomes what a rollout from `first_frame` is after `actions`. tell: the share done, 0 to 1, now and then."""
+        """Becomes what a rollout from `first_frame` is after `actions`.
+
+        tell: the share done, 0 to 1, now and then. compiled_from: of that rollout, see game/compiling.py.
+        """
         self._unsettled = None
         self.past.clear()
         self.present = self._begin(first_frame, seed)
+        change_kernels_at(compiled_from, self.rollout, self.world)
         self.run(actions, tell)
         self._events = [Went(self.present)]
 

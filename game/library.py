@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +23,7 @@ from game.video import Video
 
 TRASH = ".trash"
 _ICONS, _CURRENT = "_icon.mp4", "_current.mp4"
+_MB = 2**20
 
 
 @dataclass(frozen=True)
@@ -52,19 +57,44 @@ class Thrown:
     trashed: Path
 
 
-class Library:
-    """The recordings under one folder. root: need not exist. A method may take a moment; none needs the engine."""
+@dataclass(frozen=True)
+class Trash:
+    """What lies in the trash. recordings: how many. mb: what they take."""
 
-    def __init__(self, root: Path) -> None:
+    recordings: int = 0
+    mb: float = 0.0
+
+
+Folders = Callable[[], Iterable[Path]]
+
+
+class Library:
+    """The recordings under one folder. Methods but `busy` and `rendering` may take a moment; none needs the engine.
+
+    root: need not exist. elsewhere: folders of recordings outside it, which need not exist either. being_written: the
+    folders that this program is recording into.
+    """
+
+    def __init__(self, root: Path, elsewhere: Folders = tuple, being_written: Folders = tuple) -> None:
         self.root = root
+        self._elsewhere, self._being_written = elsewhere, being_written
+        self._renderings: dict[Path, Rendering] = {}  # by the recording that is rendered
 
     def entries(self) -> list[Entry]:
         """All recordings, the newest first; broken ones with their problem. Never raises."""
         try:
-            folders = [path for path in self.root.iterdir() if not path.name.startswith(".") and holds_session(path)]
+            folders = [path for path in self.root.iterdir() if not path.name.startswith(".")]
         except OSError:
-            return []
-        return sorted((read_entry(folder) for folder in folders), key=lambda entry: entry.made, reverse=True)
+            folders = []
+        found = {folder.resolve(): folder for folder in (*self._elsewhere(), *folders) if holds_session(folder)}
+        return sorted(map(read_entry, found.values()), key=lambda entry: entry.made, reverse=True)
+
+    def busy(self, folder: Path) -> str:
+        """Why a recording cannot be deleted now, in words; "" if it can be."""
+        renderings = {recording: one for recording, one in tuple(self._renderings.items()) if one.running}
+        if _is_among(folder, [*self._being_written(), *(one.folder for one in renderings.values())]):
+            return "it is being written"
+        return "it is being rendered again" if _is_among(folder, renderings) else ""
 
     def thumbnail(self, entry: Entry) -> np.ndarray | None:
         """(H, W, 3) uint8 RGB from the middle of a recording, None if it has no picture to show."""
@@ -89,15 +119,21 @@ class Library:
         return Video(path)
 
     def delete(self, entry: Entry) -> Thrown:
-        """Puts a recording into the trash. Raises RecordingError."""
+        """Puts a recording into the trash. Raises RecordingError; also while it is `busy`, and where a folder that a
+        person chose for it holds other things too."""
+        if words := self.busy(entry.folder):
+            raise RecordingError(f"not deleted: {words}", got=entry.folder, remedy="end that first")
         trash = self.root / TRASH
         target, number = trash / entry.folder.name, 1
         try:
-            trash.mkdir(exist_ok=True)
+            if entry.folder.parent != self.root and (other := _stranger(entry)) is not None:
+                what = "not deleted: its folder holds more than it"
+                raise RecordingError(what, got=other, remedy="delete it by hand")
+            trash.mkdir(parents=True, exist_ok=True)
             while target.exists():
                 number += 1
                 target = trash / f"{entry.folder.name}-{number}"
-            os.replace(entry.folder, target)
+            _move(entry.folder, target)
         except OSError as error:
             raise folder_error(entry.folder, error) from error
         return Thrown(entry.folder, target)
@@ -107,26 +143,68 @@ class Library:
         if thrown.folder.exists():
             raise RecordingError("another recording has taken its place", got=thrown.folder)
         try:
-            os.replace(thrown.trashed, thrown.folder)
+            _move(thrown.trashed, thrown.folder)
         except OSError as error:
             raise folder_error(thrown.folder, error) from error
         return thrown.folder
 
-    def empty_trash(self) -> None:
-        """Deletes for good what is in the trash. Raises RecordingError."""
-        trash = self.root / TRASH
-        try:
-            if trash.is_dir():
-                shutil.rmtree(trash)
-        except OSError as error:
-            raise folder_error(trash, error) from error
+    def trash(self) -> Trash:
+        """What there is in the trash. Never raises."""
+        sizes = []
+        for folder in self._trashed():
+            with contextlib.suppress(OSError):  # part of it may be gone meanwhile
+                sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        return Trash(len(sizes), sum(sizes) / _MB)
 
-    def render(self, entry: Entry, words: tuple[str, ...] = ()) -> Rendering:
-        """Begins to render a recording again, with icons, in a process of its own. words: settings, such as weights.
+    def empty_trash(self) -> tuple[Path, ...]:
+        """Deletes for good what is in the trash; returns the folders that were. Raises RecordingError."""
+        folders = tuple(self._trashed())
+        for folder in folders:
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise folder_error(folder, error) from error
+        return folders
 
-        Raises RecordingError if no folder for it can be made or the process does not start.
+    def render(self, entry: Entry, words: tuple[str, ...] = ()) -> None:
+        """Begins to render a recording again, with icons, in a process of its own: see `rendering`.
+
+        words: settings, such as weights. Raises RecordingError if no folder for it can be made, the process does not
+        start, or one is at it already.
         """
-        return start_rendering(entry.folder, entry.name, entry.frames, self.root, words)
+        if (one := self._renderings.get(entry.folder)) is not None and one.running:
+            raise RecordingError("it is being rendered already", got=entry.folder)
+        self._renderings[entry.folder] = start_rendering(entry.folder, entry.name, entry.frames, self.root, words)
+
+    def rendering(self, folder: Path) -> Rendering | None:
+        """The rendering of a recording that was begun, until it is done `without`."""
+        return self._renderings.get(folder)
+
+    def without(self, rendering: Rendering) -> None:
+        """Forgets a rendering that is over."""
+        for folder, one in tuple(self._renderings.items()):
+            if one is rendering:
+                del self._renderings[folder]
+
+    def close(self) -> list[str]:
+        """Cancels the renderings that are not done, since nobody will see how they end; returns a line for each."""
+        running = {folder: one for folder, one in self._renderings.items() if one.running}
+        for one in running.values():
+            one.cancel()
+        lines = []
+        for folder, one in running.items():
+            one.join()
+            try:
+                one.poll()
+            except RecordingError as error:
+                lines.append(f"{folder.name}: {error}")
+        return lines
+
+    def _trashed(self) -> list[Path]:
+        try:
+            return [path for path in (self.root / TRASH).iterdir() if path.is_dir()]
+        except OSError:
+            return []
 
 
 def read_entry(folder: Path) -> Entry:
@@ -158,6 +236,36 @@ def read_entry(folder: Path) -> Entry:
         icons=icons if icons is not None and icons.is_file() else None,
         live=header is None or header.source == "live",
     )
+
+
+def _is_among(folder: Path, folders: Iterable[Path]) -> bool:
+    """Whether one of `folders` is `folder`, by whatever name."""
+    others = [other.resolve() for other in folders]
+    return bool(others) and folder.resolve() in others
+
+
+def _stranger(entry: Entry) -> Path | None:
+    """Something in a recording's folder that is none of its files, if there is any."""
+    numbered = r"first_frame(-\d+)?\.png|prelude(-\d+)?\.jsonl"
+    videos = rf"{re.escape(entry.name)}({_ICONS}|{_CURRENT}|\.mp4)"
+    its_own = re.compile(rf"actions\.jsonl|report\.json|trace\.json|profile\.json|{numbered}|{videos}|\..*\.tmp")
+    return next((path for path in sorted(entry.folder.iterdir()) if not its_own.fullmatch(path.name)), None)
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Moves a folder, also to another disk; whatever fails, it is whole in one place. Raises OSError."""
+    try:
+        os.replace(folder, target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    try:
+        shutil.copytree(folder, target)
+    except OSError:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
 
 
 def _remains(folder: Path) -> tuple[SessionHeader | None, int]:

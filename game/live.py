@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,17 @@ from game.console import say
 from game.models import find_weights, header_of
 from game.preferences import SettingsFile
 from game.scenes import scenes_from
-from game.session import ACTIONS, FIRST_FRAME, PRELUDE, REPORT, Job, check_folder, new_folder
+from game.session import (
+    ACTIONS,
+    FIRST_FRAME,
+    PRELUDE,
+    REPORT,
+    Job,
+    check_folder,
+    holds_session,
+    new_folder,
+    numbered,
+)
 from game.settings import LiveSettings, load_settings
 
 if TYPE_CHECKING:
@@ -58,7 +69,7 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
         debug=debug,
         settings_file=SettingsFile(session=said_of_play(settings.play, words)),
         shelf=shelf,
-        library=Library(root),
+        library=Library(root, recordings.folders, recordings.being_written),
         shots=job.out or root,
     )
     code = play(how, shelf.opener(), recordings)
@@ -108,8 +119,18 @@ class _Recordings:
             current=settings.record.current,
             settings=settings.record,
         )
-        self._recorders.append(recorder)
+        # One that was here before has been deleted meanwhile, and what lies here at the end is not its own.
+        self._recorders = [other for other in self._recorders if other.folder != folder] + [recorder]
         return recorder
+
+    def folders(self) -> list[Path]:
+        """Where this run's recordings are, and those that earlier runs left in the same --out."""
+        there = [] if self._job.out is None else takewhile(holds_session, numbered(self._job.out))
+        return [*there, *(recorder.folder for recorder in self._recorders)]
+
+    def being_written(self) -> list[Path]:
+        """The folders of this run's recordings that are not finished."""
+        return [recorder.folder for recorder in self._recorders if not recorder.closed]
 
     def tell(self) -> bool:
         """Says what was kept and where. Returns whether any recording went wrong."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
-from game.compiling import CompilingWorld, compile_first
+from game.compiling import CompilingWorld, compile_first, compiled_from
 from game.digests import remembered_sha256
 from game.errors import InputError
 from game.paths import fetched_folder, weights_folder
@@ -269,7 +269,7 @@ def header_of(
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
         compiled=world.kernels.compiled,
-        compiled_from=rollout.compiled_from or 0,
+        compiled_from=compiled_from(rollout, world),
         prelude=0 if prelude is None else len(prelude),
     )
 

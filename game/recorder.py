@@ -27,6 +27,7 @@ from game.session import (
     json_line,
     prelude_files,
     write_json,
+    write_whole,
 )
 from game.settings import RecordSettings
 from game.video import Encoder, EncoderThread, write_clip
@@ -39,7 +40,8 @@ class Reportable(Protocol):
 
 
 class Recorder:
-    """One session being written. add() and close() are called from one thread; `problem` may be read from any.
+    """One session being written, until it is `closed`. add() and close() are called from one thread; `problem` and
+    `closed` may be read from any.
 
     What is on disk survives a kill: the videos up to the block in flight, the action log up to the last block.
     """
@@ -69,6 +71,7 @@ class Recorder:
         self._wait, self._raised = wait, False
         self._stats, self._hash = RunStats(), hashlib.sha256()
         self._problem: Exception | None = None
+        self.closed = False
         self._preludes = 0
         self._writers: list[threading.Thread] = []
         self._log = self._open_log(first_frame, prelude)
@@ -123,14 +126,17 @@ class Recorder:
             self._current.show(frames)
         self._raise_problem()
 
-    def enter(self, first_frame: np.ndarray, seed: int, actions: Actions | None) -> dict:
+    def enter(self, first_frame: np.ndarray, seed: int, actions: Actions | None, compiled_from: int = 0) -> dict:
         """Notes a state that is no part of this recording; returns the event with which the world becomes it.
 
-        first_frame, seed: of the rollout that was brought there by `actions`. Raises RecordingError.
+        first_frame, seed: of the rollout that was brought there by `actions`. compiled_from: its own, as the header
+        has one for the rollout that the recording began with. Raises RecordingError.
         """
         self._preludes += 1
         self._write_state(self._preludes, first_frame, actions)
-        return {"event": "enter", "prelude": self._preludes, "seed": seed}
+        frames = 0 if actions is None else len(actions)
+        return {"event": "enter", "prelude": self._preludes, "seed": seed, "frames": frames,
+                "compiled_from": compiled_from}  # fmt: skip
 
     def write_current(self, frames: np.ndarray) -> None:
         """Puts `frames` (F, H, W, 3) uint8 into NAME_current.mp4 before returning. Raises RecordingError."""
@@ -156,6 +162,7 @@ class Recorder:
             write_json(self.folder / REPORT, report)
         except OSError as error:
             self._fail(error)
+        self.closed = True
         self._raise_problem()
         return report
 
@@ -205,7 +212,7 @@ class Recorder:
 
     def _write_prelude(self, log: Path, actions: Actions) -> None:
         try:
-            log.write_text("".join(action_lines(actions, 0)), encoding="utf-8")
+            write_whole(log, "".join(action_lines(actions, 0)))
         except OSError as error:
             self._fail(error)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.actions import MODES, Actions
 from game.errors import ScriptError
-from game.session import FIRST_FRAME, REPORT, REQUIRED_HEADER, SessionHeader, prelude_files
+from game.session import FIRST_FRAME, NEVER, REPORT, REQUIRED_HEADER, SessionHeader, prelude_files
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,12 @@ class Anchor:
 
 @dataclass(frozen=True)
 class Enter:
-    """The world became what a rollout from `first_frame` is after `actions`."""
+    """The world became what a rollout from `first_frame` is after `actions`. compiled_from: as SessionHeader's."""
 
     first_frame: Path
     seed: int
     actions: Actions | None
+    compiled_from: int = 0
 
 
 Event = Return | Anchor | Enter
@@ -153,7 +154,8 @@ _EXTRA_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
     "held": (lambda v: isinstance(v, bool), "true or false"),
     "events": (lambda v: isinstance(v, list) and all(isinstance(event, dict) for event in v), "a list of events"),
 }
-_EVENTS = {"return": {"frame": int}, "anchor": {"seed": int}, "enter": {"prelude": int, "seed": int}}
+_EVENTS = {"return": ("frame",), "anchor": ("seed",), "enter": ("prelude", "seed")}
+_EXTRA_OF_ENTER = {"frames": 0, "compiled_from": NEVER}  # which older recordings lack, and the least they may be
 
 
 @dataclass(frozen=True)
@@ -228,9 +230,10 @@ def _event(path: Path, number: int, frame: int, data: dict) -> Event:
     kind, where = data.get("event"), f"{path}, line {number}"
     if kind not in _EVENTS:
         raise ScriptError(f"{where}: unknown event", got=repr(kind), expected=" or ".join(_EVENTS))
-    for name in _EVENTS[kind]:
-        value = data.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+    extra = [name for name in _EXTRA_OF_ENTER if kind == "enter" and name in data]
+    for name in (*_EVENTS[kind], *extra):
+        value, least = data.get(name), _EXTRA_OF_ENTER.get(name, 0)
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**63:
             raise ScriptError(f"{where}: bad {name} of the event {kind}", got=repr(value), expected="a whole number")
     if kind == "anchor":
         return Anchor(data["seed"])
@@ -238,10 +241,17 @@ def _event(path: Path, number: int, frame: int, data: dict) -> Event:
         if data["frame"] > frame:
             raise ScriptError(f"{where}: an event returns to the future", got=data["frame"], expected=f"0..{frame}")
         return Return(data["frame"])
+    return _enter(path, where, data)
+
+
+def _enter(path: Path, where: str, data: dict) -> Enter:
     picture, log = (path.parent / name for name in prelude_files(data["prelude"]))
     if not picture.is_file():
         raise ScriptError(f"{where}: a picture of the recording is missing", got=picture, remedy="put it back")
-    return Enter(picture, data["seed"], _prelude(path.parent, data["prelude"]) if log.is_file() else None)
+    frames = data.get("frames")
+    has_actions = log.is_file() if frames is None else frames > 0
+    told = _prelude(path.parent, data["prelude"], frames) if has_actions else None
+    return Enter(picture, data["seed"], told, data.get("compiled_from", 0))
 
 
 def _prelude(folder: Path, number: int, frames: int | None = None) -> Actions:

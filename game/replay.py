@@ -33,8 +33,7 @@ def begin(
     share of the prelude that is done.
     """
     journey = Journey(world, picture, seed, budget)
-    if recording.header.compiled_from:
-        change_kernels_at(recording.header.compiled_from, journey.rollout, world)
+    change_kernels_at(recording.header.compiled_from, journey.rollout, world)
     journey.run(recording.prelude, tell)
     journey.forget_events()
     return journey
@@ -106,7 +105,8 @@ class Replay:
         elif isinstance(event, Return):
             self._return(event.frame)
         else:
-            self.journey.enter(read_picture(event.first_frame), event.seed, event.actions)
+            picture = read_picture(event.first_frame)
+            self.journey.enter(picture, event.seed, event.actions, compiled_from=event.compiled_from)
 
     def _return(self, frame: int) -> None:
         moment = self._kept.get(frame)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pygame
 
 from game.cockpit import Cockpit
-from game.gamepad import Gamepads
+from game.gamepad import STICKS, Gamepads
 from game.status import State
 from game.ui.menu import Menu
 from game.ui.page import Page
@@ -42,6 +42,7 @@ class Router:
         self._leave, self._redraw, self._save = leave, redraw, save
         self._window, self._controls, self._worker = cockpit.window, cockpit.controls, cockpit.worker
         self._paused_before = False  # the menu was opened on a paused world
+        self._leaning = False  # a stick is out of its dead zone
 
     def handle(self, event: pygame.event.Event, now: float) -> None:
         """Does what an event asks for."""
@@ -80,8 +81,8 @@ class Router:
                 return  # it looks, by how far it is held
             if not down:
                 self._controls.release(name, now)
-            elif self._controls.press(name, now) and self._worker.status.replay is not None:
-                self._worker.take_over()
+            elif self._controls.press(name, now) or name.startswith("mouse "):
+                self._take_over()
         elif down:
             self._cockpit.do(command, now)
         else:
@@ -100,21 +101,31 @@ class Router:
         elif event.type == pygame.MOUSEMOTION:
             if self._window.captured and not self._cockpit.pacer.paused:
                 self._controls.motion(*event.rel, now)
+                self._take_over()
         elif event.type == pygame.MOUSEWHEEL:
             pass
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self._mouse_is_useful():
             self._window.capture()
+            self._take_over()
             self._cockpit.say(f"{self._cockpit.key_of('menu')} opens the menu and gives the mouse back")
         elif name := button_name(event.button):
             self._input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
 
     def _lean(self, now: float) -> None:
-        """A stick was moved: the one that looks counts by how far."""
+        """A stick may have been moved: the one that looks counts by how far."""
         prefer = self._cockpit.preferences
         right, down = self._pads.stick(prefer.look_stick, prefer.dead_zone)
+        before, self._leaning = self._leaning, any(any(self._pads.stick(one, prefer.dead_zone)) for one in STICKS)
         if self._menu.is_open or self._cockpit.pacer.paused:
             right = down = 0.0
+        elif self._leaning and not before:  # and not one that was still held when a replay began
+            self._take_over()
         self._controls.lean(right, down, now)
+
+    def _take_over(self) -> None:
+        """Whoever steers has the controls, also where a recording had them."""
+        if self._worker.status.replay is not None:
+            self._worker.take_over()
 
     def _mouse_is_useful(self) -> bool:
         status = self._worker.status

@@ -9,6 +9,7 @@ import numpy as np
 
 from engine.actions import Actions
 from engine.block import Block
+from game.compiling import compiled_from
 from game.journey import Anchored, Event, Journey, Played
 
 
@@ -18,7 +19,7 @@ class RecorderLike(Protocol):
     problem: str | None
 
     def add(self, block: Block, events: Sequence[dict] = (), held: bool = False) -> None: ...
-    def enter(self, first_frame: np.ndarray, seed: int, actions: Actions | None) -> dict: ...
+    def enter(self, first_frame: np.ndarray, seed: int, actions: Actions | None, compiled_from: int) -> dict: ...
     def close(self, stats: Any = None) -> Any: ...
 
 
@@ -50,5 +51,6 @@ class Scribe:
         moment = event.moment
         if moment.mark is not None and moment.mark[0] is self._mark:
             return {"event": "return", "frame": moment.mark[1]}
-        told = self._journey.actions_of(moment)
-        return self.recorder.enter(moment.start.first_frame, moment.start.seed, told)
+        start, told = moment.start, self._journey.actions_of(moment)
+        kernels = compiled_from(start.rollout, self._journey.world)
+        return self.recorder.enter(start.first_frame, start.seed, told, kernels)

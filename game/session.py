@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -22,6 +23,7 @@ ACTIONS = "actions.jsonl"
 FIRST_FRAME = "first_frame.png"
 REPORT = "report.json"
 PRELUDE = "prelude.jsonl"
+NEVER = -1  # of a compiled_from: compiled kernels made no block
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class SessionHeader:
 
     The second half (source and below) says how the frames were computed. A replay takes quality, dtype, threads and
     compiled over unless told otherwise, because other kernels, or another number of threads, may round differently.
-    compiled: how the kernels were, of every block from compiled_from on; what is recorded never changes them again.
+    compiled: how the kernels were, of every block from compiled_from on (NEVER: of none, though the world was compiled
+    by then); what is recorded never changes them again.
     prelude: video frames that the world had played when the recording began; their actions are in prelude.jsonl.
     """
 
@@ -138,9 +141,15 @@ def holds_session(folder: Path) -> bool:
     return (folder / ACTIONS).exists()
 
 
+def numbered(folder: Path) -> Iterator[Path]:
+    """`folder`, `folder`-2, `folder`-3 and so on: where sessions go that are all to be written to `folder`."""
+    yield folder
+    for number in range(2, 10_000):
+        yield folder.with_name(f"{folder.name}-{number}")
+
+
 def _first_free(folder: Path, taken) -> Path:
-    for number in range(1, 10_000):
-        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+    for candidate in numbered(folder):
         if taken(candidate):
             continue
         try:
@@ -161,9 +170,19 @@ def folder_error(folder: Path, error: OSError) -> RecordingError:
 
 def write_json(path: Path, data: dict) -> None:
     """Writes `data` as readable JSON, all of it or nothing. Raises OSError."""
+    write_whole(path, json.dumps(data, indent=2) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file, all of it or nothing. Raises OSError."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def action_lines(

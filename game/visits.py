@@ -67,10 +67,12 @@ class Visits:
         self.current = visit
         self._share()
 
-    def save(self, moment: Moment) -> None:
-        """Keeps a moment of the current world's way, or its present where that one is gone."""
+    def save(self, moment: Moment | None) -> None:
+        """Keeps a moment of the current world's way, or its present where that one is gone, or of another world."""
         assert self.current is not None
         journey, old = self.current.journey, self.saved
+        if moment is None or not journey.knows(moment):
+            moment = journey.present
         try:
             kept = journey.pin(moment)
         except LookupError:

@@ -150,7 +150,10 @@ class Worker:
             self._desk.changed.notify_all()
 
     def save(self) -> None:
-        """Keeps the world as it is on the window, for `load`; what was kept before is forgotten."""
+        """Keeps the world as it is on the window, for `load`; what was kept before is forgotten.
+
+        Where a command before it leads to another world, it is that one that is kept.
+        """
         picture = self._desk.current
         self._order(partial(self._inference.save, None if picture is None else picture.moment))
 
@@ -204,15 +207,15 @@ class Worker:
         """Starts a recording that begins with the next block, or ends the one there is."""
         self._order(self._inference.toggle_recording)
 
-    def screenshot(self, icons: bool = False) -> None:
-        """Writes the picture on the window as a PNG beside the recordings; a notice says where. icons: drawn in too."""
-        picture, space = self._desk.current, self.status.space
+    def screenshot(self) -> None:
+        """Writes the picture on the window as a PNG beside the recordings; a notice says where."""
+        picture = self._desk.current
         if picture is None:
             return
 
         def write() -> None:
             try:
-                path = save_screenshot(self._shots, picture, space if icons else None)
+                path = save_screenshot(self._shots, picture.pixels)
             except (EngineError, OSError) as error:
                 self._desk.notice(f"No screenshot: {error}")
             else:

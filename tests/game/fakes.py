@@ -58,6 +58,7 @@ class FakeWorld:
             denoising_steps=self.denoising_steps,
         )  # fmt: skip
         self.device, self.dtype, self.weights_sha256 = "cpu", "float32", "0" * 64
+        self.kernels = SimpleNamespace(compiled="off")
         self.action_space = action_space(self.mode)
         self.log: list[str] = []
         self.taken: list[tuple[tuple[str, ...], tuple[float, float] | None]] = []
@@ -198,7 +199,7 @@ class FakeRecorder:
         self.events += [(len(self.blocks) - 1, event) for event in events]
         self.held += [len(self.blocks) - 1] if held else []
 
-    def enter(self, first_frame, seed, actions) -> dict:
+    def enter(self, first_frame, seed, actions, compiled_from) -> dict:
         """Keeps nothing."""
         return {"event": "enter", "frames": 0 if actions is None else len(actions)}
 

@@ -24,7 +24,7 @@ from game.cockpit import Cockpit, feel_of
 from game.controls import Controls, FrameControl
 from game.gamepad import Gamepads
 from game.hud import Hud, numbers_of
-from game.library import Entry, Thrown
+from game.library import Entry, Thrown, Trash
 from game.pacing import Pacer, PaceReport
 from game.preferences import SettingsFile
 from game.shelf import ModelChoice
@@ -105,7 +105,8 @@ class _Library:
     """Made-up recordings."""
 
     def __init__(self) -> None:
-        self.root = Path("recordings")
+        self.root, self.in_trash = Path("recordings"), Trash()
+        self.busy_with, self.renderings = {}, {}
         scenes = ("hall", "garden", "pool", "tower", "library")
         self.kept = [
             Entry(Path(f"recordings/{i}"), "session", "tiny", "universal", scene, datetime(2026, 5, 4 + i, 20, 15),
@@ -127,6 +128,18 @@ class _Library:
 
     def restore(self, thrown: Thrown) -> Path:
         return thrown.folder
+
+    def busy(self, folder: Path) -> str:
+        return self.busy_with.get(folder, "")
+
+    def trash(self) -> Trash:
+        return self.in_trash
+
+    def rendering(self, folder: Path):
+        return self.renderings.get(folder)
+
+    def without(self, rendering) -> None:
+        self.renderings = {folder: one for folder, one in self.renderings.items() if one is not rendering}
 
 
 class _Shelf:
@@ -267,7 +280,7 @@ SCREENS: dict[str, Callable[[Stage], Scenery]] = {
     "warning": _words(advice=ADVICE, numbers=numbers_of(FIGURES, PLAYING),
                       status=replace(PLAYING, recording=True, recorded=7)),
     "replay": _words(status=replace(PLAYING, replay=ReplayFigures("x", 21.0, 60.0)),
-                     take_over="any walking key takes over"),
+                     take_over="a walking key, a stick or a click takes over"),
     "rewinding": _words(status=replace(PLAYING, rewinding=True), picture=replace(FRAME, behind_s=4.2)),
     "failure": _words(status=replace(PLAYING, state=State.FAILED, words=_LONG)),
     "icons_left": _words(look=Look(icons="large", icons_place="left", scale="whole")),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import cv2
 import pygame
 import pytest
 
+from game.library import Library
 from game.preferences import FILE, SettingsFile, config_folder, load
 from game.status import State
 from tests.game.fakes import FakeRecorder, FakeWorld, landscape, read_frame
@@ -299,6 +301,20 @@ def test_on_a_display_of_any_rate_every_frame_is_shown_once_and_in_order(player,
         assert shown == list(range(shown[0], shown[0] + len(shown))) and len(shown) >= 11
 
     assert player(script, FakeWorld(fps=20.0), keys_shown=True).play() == 0
+
+
+def test_renderings_end_with_the_game_and_that_is_said(player, tmp_path, capsys):
+    class Rendered(Library):
+        def close(self):
+            return ["hall: the rendering was cancelled; nothing of it is kept"]
+
+    def script(p):
+        yield lambda: p.shown >= 1
+
+    person = player(script)
+    person._settings = replace(person._settings, library=Rendered(tmp_path))
+    assert person.play() == 0
+    assert "game: hall: the rendering was cancelled" in capsys.readouterr().err
 
 
 def test_no_sound_device_is_asked_for(player):

@@ -15,10 +15,13 @@ from engine.kernels import best_kernels
 from engine.world import WorldModel
 from game.compiling import CompilingWorld, compile_first
 from game.errors import ConfigError, RunError
+from game.journey import Journey
 from game.recorder import Recorder
+from game.recordings import Enter, read_recording
 from game.render import render
+from game.scribe import Scribe
 from game.script import load
-from game.session import Job
+from game.session import NEVER, Job
 from game.settings import load_settings
 from tests.engine.tiny import picture, play
 from tests.game.fakes import FakeScene, FakeWorld, wait_until
@@ -58,6 +61,74 @@ class Slow:
 def compiling(backend):
     """Makes compilations with a backend of the test's own."""
     return lambda world, how: Compilation(world.kernels, world.config, how, backend)
+
+
+class Doubling:
+    """Compiles kernels that can be told from plain ones."""
+
+    names = ("passes",)
+
+    def __init__(self, world, how):
+        self._kernels = world.kernels
+
+    def compile(self, name):
+        pass
+
+    def finished(self):
+        programs = self._kernels.transformer.programs
+        steady = replace(programs, steady=lambda *args: 2 * programs.steady(*args))
+        return replace(self._kernels, transformer=self._kernels.transformer.with_programs(steady), compiled="max")
+
+
+class Doubled:
+    """A journey through a world whose `Doubling` kernels are there when the test says so, and its recording."""
+
+    def __init__(self) -> None:
+        self.world = CompilingWorld(fast_world(), "max", lambda *words: None, make=Doubling)
+        assert wait_until(lambda: self.world._work.outcome is not None)
+        self._outcome, self.world._work.outcome = self.world._work.outcome, None
+        self.journey = Journey(self.world, picture(self.world.config), 0, 2**30)
+        self._scribe: Scribe | None = None
+
+    def compiled(self) -> None:
+        self.world._work.outcome = self._outcome
+
+    def play(self, blocks: int) -> None:
+        for _ in range(blocks):
+            idle = self.world.action_space.action()
+            played = self.journey.step(Actions.stack([idle] * self.journey.next_frames))
+            if self._scribe is not None:
+                self._scribe.add(played)
+            self.journey.settle()
+
+    def record(self, folder: Path) -> None:
+        journey, told = self.journey, self.journey.actions_of(self.journey.present)
+        settings = load_settings(["weights=."])
+        header = game.models.header_of(
+            self.world, journey.rollout, settings, source="live", scene="", prelude=told
+        )  # fmt: skip
+        first = journey.rollout.first_frame
+        recorder = Recorder(make_folder(folder), header, name="session", first_frame=first, prelude=told, wait=True)
+        self._scribe = Scribe(recorder, journey)
+
+    def stop(self) -> None:
+        self._scribe.recorder.close()
+
+
+def render_doubled(folder: Path, out: Path) -> None:
+    """Renders a recording of a `Doubled` again; it raises if a single frame differs."""
+
+    def open_compiled(settings) -> WorldModel:
+        world = fast_world()
+        compile_first(world, settings.compile.name, None, None, Doubling)
+        return world
+
+    assert render(load(folder), ["weights=."], Job(out=out), open_compiled) == 0
+
+
+def events_of(folder: Path) -> list:
+    recording = read_recording(folder / "actions.jsonl")
+    return [event for row in recording.happenings.events.values() for event in row]
 
 
 def test_play_begins_at_once_tells_how_far_compiling_is_and_changes_kernels_between_blocks():
@@ -150,46 +221,85 @@ def test_compiled_first_a_recording_says_so_and_its_replay_does_the_same(tmp_pat
     assert opened == ["default", "default"]
 
 
-def test_a_recording_that_begins_later_notes_the_block_and_its_replay_changes_kernels_there(tmp_path, monkeypatch):
+@pytest.fixture
+def doubled(monkeypatch):
     monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)
+    return Doubled()
 
-    class Doubling:
-        """Kernels that can be told from plain ones."""
 
-        names = ("passes",)
-
-        def __init__(self, world, how):
-            self._kernels = world.kernels
-
-        def compile(self, name):
-            pass
-
-        def finished(self):
-            programs = self._kernels.transformer.programs
-            steady = replace(programs, steady=lambda *args: 2 * programs.steady(*args))
-            return replace(self._kernels, transformer=self._kernels.transformer.with_programs(steady), compiled="max")
-
-    world = CompilingWorld(fast_world(), "max", lambda *words: None, make=Doubling)
-    assert wait_until(lambda: world._work.outcome is not None)
-    outcome, world._work.outcome = world._work.outcome, None
-    first, idle = picture(world.config), world.action_space.action()
-    rollout = world.start(first, 0)
-    blocks = [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
-    world._work.outcome = outcome
-    blocks += [rollout.step(Actions.stack([idle] * rollout.next_frames)) for _ in range(2)]
-    header = game.models.header_of(world, rollout, load_settings(["weights=."]), source="live", scene="")
+def test_a_recording_that_begins_later_notes_the_block_and_its_replay_changes_kernels_there(tmp_path, doubled):
+    doubled.play(2)
+    doubled.compiled()
+    doubled.play(1)
+    doubled.record(tmp_path / "a")
+    doubled.play(2)
+    doubled.stop()
+    header = read_recording(tmp_path / "a" / "actions.jsonl").header
     assert (header.compiled, header.compiled_from) == ("max", 2)
-    recorder = Recorder(make_folder(tmp_path / "a"), header, name="session", first_frame=first, wait=True)
-    for block in blocks:
-        recorder.add(block)
-    recorder.close()
+    render_doubled(tmp_path / "a", tmp_path / "b")
 
-    def open_compiled(settings) -> WorldModel:
-        world = fast_world()
-        compile_first(world, settings.compile.name, None, None, Doubling)
-        return world
 
-    assert render(load(tmp_path / "a"), ["weights=."], Job(out=tmp_path / "b"), open_compiled) == 0
+@pytest.mark.parametrize("back_to", [1, 3])
+def test_a_return_to_before_the_recording_notes_the_block_too_and_its_replay_changes_kernels_there(
+    tmp_path, doubled, back_to
+):
+    doubled.play(2)
+    doubled.compiled()
+    doubled.play(2)
+    doubled.record(tmp_path / "a")
+    doubled.play(1)
+    doubled.journey.go(doubled.journey.past.moments()[back_to])
+    doubled.play(4)
+    doubled.stop()
+    (event,) = events_of(tmp_path / "a")
+    assert isinstance(event, Enter) and event.compiled_from == 2
+    render_doubled(tmp_path / "a", tmp_path / "b")
+    render_doubled(tmp_path / "b", tmp_path / "c")
+
+
+def test_a_return_to_a_rollout_that_no_compiled_kernels_make_replays_without_them(tmp_path, doubled):
+    doubled.play(2)
+    plain = doubled.journey.keep()
+    doubled.journey.anchor()
+    doubled.compiled()
+    doubled.play(2)
+    doubled.record(tmp_path / "a")
+    doubled.play(1)
+    doubled.journey.go(plain)
+    doubled.play(3)
+    doubled.stop()
+    (event,) = events_of(tmp_path / "a")
+    assert event.compiled_from == NEVER
+    render_doubled(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_recording_of_a_rollout_that_no_compiled_kernels_make_says_so_and_replays(tmp_path, doubled):
+    doubled.play(2)
+    plain = doubled.journey.keep()
+    doubled.journey.anchor()
+    doubled.compiled()
+    doubled.play(1)
+    doubled.journey.go(plain)
+    doubled.record(tmp_path / "a")
+    doubled.play(3)
+    doubled.stop()
+    header = read_recording(tmp_path / "a" / "actions.jsonl").header
+    assert (header.compiled, header.compiled_from) == ("max", NEVER)
+    render_doubled(tmp_path / "a", tmp_path / "b")
+
+
+def test_after_a_rewind_kernels_change_where_no_block_was_made_before(tmp_path, doubled):
+    doubled.play(4)
+    saved = doubled.journey.keep()
+    doubled.journey.go(doubled.journey.past.moments()[1])
+    doubled.compiled()
+    doubled.play(1)
+    doubled.journey.go(saved)
+    doubled.record(tmp_path / "a")
+    doubled.play(2)
+    doubled.stop()
+    assert read_recording(tmp_path / "a" / "actions.jsonl").header.compiled_from == 4
+    render_doubled(tmp_path / "a", tmp_path / "b")
 
 
 def test_once_a_recording_has_begun_kernels_stay():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
+import subprocess
 import time
 from datetime import datetime
 
@@ -9,9 +12,10 @@ import numpy as np
 import pytest
 
 from game.errors import RecordingError
-from game.library import TRASH, Library
+from game.library import TRASH, Library, Trash
 from game.rendering import Rendering
 from game.video import Video
+from tests.game.fakes import wait_until
 from tests.game.offline import block, header
 from tests.game.test_recorder import recorder
 
@@ -130,20 +134,154 @@ def test_recordings_of_one_name_have_room_in_the_trash(library):
 
 def test_a_rendering_that_fails_says_why(library):
     entry = library.entries()[0]
-    rendering = library.render(entry, ("model=nonsense",))
+    library.render(entry, ("model=nonsense",))
+    rendering = library.rendering(entry.folder)
     end = time.monotonic() + 60
     with pytest.raises(RecordingError, match="there is no model 'nonsense'"):
         while rendering.poll() < 1.0 and time.monotonic() < end:
             time.sleep(0.05)
 
 
-def test_a_rendering_tells_its_share_and_can_be_ended(tmp_path):
-    (tmp_path / "actions.jsonl").write_text("header\n" + "frame\n" * 5)
-    rendering = Rendering(["sleep", "60"], tmp_path, 10)
-    assert rendering.poll() == 0.5
+def test_a_rendering_tells_its_share_and_leaves_nothing_behind_when_it_is_cancelled(tmp_path):
+    (folder := tmp_path / "again").mkdir()
+    (folder / "actions.jsonl").write_text("header\n" + "frame\n" * 5)
+    rendering = Rendering(["sleep", "60"], folder, 10)
+    assert rendering.poll() == 0.5 and rendering.running
     rendering.cancel()
-    with pytest.raises(RecordingError, match="ended with"):
+    rendering.join()
+    assert not rendering.running and not folder.exists()
+    with pytest.raises(RecordingError, match="cancelled; nothing of it is kept"):
         rendering.poll()
+
+
+def test_a_rendering_that_is_done_cannot_be_cancelled(tmp_path):
+    rendering = Rendering(["true"], tmp_path, 10)
+    assert wait_until(lambda: rendering.poll() == 1.0)
+    rendering.cancel()
+    rendering.join()
+    assert tmp_path.is_dir() and not rendering.cancelled and rendering.poll() == 1.0
+
+
+def test_the_share_of_a_rendering_is_told_by_what_is_new_of_its_log_alone(tmp_path):
+    log = tmp_path / "actions.jsonl"
+    rendering = Rendering(["sleep", "60"], tmp_path, 10)
+    assert rendering.poll() == 0.0
+    log.write_bytes(b"header\n" + b"frame\n" * 4 + b"fra")
+    assert rendering.poll() == 0.4
+    log.write_bytes(b"?" * log.stat().st_size + b"me\n" + b"frame\n")  # what was read before is not read again
+    assert rendering.poll() == 0.6
+    rendering.cancel()
+    rendering.join()
+
+
+def sleeping(monkeypatch):
+    """Has renderings do nothing for a minute."""
+    popen = subprocess.Popen
+    monkeypatch.setattr(
+        "game.rendering.subprocess.Popen", lambda command, **how: popen(["sleep", "60"], **how)
+    )  # fmt: skip
+
+
+def test_a_rendering_is_found_again_and_ends_with_the_library(library, monkeypatch):
+    sleeping(monkeypatch)
+    entry = library.entries()[0]
+    library.render(entry)
+    rendering = library.rendering(entry.folder)
+    assert rendering.running and rendering.folder.is_dir()
+    with pytest.raises(RecordingError, match="rendered already"):
+        library.render(entry)
+    (line,) = library.close()
+    assert line == f"{entry.folder.name}: the rendering was cancelled; nothing of it is kept"
+    assert not rendering.folder.exists() and len(library.entries()) == 2
+    library.without(rendering)
+    assert library.rendering(entry.folder) is None and library.close() == []
+
+
+def test_neither_end_of_a_rendering_is_deleted_before_it_is_done(library, monkeypatch):
+    sleeping(monkeypatch)
+    source = library.entries()[0]
+    library.render(source)
+    rendering = library.rendering(source.folder)
+    shutil.copy(source.folder / "actions.jsonl", rendering.folder)
+    (made,) = [entry for entry in library.entries() if entry.folder == rendering.folder]
+    for entry, words in ((source, "being rendered again"), (made, "being written")):
+        assert words in library.busy(entry.folder)
+        with pytest.raises(RecordingError, match=words):
+            library.delete(entry)
+        assert entry.folder.is_dir()
+    library.close()
+    assert library.busy(source.folder) == ""
+
+
+def test_the_recording_that_is_being_written_is_not_deleted(tmp_path):
+    made = record(tmp_path / "live", 6, closed=False)
+    alias = tmp_path / "x" / ".." / "live"
+    (tmp_path / "x").mkdir()
+    library = Library(tmp_path, being_written=lambda: [] if made.closed else [alias])
+    (entry,) = library.entries()
+    assert "being written" in library.busy(entry.folder)
+    with pytest.raises(RecordingError, match="not deleted: it is being written"):
+        library.delete(entry)
+    assert entry.folder.is_dir()
+    made.close()
+    assert library.busy(entry.folder) == ""
+    library.delete(entry)
+    assert not entry.folder.exists()
+
+
+def another_disk(*paths):
+    raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+
+def test_recordings_elsewhere_are_listed_once_and_can_be_deleted_and_brought_back(tmp_path, monkeypatch):
+    record(tmp_path / "root" / "a", 3)
+    record(tmp_path / "elsewhere", 4)
+    there = [tmp_path / "elsewhere", tmp_path / "root" / "a", tmp_path / "none"]
+    library = Library(tmp_path / "root", elsewhere=lambda: there)
+    assert sorted(entry.frames for entry in library.entries()) == [3, 4]
+    (entry,) = [entry for entry in library.entries() if entry.frames == 4]
+    before = {path.name: path.read_bytes() for path in entry.folder.iterdir()}
+
+    monkeypatch.setattr("game.library.os.replace", another_disk)
+    thrown = library.delete(entry)
+    assert thrown.trashed.parent == tmp_path / "root" / TRASH and not entry.folder.exists()
+    assert library.restore(thrown) == entry.folder
+    assert {path.name: path.read_bytes() for path in entry.folder.iterdir()} == before
+
+
+def test_a_folder_elsewhere_is_not_deleted_with_what_else_lies_in_it(tmp_path):
+    record(tmp_path / "mine", 3)
+    (tmp_path / "mine" / "holiday.mp4").write_bytes(b"not a recording's")
+    library = Library(tmp_path / "root", elsewhere=lambda: [tmp_path / "mine"])
+    (entry,) = library.entries()
+    with pytest.raises(RecordingError, match=r"holds more than it; got .*holiday\.mp4"):
+        library.delete(entry)
+    (tmp_path / "mine" / "holiday.mp4").unlink()
+    library.delete(entry)
+    assert library.entries() == []
+
+
+def test_a_recording_that_cannot_be_moved_to_another_disk_stays_whole(library, monkeypatch):
+    entry = library.entries()[0]
+
+    def half_a_copy(source, target):
+        target.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("game.library.os.replace", another_disk)
+    monkeypatch.setattr("game.library.shutil.copytree", half_a_copy)
+    with pytest.raises(RecordingError, match="No space left"):
+        library.delete(entry)
+    assert library.entries()[0] == entry and library.trash().recordings == 0
+
+
+def test_the_trash_says_what_it_holds_and_is_emptied_for_good(library):
+    assert library.trash() == Trash() and library.empty_trash() == ()
+    size = sum(path.stat().st_size for path in library.entries()[0].folder.iterdir())
+    thrown = library.delete(library.entries()[0])
+    assert library.trash() == Trash(1, size / 2**20)
+    assert library.empty_trash() == (thrown.trashed,)
+    assert library.trash() == Trash() and len(library.entries()) == 1
 
 
 def test_the_header_of_a_stranger_does_not_matter(library, tmp_path):

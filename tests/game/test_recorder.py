@@ -1,5 +1,6 @@
 """A session's folder is complete, honest, and survives whatever ends the program."""
 
+import errno
 import hashlib
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from game.errors import RecordingError
+from game.errors import RecordingError, ScriptError
 from game.pictures import read_picture
 from game.recorder import Recorder
 from game.recordings import read_recording
@@ -130,6 +131,35 @@ def test_a_full_disk_is_told_in_one_line(tmp_path):
     with pytest.raises(RecordingError, match="No space left on device"):
         made.add(block(0))
     assert made.close()["frames"] == 1
+
+
+def test_actions_of_before_the_recording_are_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    before = block(0, 3).actions
+    recorder(tmp_path, prelude=before).close()
+    assert len((tmp_path / "prelude.jsonl").read_text().splitlines()) == 3
+    write = Path.write_text
+
+    def half(path, text, **how):
+        write(path, text[: len(text) // 2], **how)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    made = recorder(tmp_path, prelude=before)
+    with pytest.raises(RecordingError, match="No space left on device"):
+        made.close()
+    assert not [path.name for path in tmp_path.iterdir() if "prelude" in path.name]
+
+
+def test_a_state_from_outside_without_its_actions_is_not_taken_for_another(tmp_path):
+    made = recorder(tmp_path)
+    events = [made.enter(FIRST, 1, block(0, 3).actions), made.enter(FIRST, 1, None)]
+    made.add(block(0), events)
+    made.close()
+    recording = read_recording(tmp_path / "actions.jsonl")
+    assert [event.actions is None for event in recording.happenings.events[0]] == [False, True]
+    (tmp_path / "prelude-1.jsonl").unlink()
+    with pytest.raises(ScriptError, match=r"cannot read .*prelude-1\.jsonl"):
+        read_recording(tmp_path / "actions.jsonl")
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path):

@@ -188,6 +188,44 @@ def test_a_quick_save_is_returned_to_from_another_world(stages):
     assert stage.world.log.count("start") == 3 and stage.worker.status.other_world == "pool"
 
 
+@pytest.mark.parametrize("leave", ["other_world", "load"])
+def test_a_save_right_behind_a_change_of_worlds_is_of_the_world_that_was_gone_to(stages, leave):
+    """The window still shows the other one when the key goes down."""
+    stage = stages(fast(), scenes=[FakeScene(name) for name in ("hall", "court", "pool")])
+    plays(stage, 10)
+    stage.worker.save()
+    assert stage.look_until(lambda: stage.worker.status.saved)
+    stage.worker.change_scene()
+    assert stage.look_until(lambda: stage.worker.status.scene == "court")
+    plays(stage, 5)
+    getattr(stage.worker, leave)()
+    stage.worker.save()
+    assert stage.look_until(lambda: stage.worker.status.scene == "hall")
+    plays(stage, 5)
+    stage.worker.change_scene()
+    assert stage.look_until(lambda: stage.worker.status.scene == "pool")
+    plays(stage, 5)
+    stage.worker.load()
+    assert stage.look_until(lambda: stage.worker.status.scene == "hall")
+    plays(stage, 5)
+    assert stage.seen[-1].moment.start.rollout is stage.world.rollouts[0], "the hall's name, and the hall"
+
+
+def test_a_save_right_behind_a_new_world_says_that_there_is_nothing_to_save(stages):
+    stage = stages(fast())
+    plays(stage, 5)
+    gate = threading.Event()
+    stage.world.sleep = lambda seconds: gate.wait(20.0)  # so that both are obeyed together
+    steps = stage.world.steps
+    assert stage.look_until(lambda: stage.world.steps > steps)
+    stage.worker.change_scene()
+    stage.worker.save()
+    gate.set()
+    assert stage.look_until(lambda: "no world to save" in stage.worker.status.notice)
+    assert not stage.worker.status.saved
+    plays(stage, 5)
+
+
 def test_no_memory_no_way_back(stages):
     stage = stages(fast(state_bytes=2 * 2**20), habits=Habits(rewind_mb=1))
     plays(stage, 10)
@@ -340,8 +378,6 @@ def test_a_screenshot_is_the_picture_on_the_window(stages, tmp_path):
     assert wait_until(lambda: "Screenshot" in stage.worker.status.notice)
     (path,) = (tmp_path / "shots").iterdir()
     np.testing.assert_array_equal(read_picture(path), picture)
-    stage.worker.screenshot(icons=True)
-    assert wait_until(lambda: len(list((tmp_path / "shots").glob("*-icons.png"))) == 1)
 
 
 @pytest.fixture(params=["embedded-like", pytest.param("big-like", marks=pytest.mark.slow)])

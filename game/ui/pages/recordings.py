@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -23,7 +22,7 @@ from game.ui.widgets import Button, Slider, Widget
 from game.view import fitted
 
 if TYPE_CHECKING:
-    from game.library import Entry, Rendering, Thrown, Video
+    from game.library import Entry, Rendering, Thrown, Trash, Video
 
 
 class RecordingsPage(Page):
@@ -39,11 +38,16 @@ class RecordingsPage(Page):
         self._thrown: list[Thrown] = []
         self._deleting: list[Later] = []
         self._undoing: Later | None = None
+        self._trash: Trash | None = None
+        self._looking: Later | None = None  # into the trash
+        self._emptying: Later | None = None
+        self._sure = False  # asked once whether to empty it
 
     def opened(self) -> None:
         """See Page."""
         if self._cockpit.library is not None:
             self._entries = Later(self._cockpit.background.begin(self._cockpit.library.entries))
+            self._look_into_trash()
 
     def tick(self, now: float) -> bool:
         """See Page."""
@@ -55,7 +59,7 @@ class RecordingsPage(Page):
             self._menu.remark = self._undoing.problem or "It is back"
             self._undoing, came = None, True
             self.opened()
-        return came
+        return self._tick_trash() or came
 
     def widgets(self) -> list[Widget]:
         """See Page."""
@@ -69,6 +73,8 @@ class RecordingsPage(Page):
             return [*rows, Note("No folder of recordings is open here.")]
         if self._thrown:
             rows.append(Button("Bring back what was deleted", self._thrown[-1].folder.name, self._undo))
+        if self._trash is not None and self._trash.recordings:
+            rows.append(self._trash_button(self._trash))
         rows.append(Heading("All recordings"))
         if self._entries is not None and self._entries.waiting and not self._listed:
             return [*rows, Note("Looking…")]
@@ -89,7 +95,36 @@ class RecordingsPage(Page):
             else:
                 self._thrown.append(later.value)
                 self._listed = [entry for entry in self._listed if entry.folder != later.value.folder]
+        if done:
+            self._look_into_trash()
         return bool(done)
+
+    def _trash_button(self, trash: Trash) -> Button:
+        many = f"{trash.recordings} recording{'' if trash.recordings == 1 else 's'}, {trash.mb:.0f} MB"
+        words = "Really? Once more deletes them for good" if self._sure else "Empty the trash"
+        return Button(words, "What was deleted cannot be brought back after that", self._empty_trash,
+                      note=many, bad=self._sure, name="trash")  # fmt: skip
+
+    def _empty_trash(self) -> None:
+        if self._sure:
+            self._emptying = Later(self._cockpit.background.begin(self._cockpit.library.empty_trash))
+        self._sure = not self._sure
+
+    def _look_into_trash(self) -> None:
+        self._looking = Later(self._cockpit.background.begin(self._cockpit.library.trash))
+
+    def _tick_trash(self) -> bool:
+        came = self._sure and self.focus != "Button:trash"
+        self._sure = self._sure and not came
+        if self._emptying is not None and self._emptying.look():
+            gone = self._emptying.value or ()
+            self._thrown = [thrown for thrown in self._thrown if thrown.trashed not in gone]
+            self._menu.remark = self._emptying.problem or "The trash is empty"
+            self._emptying, came = None, True
+            self._look_into_trash()
+        if self._looking is not None and self._looking.look():
+            self._trash, came = self._looking.value, True
+        return came
 
     def _undo(self) -> None:
         thrown = self._thrown.pop()
@@ -97,7 +132,9 @@ class RecordingsPage(Page):
 
     def _tile(self, entry: Entry) -> Tile:
         image, problem = self._pictures.ask(("recording", str(entry.folder)), partial(self._thumbnail, entry))
-        note = f"{clock_words(entry.seconds)}   {entry.model}   " + ("broken" if entry.problem else entry.scene)
+        state = self._cockpit.library.busy(entry.folder).removeprefix("it is ")
+        note = f"{clock_words(entry.seconds)}   {entry.model}   "
+        note += state or ("broken" if entry.problem else entry.scene)
         return Tile(f"{entry.made:%d %b %Y, %H:%M}", entry.problem or str(entry.folder.name), image=image, note=note,
                     problem=problem, name=str(entry.folder),
                     act=lambda: self._menu.push(RecordingPage(self._cockpit, self._menu, self, entry)))  # fmt: skip
@@ -118,7 +155,6 @@ class RecordingPage(Page):
         self._frame, self._playing_since, self._from = 0, None, 0
         self._asked: tuple[int, Later] | None = None
         self._pixels: np.ndarray | None = None
-        self._rendering: Rendering | None = None
         self._share = 0.0
         self._working: Later | None = None
 
@@ -156,30 +192,32 @@ class RecordingPage(Page):
         came = False
         if self._working is not None and self._working.look():
             done, self._working, came = self._working, None, True
-            if done.problem:
-                self._menu.remark = done.problem
-            else:
-                self._rendering = done.value
-        if self._rendering is not None:
-            came = self._tick_rendering() or came
-        return came
+            self._menu.remark = done.problem or self._menu.remark
+        rendering = self._rendering
+        return came if rendering is None else self._tick_rendering(rendering) or came
 
-    def _tick_rendering(self) -> bool:
+    def _tick_rendering(self, rendering: Rendering) -> bool:
         from game.errors import EngineError
 
         try:
-            share = self._rendering.poll()
+            share = rendering.poll()
         except EngineError as error:
-            self._menu.remark, self._rendering = str(error), None
+            self._menu.remark = str(error)
+            self._cockpit.library.without(rendering)
             return True
         if share >= 1.0:
-            self._menu.remark = f"Rendered: {self._rendering.folder}"
-            self._rendering = None
+            self._menu.remark = f"Rendered: {rendering.folder}"
+            self._cockpit.library.without(rendering)
             return True
         changed, self._share = round(share, 2) != round(self._share, 2), share
         return changed
 
     # -- what stands on it -------------------------------------------------------------------------------------------
+
+    @property
+    def _rendering(self) -> Rendering | None:
+        """This recording's, which goes on whether or not the page is looked at."""
+        return self._cockpit.library.rendering(self._entry.folder)
 
     @property
     def _last(self) -> int:
@@ -201,16 +239,27 @@ class RecordingPage(Page):
             ]  # fmt: skip
         elif self._opening is not None and self._opening.problem:
             rows.append(Note(self._opening.problem, bad=True))
-        rendering = self._rendering is not None
+        busy = self._cockpit.library.busy(entry.folder)
         rows += [
-            Button("Replay live from here", "The world is made again, bit for bit; any key takes it over",
+            Button("Replay live from here", "The world is made again, bit for bit; keys, sticks and clicks take over",
                    self._replay, enabled=entry.problem is None),
-            Button(f"Rendering, {self._share:.0%}: cancel" if rendering else "Render again, with icons",
-                   "In a process of its own; you may play on", self._cancel if rendering else self._render,
-                   enabled=entry.problem is None, name="render"),
-            Button("Delete", "It can be brought back", self._delete, bad=True),
+            self._render_button(),
+            Button("Delete", "Not now" if busy else "It can be brought back", self._delete, note=busy, bad=True,
+                   enabled=not busy),
         ]  # fmt: skip
         return rows
+
+    def _render_button(self) -> Button:
+        rendering = self._rendering
+        if rendering is None:
+            begins = self._working is not None
+            return Button("Beginning to render…" if begins else "Render again, with icons",
+                          "In a process of its own; you may play on", self._render,
+                          enabled=not begins and self._entry.problem is None, name="render")  # fmt: skip
+        ends = rendering.cancelled
+        return Button("Cancelling…" if ends else f"Rendering, {self._share:.0%}: cancel",
+                      "What is rendered so far is removed then", rendering.cancel, enabled=not ends,
+                      name="render")  # fmt: skip
 
     def _watch(self) -> None:
         if self._playing_since is not None:
@@ -230,10 +279,6 @@ class RecordingPage(Page):
         weights = self._cockpit.preferences.weights
         words = (f"weights={weights}",) if weights and self._entry.model != "tiny" else ()
         self._working = Later(self._cockpit.background.begin(self._cockpit.library.render, self._entry, words))
-
-    def _cancel(self) -> None:
-        threading.Thread(target=self._rendering.cancel, name="rendering-cancel").start()  # it may take seconds
-        self._rendering = None
 
     def _delete(self) -> None:
         self._menu.pop()  # which closes the video first

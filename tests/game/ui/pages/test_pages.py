@@ -11,6 +11,7 @@ import pygame
 import pytest
 
 from game.errors import RecordingError
+from game.library import Trash
 from game.status import Suggestion
 from tests.game.screens import set_stage
 
@@ -87,11 +88,56 @@ def test_deleting_can_be_undone(stage, monkeypatch):
     assert sum(widget.tile > 0 for widget in stage.menu.page.widgets()) == 5
 
 
+def test_the_trash_says_what_it_holds_and_is_emptied_when_asked_twice(stage, monkeypatch):
+    library, emptied = stage.cockpit.library, []
+    library.in_trash = Trash(3, 118.4)
+
+    def empty() -> tuple[Path, ...]:
+        emptied.append(True)
+        library.in_trash = Trash()
+        return (Path("trash"),)
+
+    monkeypatch.setattr(library, "empty_trash", empty, raising=False)
+    open_recording(stage)
+    choose(stage, "Delete")
+    page = stage.menu.page
+    page.focus = "Button:trash"
+    assert choose(stage, "Empty the trash").note == "3 recordings, 118 MB" and not emptied
+    page.focus = "Button:record"
+    stage.settle()
+    assert "Empty the trash" in labels(stage), "whoever looks elsewhere is asked again"
+    page.focus = "Button:trash"
+    choose(stage, "Empty the trash")
+    choose(stage, "Really?")
+    assert emptied == [True] and stage.menu.remark == "The trash is empty"
+    assert not [label for label in labels(stage) if label.startswith(("Empty", "Really", "Bring back"))]
+
+
+def test_a_recording_that_is_being_written_says_so_and_cannot_be_deleted(stage):
+    library = stage.cockpit.library
+    library.busy_with[library.kept[0].folder] = "it is being written"
+    stage.menu.open("Recordings")
+    stage.settle()
+    notes = [widget.note for widget in stage.menu.page.widgets() if widget.tile]
+    assert notes[0].endswith("being written") and notes[1].endswith("garden")
+    open_recording(stage)
+    assert choose(stage, "Delete").note == "it is being written"
+    assert stage.menu.page.title != "Recordings"
+    library.busy_with.clear()
+    choose(stage, "Delete")
+    assert stage.menu.page.title == "Recordings"
+
+
 class _Rendering:
     folder = Path("recordings/again")
 
-    def __init__(self) -> None:
+    def __init__(self, stage, monkeypatch) -> None:
+        """Has the library render so."""
         self.share, self.cancelled, self.error = 0.4, False, None
+        library = stage.cockpit.library
+        monkeypatch.setattr(
+            library, "render", lambda entry, words: library.renderings.update({entry.folder: self}), raising=False
+        )
 
     def poll(self) -> float:
         if self.error:
@@ -103,8 +149,7 @@ class _Rendering:
 
 
 def test_rendering_again_says_how_far_it_is_and_where_it_went(stage, monkeypatch):
-    rendering = _Rendering()
-    monkeypatch.setattr(stage.cockpit.library, "render", lambda entry, words: rendering, raising=False)
+    rendering = _Rendering(stage, monkeypatch)
     open_recording(stage)
     choose(stage, "Render again")
     assert "Rendering, 40%: cancel" in labels(stage)
@@ -113,19 +158,34 @@ def test_rendering_again_says_how_far_it_is_and_where_it_went(stage, monkeypatch
     assert "recordings/again" in stage.menu.remark and "Render again, with icons" in labels(stage)
 
 
+def test_a_rendering_goes_on_while_its_page_is_left_and_is_found_there_again(stage, monkeypatch):
+    rendering = _Rendering(stage, monkeypatch)
+    open_recording(stage)
+    choose(stage, "Render again")
+    stage.menu.close()
+    rendering.share = 0.7
+    open_recording(stage, 1)
+    assert "Render again, with icons" in labels(stage)
+    stage.menu.pop()
+    open_recording(stage)
+    assert "Rendering, 70%: cancel" in labels(stage)
+    stage.menu.close()
+    rendering.share = 1.0
+    open_recording(stage)
+    assert "recordings/again" in stage.menu.remark and "Render again, with icons" in labels(stage)
+
+
 @pytest.mark.parametrize("way", ["cancel", "fail"])
 def test_rendering_may_be_cancelled_and_may_fail(stage, monkeypatch, way):
-    rendering = _Rendering()
-    monkeypatch.setattr(stage.cockpit.library, "render", lambda entry, words: rendering, raising=False)
+    rendering = _Rendering(stage, monkeypatch)
     open_recording(stage)
     choose(stage, "Render again")
     if way == "cancel":
         choose(stage, "Rendering")
-        assert rendering.cancelled
-    else:
-        rendering.error = RecordingError("the disk is full")
-        stage.settle()
-        assert "the disk is full" in stage.menu.remark
+        assert rendering.cancelled and "Cancelling…" in labels(stage)
+    rendering.error = RecordingError("it ended so")
+    stage.settle()
+    assert stage.menu.remark == "it ended so"
     assert "Render again, with icons" in labels(stage)
 
 
