@@ -1,6 +1,5 @@
 """Every error a person can cause, as typed exceptions whose text is one line: what; got; expected; remedy."""
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -51,6 +50,28 @@ class CompileError(EngineError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` a person most likely meant by `name`, or None if none is near."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return close[0] if close else None
+    """The one of `names` a person most likely meant by `name`: mistyped, broken off, or without the group before it.
+
+    None if none is near: an edit for every four letters, three at most.
+    """
+    best = None
+    for whole in names:
+        for other in {whole, whole if "." in name else whole.rpartition(".")[2]}:
+            edits = _edits(name, other)
+            if len(name.lstrip("-")) > 2 and other.startswith(name):
+                edits = min(edits, 1)
+            if edits <= min(3, max(len(name), len(other)) // 4) and (best is None or edits < best[0]):
+                best = (edits, whole)
+    return best[1] if best else None
+
+
+def _edits(first: str, second: str) -> int:
+    """How many letters are to be put in, left out, changed or swapped with the next one to make one word the other."""
+    before, row = [], list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        older, before, row = before, row, [i]
+        for j, b in enumerate(second, 1):
+            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (a != b)))
+            if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
+                row[-1] = min(row[-1], older[j - 2] + 1)
+    return row[-1]

@@ -8,6 +8,7 @@ from game.playstats import PaceReport
 from game.status import Advice, Suggestion
 
 _STEP = 0.05  # shares of the rate worth choosing between
+_LITTLE = 0.12  # of the rate: a shortfall that is hardly seen, and not worth a rougher picture
 
 
 def advise(report: PaceReport, *, steps: int, fast_steps: int | None) -> Advice | None:
@@ -18,11 +19,13 @@ def advise(report: PaceReport, *, steps: int, fast_steps: int | None) -> Advice 
     """
     if not report.slow_words:
         return None
-    if fast_steps is not None and fast_steps < steps:
+    little = report.possible >= (1.0 - _LITTLE) * report.pace
+    if not little and fast_steps is not None and fast_steps < steps:
         remedy = f"quality=fast makes it in {fast_steps} of the {steps} steps, a little rougher"
         return Advice(report.slow_words, remedy, Suggestion("quality", name="fast"))
+    words = f"A little slow: {report.speed:.0%} of full speed" if little else report.slow_words
     share = max(_STEP, math.floor(report.speed / _STEP + 1e-6) * _STEP)
     if share >= report.pace:
-        return Advice(report.slow_words, "close other programs")
+        return Advice(words, "close other programs", mild=little)
     remedy = f"a play clock at {share:.0%} runs evenly here"
-    return Advice(report.slow_words, remedy, Suggestion("clock", share=round(share, 2)))
+    return Advice(words, remedy, Suggestion("clock", share=round(share, 2)), mild=little)

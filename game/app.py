@@ -34,7 +34,7 @@ from game.status import Figures, Picture, SceneLike, State
 from game.ui.pages import make_menu
 from game.ui.paint import Painter
 from game.ui.style import TEXT_SIZES
-from game.view import Look, Scenery, View
+from game.view import BEATS, Look, Scenery, View
 from game.window import Window, on_display_lost
 from game.worker import Habits, MakeRecorder, OpenWorld, Worker
 
@@ -204,6 +204,7 @@ class App:
         for event in self._sleep():
             self._router.handle(event, time.perf_counter())
         now = time.perf_counter()
+        self._router.tick(now)
         self._note_state(now)
         self._note_figures(now)
         if self._menu.is_open:
@@ -285,6 +286,8 @@ class App:
         )
         if self._menu.is_open:
             return replace(scenery, menu=self._menu.stamp)
+        if scenery.waiting and not status.progress:
+            return replace(scenery, beat=int(now / _LONGEST_SLEEP) % BEATS)
         strength = self._keys_strength(now)
         known = status.space is not None
         return replace(

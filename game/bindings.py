@@ -1,8 +1,8 @@
 """Which input does what: names of inputs, controls and commands, and the presets a person may begin with.
 
 An input is a name: a key's as pygame.key.name gives it ("w", "left shift"), "mouse right" or "mouse 4" for a button,
-"pad a" or "pad left stick up" on a gamepad. A control is what the model is told (a key of its action space, or a look);
-a command is what the program is told. No pygame here.
+"wheel up" for a notch of the mouse's wheel, "pad a" or "pad left stick up" on a gamepad. A control is what the model is
+told (a key of its action space, or a look); a command is what the program is told. No pygame here.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ _LOOK_KEYS = {
     "left-handed": ("w", "s", "a", "d"),
 }
 PRESETS = tuple(_PRESETS)
+_ARROWS = {"up": "↑", "down": "↓", "left": "←", "right": "→"}
 _LOOKS = (LOOK_UP, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT)
 _PAD = {
     "W": ("pad left stick up", "pad dpad up"),
@@ -141,31 +142,27 @@ def without(table: Table, one: str) -> dict[str, tuple[str, ...]]:
 
 
 def short_name(one: str) -> str:
-    """An input's name as a key cap shows it."""
+    """An input's name as a key cap shows it; a gamepad's says so where it could be anything else."""
     names = {
-        "up": "↑",
-        "down": "↓",
-        "left": "←",
-        "right": "→",
         "escape": "Esc",
         "return": "Enter",
-        "backspace": "Backspace",
         "left shift": "L Shift",
         "right shift": "R Shift",
         "left ctrl": "L Ctrl",
         "right ctrl": "R Ctrl",
         "left alt": "L Alt",
         "right alt": "R Alt",
+        "pad left stick": "L stick click",
+        "pad right stick": "R stick click",
     }
     if one in names:
         return names[one]
-    if one.startswith("pad "):
-        words = one.removeprefix("pad ")
-        for way, arrow in (("up", "↑"), ("down", "↓"), ("left", "←"), ("right", "→")):
-            if words.endswith(" " + way):
-                words = f"{words.removesuffix(way)}{arrow}"
-        words = words.upper() if len(words) == 1 else words
-        return "Pad " + words.replace("left stick", "L stick").replace("right stick", "R stick").replace(
-            "left ", "L "
-        ).replace("right ", "R ").replace("dpad", "D-pad")
-    return one.capitalize() if len(one) > 1 else one.upper()
+    before, _, last = one.rpartition(" ")
+    if last in _ARROWS and (not before or before.startswith(("pad", "wheel"))):  # "mouse left" is a button
+        one = f"{before} {_ARROWS[last]}".strip()
+    words = one.removeprefix("pad ")
+    if words == one:
+        return one.capitalize() if len(one) > 1 else one.upper()
+    if " " not in words:
+        return "Pad " + (words.upper() if len(words) == 1 else words)
+    return words.replace("left ", "L ").replace("right ", "R ").replace("dpad", "D-pad")

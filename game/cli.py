@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from game import VERSION
 from game.console import kill_as_ctrl_c
 from game.errors import EngineError, InputError, did_you_mean
+from game.requirements import check_installed
 
 if TYPE_CHECKING:
     from game.session import Job
@@ -184,11 +185,12 @@ def _check_together(flags: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 done, 1 failed while running, 2 the input was wrong."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    from game.models import calm_threads
-
-    calm_threads()
     try:
         command = parse(argv)
+        check_installed()
+        from game.models import calm_threads
+
+        calm_threads()
         with kill_as_ctrl_c():
             return _run(command)
     except KeyboardInterrupt:

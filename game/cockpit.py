@@ -94,6 +94,15 @@ class Cockpit:
         """What counts at present."""
         return self.settings_file.now
 
+    def where(self) -> str:
+        """Where the person is, in a sentence."""
+        status = self.status
+        if status.state is State.LOADING:
+            return f"Loading {status.scene} …"
+        if status.state is State.FAILED:
+            return f"{status.scene} has stopped: {status.words}"
+        return f"You are in {status.scene}" + (f", made by {status.model} on {status.device}." if status.model else ".")
+
     def use_menu(self, open_it: Callable[[], None], close_it: Callable[[], None], back: Callable[[], None]) -> None:
         """Says how the menu is opened and closed, and how its present page is left."""
         self._open_menu, self._close_menu, self.back = open_it, close_it, back

@@ -75,8 +75,11 @@ class Hud:
     def __init__(self, paint: Painter) -> None:
         self._paint = paint
 
-    def loading(self, surface: pygame.Surface, title: str, words: str, progress: float) -> None:
-        """Title, what is being done and how far it is, in the middle."""
+    def loading(self, surface: pygame.Surface, title: str, words: str, progress: float, phase: float = 0.0) -> None:
+        """Title, what is being done and how far it is, in the middle.
+
+        progress: 0 to 1; at 0 nobody knows, and a piece of the bar goes to and fro instead. phase: of its way, 0 to 1.
+        """
         paint, unit = self._paint, self._paint.unit(surface)
         middle, y = surface.get_width() // 2, surface.get_height() // 2
         room = surface.get_width() - 2 * unit
@@ -84,7 +87,13 @@ class Hud:
         paint.put(surface, title, 2 * unit, PAPER, (middle, y - 2 * unit), anchor="center", bold=True, room=room)
         rail = pygame.Rect(0, 0, min(18 * unit, surface.get_width() - 4 * unit), max(3, unit // 4))
         rail.center = (middle, y + unit // 2)
-        self._bar(surface, rail, progress)
+        if progress:
+            self._bar(surface, rail, progress)
+        else:
+            self._bar(surface, rail, 0.0)
+            piece = pygame.Rect(*rail.topleft, rail.width // 4, rail.height)
+            piece.left += round((rail.width - piece.width) * (1.0 - abs(1.0 - 2.0 * phase)))
+            paint.panel(surface, piece, ACCENT, rail.height // 2)
         paint.put(surface, words, unit, QUIET, (middle, y + 2 * unit), anchor="center", room=room)
 
     def card(self, surface: pygame.Surface, title: str, words: str, hint: str, *, bad: bool = False) -> pygame.Rect:

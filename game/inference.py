@@ -201,7 +201,6 @@ class Inference:
         world, picture = self._change_quality(self._world, name), visit.delivered.picture
         self._leave()
         journey = Journey(world, picture, self._habits.seed, self._visits.budget)
-        self._world, self._quality = world, name
         self._enter(Visit(journey, self._scene, name, journey.present))
 
     # -- playing -----------------------------------------------------------------------------------------------------
@@ -240,7 +239,7 @@ class Inference:
         """Makes a new world and shows its first frame; one that cannot be made is left for the world before."""
         scene, epoch = self._scene, self._desk.epoch
         words = f"Entering {scene.name}"
-        self._desk.tell(state=State.LOADING, words=words, progress=1.0, scene=scene.name, replay=None)
+        self._desk.tell(state=State.LOADING, words=words, progress=0.0, scene=scene.name, replay=None)
         try:
             journey = Journey(self._world, scene.picture(), self._habits.seed, self._visits.budget)
         except EngineError as error:
@@ -281,7 +280,8 @@ class Inference:
 
     def _enter(self, visit: Visit, epoch: int | None = None) -> None:
         self._visits.enter(visit)
-        self._scene = visit.scene
+        # A world that is begun from here on is of this one's quality.
+        self._scene, self._world, self._quality = visit.scene, visit.journey.world, visit.quality
         if self._recording_wanted:
             self._record()
         self._arrive(self._desk.epoch if epoch is None else epoch)

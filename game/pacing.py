@@ -346,6 +346,7 @@ class Pacer:
                 late_frames=clock.late_frames,
                 undrawn_frames=clock.undrawn_frames,
                 pace=self._pace,
+                possible=self._times.possible_speed(frames / clock.fps),
                 slow_words=self.slow_words(),
                 recent_ms=tuple(self._blocks),
             )

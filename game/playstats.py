@@ -64,7 +64,8 @@ class PlayStats:
 class PaceReport:
     """One moment's numbers for the HUD; times in ms.
 
-    pace: share of the model's rate that the clock was asked to keep to; speed: the share it runs at now. recent_ms:
+    pace: share of the model's rate that the clock was asked to keep to; speed: the share it runs at now; possible: the
+    share that this machine keeps up with, which the speed sinks to slowly. recent_ms:
     what the newest blocks took, oldest first, each against `deadline_ms` (at the speed of now: `deadline_ms / speed`).
     late_frames: not there, or not drawn, when they were due; of these undrawn_frames were there, and the window was
     late.
@@ -83,3 +84,4 @@ class PaceReport:
     recent_ms: tuple[float, ...] = ()
     undrawn_frames: int = 0
     pace: float = 1.0
+    possible: float = 1.0

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -112,21 +113,31 @@ class SettingsFile:
         self._session = {name: value for name, value in self._session.items() if name not in changes}
 
     def save(self) -> str | None:
-        """Writes what has changed since the file was read or written. Returns what went wrong, None if nothing."""
+        """Writes what has changed since the file was read or written. Returns what went wrong, None if nothing.
+
+        Where the path is a link, the file that it leads to is written, and a copy is kept beside that one.
+        """
         if self._kept == self._written:
             return None
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        file = Path(os.path.realpath(self.path))
+        temporary = file.with_name(f".{file.name}.tmp")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(to_text(self._kept), encoding="utf-8")
-            if self._damaged and self.path.is_file():
-                os.replace(self.path, self.path.with_suffix(".yaml.bak"))
-            os.replace(temporary, self.path)
+            if self._damaged and file.is_file():
+                os.replace(file, _free_name(file.with_name(f"{file.name}.bak")))
+            os.replace(temporary, file)
             self._damaged = False
         except OSError as error:
             return f"Your settings cannot be kept in {self.path} ({error.strerror or error})"
         self._written = self._kept
         return None
+
+
+def _free_name(path: Path) -> Path:
+    """`path`, or the first of path-2, path-3, ... that is not there."""
+    names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
+    return next(name for name in names if not name.exists())
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -258,7 +269,10 @@ def to_text(preferences: Preferences) -> str:
             lines += [f"  - {_quoted(path)}" for path in value]
         else:
             lines.append(f"{item.name}: {_scalar(value)}")
-    lines += ["", "# What each input does, for every mode: names of keys, mouse 4, pad a, pad left stick up ..."]
+    lines += [
+        "",
+        "# What each input does, for every mode: names of keys, mouse 4, wheel up, pad a, pad left stick up ...",
+    ]
     lines.append("controls:")
     for mode, table in preferences.controls.items():
         lines.append(f"  {mode}:")

@@ -17,7 +17,7 @@ from game.status import State
 from game.ui.menu import Menu
 from game.ui.page import Page
 from game.ui.pages.drop import DropPage
-from game.window import button_name, key_name
+from game.window import button_name, key_name, wheel_notches
 
 _LOOKS_ANEW = (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED, pygame.WINDOWRESTORED, pygame.WINDOWDISPLAYCHANGED)
 _MOUSE = (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP, pygame.MOUSEWHEEL)
@@ -43,6 +43,7 @@ class Router:
         self._window, self._controls, self._worker = cockpit.window, cockpit.controls, cockpit.worker
         self._paused_before = False  # the menu was opened on a paused world
         self._leaning = False  # a stick is out of its dead zone
+        self._notches: dict[str, float] = {}  # ways the wheel was turned -> until when that counts as held
 
     def handle(self, event: pygame.event.Event, now: float) -> None:
         """Does what an event asks for."""
@@ -92,6 +93,9 @@ class Router:
         if self._menu.is_open:
             if event.type == pygame.MOUSEMOTION:
                 self._menu.move(event.pos, event.rel, now)
+            elif event.type == pygame.MOUSEWHEEL and self._menu.takes_all:
+                for name in wheel_notches(event)[:1]:
+                    self._menu.input(name, True, now)
             elif event.type == pygame.MOUSEWHEEL:
                 self._menu.wheel(event.y)
             elif event.button == 1 and not self._menu.takes_all:
@@ -103,13 +107,21 @@ class Router:
                 self._controls.motion(*event.rel, now)
                 self._take_over()
         elif event.type == pygame.MOUSEWHEEL:
-            pass
+            for name in wheel_notches(event):
+                self._notches[name] = max(now, self._notches.get(name, now)) + 1.0 / self._cockpit.pacer.fps
+                self._input(name, True, now)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self._mouse_is_useful():
             self._window.capture()
             self._take_over()
             self._cockpit.say(f"{self._cockpit.key_of('menu')} opens the menu and gives the mouse back")
         elif name := button_name(event.button):
             self._input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
+
+    def tick(self, now: float) -> None:
+        """Lets time pass: a notch of the wheel is a press that lasts for a video frame."""
+        for name in [name for name, until in self._notches.items() if now >= until]:
+            del self._notches[name]
+            self._input(name, False, now)
 
     def _lean(self, now: float) -> None:
         """A stick may have been moved: the one that looks counts by how far."""
@@ -135,8 +147,9 @@ class Router:
     def let_go(self) -> None:
         """The person looks elsewhere: nothing stays pressed, and the mouse is theirs again."""
         now = time.perf_counter()
-        for one in self._pads.let_go():
-            self._input(one.name, False, now)
+        released, self._notches = [*self._notches, *(one.name for one in self._pads.let_go())], {}
+        for name in released:
+            self._input(name, False, now)
         self._worker.let_go(now)
         self._controls.release_all()
         self._window.give_back()

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
@@ -124,16 +125,25 @@ def new_folder(out: Path | None, name: str, *, root: Path = Path("recordings"), 
 
 
 def check_folder(folder: Path) -> None:
-    """Raises InputError if it is clear beforehand that `folder` can be neither made nor written to."""
-    there = folder.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir():
-        raise InputError("cannot write there", got=folder, expected="a folder", remedy=f"{there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(
-            "cannot write there", got=folder, remedy=f"{there} is not yours to write to; choose another --out"
-        )
+    """Raises InputError if `folder` cannot be made or written to: it is tried, and what was made is removed again."""
+    folder, made = folder.absolute(), []
+    try:
+        missing = [part for part in (folder, *folder.parents) if not part.exists()]
+        there = missing[-1].parent if missing else folder
+        if not there.is_dir():
+            raise InputError("cannot write there", got=folder, expected="a folder", remedy=f"{there} is a file")
+        for part in reversed(missing):
+            part.mkdir()
+            made.append(part)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        remedy = f"{error.strerror or error}; choose another folder with --out"
+        raise InputError("cannot write there", got=folder, remedy=remedy) from error
+    finally:
+        with contextlib.suppress(OSError):  # another run may be using it by now
+            for part in reversed(made):
+                part.rmdir()
 
 
 def holds_session(folder: Path) -> bool:

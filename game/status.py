@@ -48,11 +48,12 @@ class Suggestion:
 @dataclass(frozen=True)
 class Advice:
     """The machine cannot keep up. words: the verdict. remedy: what would help, in words. suggestion: the same to apply,
-    None if nothing here would."""
+    None if nothing here would. mild: it falls short by so little that it is no warning."""
 
     words: str
     remedy: str = ""
     suggestion: Suggestion | None = None
+    mild: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ class ReplayFigures:
 class Status:
     """What the window may tell a person.
 
-    words: what is being done, or what went wrong. progress: share done while loading, 0 to 1. notice: a passing
-    remark (a recording that stopped), with its number so that each is shown once. exit_code: what a failure that is
-    not mended ends the program with. model, device: for the HUD, "" while loading. What changes all the time (recorded,
-    rewind, replay) is told about once a second.
+    words: what is being done, or what went wrong. progress: share done while loading, 0 to 1; 0 as long as nobody
+    knows how long it takes. notice: a passing remark (a recording that stopped), with its number so that each is shown
+    once. exit_code: what a failure that is not mended ends the program with. model, device: for the HUD, "" while
+    loading. What changes all the time (recorded, rewind, replay) is told about once a second.
 
     recording: a recording is being written; recorded: its length in whole seconds. saved: load() has something to
     return to. other_world: name of the world that other_world() returns to, "" if there is none. rewinding: pictures

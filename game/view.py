@@ -17,6 +17,7 @@ from game.window import TITLE
 
 _EDGE = (8, 9, 13)  # beside the picture, where the window's aspect is another
 _ICON_TIMES = {"small": 0.7, "normal": 1.0, "large": 1.4}
+BEATS = 40  # drawings of a loading bar's way to and fro
 _MENU, _STATE, _PAUSE = 170, 150, 110  # how dark the picture is under them, of 255
 
 
@@ -36,7 +37,8 @@ class Scenery:
 
     keys: the first start's help and its strength (0 to 1). remark: a passing line. advice: for a machine that cannot
     keep up; ease: the key that does what it says. numbers: the figures' panel, None when it is off. take_over: how to
-    get a replay's controls. menu: its stamp, None while it is closed. hints: of the cards, for pause and failure.
+    get a replay's controls. menu: its stamp, None while it is closed. hints: of the cards, for pause and failure. beat:
+    which of the BEATS steps a bar of unknown length is at.
     """
 
     picture: Picture | None
@@ -53,6 +55,12 @@ class Scenery:
     take_over: str = ""
     menu: int | None = None
     hints: tuple[str, str] = ("", "")
+    beat: int = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is nothing to see of a world yet."""
+        return self.status.state is State.LOADING and (self.picture is None or self.picture.backdrop)
 
     def same_as(self, other: Scenery | None) -> bool:
         """Whether the two look the same. Pictures are told apart by identity, not by their pixels."""
@@ -67,39 +75,40 @@ class View:
 
     def __init__(self, paint: Painter, hud: Hud, menu: Menu | None = None) -> None:
         self._paint, self._hud, self._menu = paint, hud, menu
-        self._ground: pygame.Surface | None = None  # what lies under the menu
-        self._ground_of: Scenery | None = None  # what it was drawn from
+        self._ground: pygame.Surface | None = None  # what lies under the menu or a loading bar
+        self._ground_of: tuple[Scenery, int] | None = None  # what it was drawn from, and its shade
 
     def draw(self, surface: pygame.Surface, scenery: Scenery) -> None:
         """Draws the whole window. surface: the display's, 32 bits a pixel."""
         if scenery.menu is not None and self._menu is not None:
-            self._draw_ground(surface, scenery)
+            self._draw_ground(surface, scenery, _MENU)
             self._menu.draw(surface, scenery.remark)
             if scenery.status.recording:
                 self._hud.dot(surface, scenery.status.recorded, self._menu.corner)
             return
+        status = scenery.status
+        if scenery.waiting:
+            self._draw_ground(surface, scenery, _STATE)
+            self._hud.loading(surface, TITLE, status.words, status.progress, scenery.beat / BEATS)
+            return
         self._ground_of = None
-        picture, status = scenery.picture, scenery.status
-        waiting = status.state is State.LOADING and (picture is None or picture.backdrop)
-        states = waiting or status.state is State.FAILED
-        self._draw_world(surface, scenery, _STATE if states else _PAUSE if scenery.paused else 0)
-        if waiting:
-            self._hud.loading(surface, TITLE, status.words, status.progress)
-        elif status.state is State.FAILED:
+        failed = status.state is State.FAILED
+        self._draw_world(surface, scenery, _STATE if failed else _PAUSE if scenery.paused else 0)
+        if failed:
             self._hud.card(surface, "The world stopped", status.words, scenery.hints[1], bad=True)
         else:
             self._draw_words(surface, scenery)
             if scenery.paused:
                 self._hud.card(surface, "Paused", "", scenery.hints[0])
 
-    def _draw_ground(self, surface: pygame.Surface, scenery: Scenery) -> None:
-        """The dimmed world under the menu; kept, so that moving about in the menu costs little."""
+    def _draw_ground(self, surface: pygame.Surface, scenery: Scenery, shade: int) -> None:
+        """The dimmed world under the menu or a loading bar; kept, so that what moves over it costs little."""
         if self._ground is None or self._ground.get_size() != surface.get_size():
             self._ground, self._ground_of = pygame.Surface(surface.get_size(), 0, surface), None
         old = self._ground_of
-        if old is None or old.picture is not scenery.picture or old.look != scenery.look:
-            self._draw_world(self._ground, scenery, _MENU)
-            self._ground_of = scenery
+        if old is None or (old[0].picture is not scenery.picture or old[0].look != scenery.look or old[1] != shade):
+            self._draw_world(self._ground, scenery, shade)
+            self._ground_of = scenery, shade
         surface.blit(self._ground, (0, 0))
 
     def _draw_world(self, surface: pygame.Surface, scenery: Scenery, shade: int) -> None:
@@ -135,7 +144,7 @@ class View:
         status, advice, lines = scenery.status, scenery.advice, []
         if advice is not None and not scenery.paused:
             words = advice.words + (f". {advice.remedy[:1].upper()}{advice.remedy[1:]}" if advice.remedy else "")
-            lines.append((words, True, scenery.ease if advice.suggestion is not None else ""))
+            lines.append((words, not advice.mild, scenery.ease if advice.suggestion is not None else ""))
         if scenery.remark:
             lines.append((scenery.remark, False, ""))
         if status.rewinding and scenery.picture is not None:

@@ -118,6 +118,11 @@ def key_name(event: pygame.event.Event) -> str:
     return name
 
 
+def wheel_notches(event: pygame.event.Event) -> list[str]:
+    """Names of what a MOUSEWHEEL event's notches are, as game/bindings.py has them."""
+    return ["wheel up" if event.y > 0 else "wheel down"] * abs(event.y)
+
+
 def button_name(button: int) -> str | None:
     """Name of a mouse button, as game/bindings.py has it; None for the wheel."""
     return None if button in _WHEEL else _MOUSE.get(button, f"mouse {button - 2}")

@@ -149,10 +149,10 @@ class Menu:
             self._go_to(goal % len(self.sections))
         elif what in ("accept", "right", "swap"):
             section = self.sections[self._section]
-            if section.act is None:
-                self._inside = True
-            elif what == "accept":
+            if what == "accept" and section.act is not None:
                 section.act()
+            elif section.page is not None:
+                self._inside = True
 
     def _do_inside(self, what: str) -> None:
         placed = self._placed()
@@ -160,7 +160,7 @@ class Menu:
         if what == "swap" or (at is None and what == "left"):
             self.pop()
         elif at is None:
-            return
+            self.wheel({"up": 1, "down": -1, "page up": 5, "page down": -5}.get(what, 0))
         elif what == "accept":
             at.widget.activate()
         elif what == "clear":
@@ -355,23 +355,26 @@ class Menu:
         name = page.title if page is not None else self.sections[self._section].name
         name = f"‹  {name}" if self._leads_back(plan) else name
         paint.put(surface, name, round(1.4 * unit), PAPER, at, bold=True, room=plan.body.width - 3 * unit)
-        hint = ""
+        hint = self._usual_hint()
         if page is not None:
             placed = self._placed()
             self._clamp(placed, plan)
             at_focus = self._focused(placed)
-            hint = at_focus.widget.hint if at_focus is not None and self._inside else ""
+            if self._inside:
+                hint = "↑ ↓ scroll    ← back    Esc close" if at_focus is None else at_focus.widget.hint or hint
             self._draw_widgets(surface, plan, placed, at_focus if self._inside else None)
         middle = plan.footer.centery
         surface.fill(LINE, (plan.view.left + unit // 2, plan.footer.top, plan.view.width - unit, 1))
-        words = self.remark or notice or hint or self._usual_hint()
+        words = self.remark or notice or hint
         colour = ACCENT if self.remark or notice else QUIET
         paint.put(surface, words, round(0.85 * unit), colour, (plan.view.left + unit, middle),
                   room=plan.view.width - 2 * unit)  # fmt: skip
 
     def _usual_hint(self) -> str:
         if not self._inside:
-            return "↑ ↓ choose    → or Enter open    Esc close"
+            section = self.sections[self._section]
+            does = "→ or Enter open" if section.act is None else f"Enter {section.name.lower()}"
+            return f"↑ ↓ choose    {does}    Esc close"
         return "↑ ↓ choose    ← → change    Enter do    Backspace back    Esc close"
 
     def _draw_widgets(self, surface: pygame.Surface, plan: Plan, placed: list[Placed], at: Placed | None) -> None:

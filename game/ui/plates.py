@@ -9,7 +9,7 @@ import pygame
 
 from game.ui.paint import Painter
 from game.ui.style import ACCENT, PANEL, PAPER, QUIET, RAISED, WARN
-from game.ui.widgets import Widget, draw_caps
+from game.ui.widgets import Widget, caps_height, draw_caps
 
 
 @dataclass
@@ -56,17 +56,25 @@ class Caps(Widget):
 
     caps: Sequence[str] = ()
     focusable = False
-    tile = 16.0
+    tile = 18.0
 
     def height(self, paint, unit, width):
         """See Widget."""
-        return round(1.75 * unit)
+        part = self._part(paint, pygame.Rect(0, 0, width, 0), unit)
+        return round(1.65 * unit) + caps_height(paint, unit, part.width, self.caps)
 
     def draw(self, paint, surface, area, unit, focused):
         """See Widget."""
-        at = (area.left + unit, area.centery)
-        end = paint.put(surface, self.label, round(0.95 * unit), PAPER, at, room=area.width // 2).right + unit
-        draw_caps(paint, surface, pygame.Rect(end, area.top, area.right - unit - end, area.height), unit, self.caps)
+        at = (area.left + unit, area.top + round(0.825 * unit))  # beside the first line of the caps
+        paint.put(surface, self.label, round(0.95 * unit), PAPER, at, room=area.width // 2)
+        part = self._part(paint, area, unit)
+        part.height = self.height(paint, unit, area.width)  # its row may be higher
+        draw_caps(paint, surface, part, unit, self.caps)
+
+    def _part(self, paint: Painter, area: pygame.Rect, unit: int) -> pygame.Rect:
+        """Where the caps stand: all that the label leaves."""
+        taken = min(paint.wide(self.label, round(0.95 * unit)), area.width // 2) + round(1.4 * unit)
+        return pygame.Rect(area.left + taken, area.top, area.width - unit // 2 - taken, area.height)
 
 
 @dataclass

@@ -17,6 +17,7 @@ from game.ui.paint import Painter
 from game.ui.style import ACCENT, INK, LINE, PAPER, QUIET, RAISED, WARN
 
 _ROW = 2.3  # height of a row
+_CAPS, _GAP = 1.65, 0.35  # height of a line of key caps, and what lies between two
 
 
 @dataclass
@@ -81,18 +82,38 @@ def value_area(area: pygame.Rect, unit: int) -> pygame.Rect:
     return pygame.Rect(left, area.top, area.right - unit - left, area.height)
 
 
+def cap_lines(paint: Painter, unit: int, width: int, caps: Sequence[str]) -> list[list[str]]:
+    """Key caps in as few lines as a width has room for."""
+    lines: list[list[str]] = []
+    for words in caps:
+        longer = [*lines[-1], words] if lines else [words]
+        if lines and _caps_wide(paint, unit, longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append([words])
+    return lines
+
+
+def caps_height(paint: Painter, unit: int, width: int, caps: Sequence[str]) -> int:
+    """Pixels that key caps need beyond their first line."""
+    return max(0, len(cap_lines(paint, unit, width, caps)) - 1) * round(_CAPS * unit)
+
+
 def draw_caps(paint: Painter, surface: pygame.Surface, part: pygame.Rect, unit: int, caps: Sequence[str]) -> None:
-    """Key caps at the right of a part of a row, as many as there is room for."""
-    gap = round(0.35 * unit)
-    widths = [paint.cap_wide(words, unit) for words in caps]
-    shown = len(widths)
-    while shown > 1 and sum(widths[:shown]) + gap * (shown - 1) > part.width:
-        shown -= 1
-    x = part.right - sum(widths[:shown]) - gap * max(0, shown - 1)
-    for words in caps[:shown]:
-        x += paint.cap(surface, words, unit, (x, part.centery)) + gap
+    """All key caps of a row, at its right and in its middle."""
+    lines = cap_lines(paint, unit, part.width, caps)
+    y = part.centery - (len(lines) - 1) * round(_CAPS * unit) // 2
+    for line in lines:
+        x = part.right - _caps_wide(paint, unit, line)
+        for words in line:
+            x += paint.cap(surface, words, unit, (x, y)) + round(_GAP * unit)
+        y += round(_CAPS * unit)
     if not caps:
         paint.put(surface, "none", round(0.9 * unit), QUIET, (part.right, part.centery), anchor="midright")
+
+
+def _caps_wide(paint: Painter, unit: int, caps: Sequence[str]) -> int:
+    return sum(paint.cap_wide(words, unit) for words in caps) + round(_GAP * unit) * (len(caps) - 1)
 
 
 @dataclass
@@ -263,13 +284,18 @@ class KeyField(Widget):
     capture: Callable[[], None] = lambda: None
     remove: Callable[[], None] = lambda: None
 
+    def height(self, paint, unit, width):
+        """See Widget."""
+        part = value_area(pygame.Rect(0, 0, width, 0), unit)
+        return super().height(paint, unit, width) + caps_height(paint, unit, part.width, self.caps)
+
     def draw(self, paint, surface, area, unit, focused):
         """See Widget."""
         self._row(paint, surface, area, unit, focused)
         part = value_area(area, unit)
         if self.waiting:
-            paint.put(surface, "press a key or button…", unit, ACCENT, (part.right, area.centery), anchor="midright",
-                      room=part.width)  # fmt: skip
+            words = "a key, button or wheel notch…"
+            paint.put(surface, words, unit, ACCENT, part.midright, anchor="midright", room=part.width)
             return
         draw_caps(paint, surface, part, unit, self.caps)
 

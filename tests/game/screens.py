@@ -272,6 +272,7 @@ _LONG = (
 
 SCREENS: dict[str, Callable[[Stage], Scenery]] = {
     "loading": _words(picture=BACKDROP, status=Status(words="Loading the engine", progress=0.4)),
+    "loading_unknown": _words(picture=BACKDROP, status=Status(words="Starting torch"), beat=12),
     "playing": _words(),
     "numbers": _words(numbers=numbers_of(FIGURES, PLAYING)),
     "first_keys": lambda stage: scenery(stage, keys=stage.cockpit.first_keys("universal"), keys_strength=1.0),

@@ -11,7 +11,7 @@ from game.pacing import Pacer
 from game.status import Suggestion
 
 KEEPS_UP = Pacer(20.0).report(0.0)
-SLOW = replace(KEEPS_UP, speed=0.63, slow_words="Playing at 63% speed")
+SLOW = replace(KEEPS_UP, speed=0.63, possible=0.63, slow_words="Playing at 63% speed")
 
 
 def test_a_machine_that_keeps_up_is_told_nothing():
@@ -39,3 +39,20 @@ def test_nothing_is_suggested_twice():
 def test_the_share_never_exceeds_what_is_possible_nor_vanishes(speed):
     share = advise(replace(SLOW, speed=speed), steps=1, fast_steps=None).suggestion.share
     assert 0.05 <= share <= max(0.05, speed)
+
+
+@pytest.mark.parametrize("speed", [0.96, 0.9])
+def test_a_small_shortfall_is_said_calmly_and_costs_no_quality(speed):
+    advice = advise(replace(SLOW, speed=speed, possible=speed), steps=3, fast_steps=2)
+    assert advice.mild and advice.words == f"A little slow: {speed:.0%} of full speed"
+    assert advice.suggestion == Suggestion("clock", share={0.96: 0.95, 0.9: 0.9}[speed])
+
+
+def test_a_large_shortfall_is_a_warning_with_its_figures():
+    advice = advise(replace(SLOW, speed=0.97, possible=0.8), steps=1, fast_steps=None)
+    assert not advice.mild and advice.words == SLOW.slow_words and advice.suggestion is not None
+
+
+def test_a_shortfall_is_small_or_large_beside_the_pace_that_was_asked_for():
+    assert advise(replace(SLOW, pace=0.6, speed=0.57, possible=0.57), steps=1, fast_steps=None).mild
+    assert not advise(replace(SLOW, pace=0.6, speed=0.4, possible=0.4), steps=1, fast_steps=None).mild

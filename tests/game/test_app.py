@@ -17,7 +17,7 @@ import pytest
 from engine.errors import CheckpointError, InputError
 from game.app import play
 from game.status import State
-from game.window import key_name
+from game.window import Window, key_name
 from tests.game.fakes import FakeRecorder, FakeWorld
 from tests.game.player import settings
 
@@ -344,3 +344,129 @@ def test_key_help_names_the_keys_of_each_mode_as_they_are_bound(player):
             assert lines["pause"] == ("F1",) and not any("rewind" in words for words in lines)
 
     assert player(script).play() == 0
+
+
+def test_the_bar_moves_while_nobody_knows_how_long_loading_takes_and_then_shows_the_share(player):
+    gates = threading.Event(), threading.Event()
+    world = FakeWorld(fps=100.0)
+
+    def open_world(progress):
+        progress("starting torch", 0.0)
+        gates[0].wait(20.0)
+        progress("loading weights", 0.5)
+        gates[1].wait(20.0)
+        return world
+
+    def script(p):
+        beats: set[int] = set()
+        yield lambda: beats.add(p.app._drawn.beat) or len(beats) >= 4
+        gates[0].set()
+        yield lambda: p.app._drawn.status.progress == 0.5 and p.app._drawn.beat == 0
+        gates[1].set()
+        yield lambda: p.shown >= 1 and p.app._drawn.beat == 0
+
+    assert player(script, world, open_world=open_world).play() == 0
+
+
+def wheel(steps: int) -> None:
+    pygame.event.post(pygame.event.Event(pygame.MOUSEWHEEL, x=0, y=steps, which=0, flipped=False))
+
+
+def test_a_notch_of_the_wheel_is_a_press_of_one_frame(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        cockpit = p.app._cockpit
+        table = cockpit.preferences.controls["universal"] | {"W": ("w", "wheel up")}
+        cockpit.change(controls={**cockpit.preferences.controls, "universal": table})
+        wheel(-1)
+        wheel(1)
+        yield lambda: any(keys == ("W",) for keys, _ in p.world.taken)
+        yield lambda: p.world.taken[-1][0] == ()
+        told = p.world.steps
+        yield lambda: p.world.steps > told + 10
+        pressed = [keys for keys, _ in p.world.taken].count(("W",))
+        assert 1 <= pressed <= 12, "until the loop comes round again, 0.05 s at most; and once"
+        assert not p.app._controls._sources
+
+    assert player(script).play() == 0
+
+
+def test_notches_of_the_wheel_rewind_and_each_gives_its_command_once(player):
+    def script(p):
+        yield lambda: p.shown >= 30
+        cockpit = p.app._cockpit
+        cockpit.change(commands=cockpit.preferences.commands | {"rewind": ("wheel down",), "next_scene": ("wheel up",)})
+        wheel(-3)
+        yield lambda: p.app._drawn.status.rewinding and p.app._drawn.picture.behind_s > 0.0
+        yield lambda: not p.app._drawn.status.rewinding
+        wheel(3)
+        yield lambda: len(p.world.rollouts) >= 2 and p.app._worker.status.scene == "court" and p.shown >= 1
+        assert not p.app._router._notches or p.state is State.PLAYING
+
+    assert player(script, keys_shown=True).play() == 0
+
+
+def test_opening_the_menu_lets_go_of_the_wheel(player):
+    def script(p):
+        yield lambda: p.shown >= 30
+        cockpit = p.app._cockpit
+        cockpit.change(commands=cockpit.preferences.commands | {"rewind": ("wheel down",)})
+        wheel(-50)
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: p.app._menu.is_open
+        assert not p.app._router._notches and p.app._worker._desk.rewind is None
+
+    assert player(script, keys_shown=True).play() == 0
+
+
+def test_all_can_be_done_without_a_mouse(player, monkeypatch):
+    def refused(self):
+        raise pygame.error("the pointer cannot be taken here")
+
+    monkeypatch.setattr(Window, "capture", refused)
+    looks = {
+        pygame.K_UP: (0.1, 0.0),
+        pygame.K_DOWN: (-0.1, 0.0),
+        pygame.K_LEFT: (0.0, -0.1),
+        pygame.K_RIGHT: (0.0, 0.1),
+    }
+
+    def script(p):
+        yield lambda: p.shown >= 1
+        p.press(pygame.K_w)
+        for key, look in looks.items():
+            p.press(key)
+            yield lambda look=look: p.world.taken[-1] == (("W",), pytest.approx(look))
+            p.release(key)
+        p.release(pygame.K_w)
+        p.tap(pygame.K_p)
+        yield lambda: p.app._pacer.paused
+        p.tap(pygame.K_p)
+        yield lambda: not p.app._pacer.paused
+        for key in (pygame.K_ESCAPE, pygame.K_DOWN, pygame.K_RETURN):  # the menu, its second section, into it
+            p.tap(key)
+        yield lambda: p.app._menu.is_open and p.app._menu.page.title == "Scenes"
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: not p.app._menu.is_open and p.state is State.PLAYING
+        p.quit_by_menu()
+        yield p.closes
+
+    assert player(script).play() == 0
+
+
+def test_no_audio_device_is_ever_opened(player):
+    def script(p):
+        yield lambda: p.shown >= 2
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: p.app._menu.is_open
+        assert pygame.mixer.get_init() is None and not pygame.get_init()
+
+    assert player(script).play() == 0
+    code = """
+import sys
+import game.app, game.ui.pages, game.gamepad
+import pygame
+sys.exit(f"audio: {pygame.mixer.get_init()}" if pygame.mixer.get_init() else 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from engine.actions import MODES, action_space
@@ -18,6 +20,8 @@ from game.bindings import (
     short_name,
     without,
 )
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -58,4 +62,14 @@ def test_short_names_are_short():
     names = {short_name(one) for table in default_controls().values() for row in table.values() for one in row}
     names |= {short_name(one) for row in default_commands().values() for one in row}
     assert max(map(len, names)) <= 14
-    assert (short_name("w"), short_name("up"), short_name("pad left stick up")) == ("W", "↑", "Pad L stick ↑")
+    assert (short_name("w"), short_name("up"), short_name("pad left stick up")) == ("W", "↑", "L stick ↑")
+    assert (short_name("pad left stick"), short_name("pad a"), short_name("wheel up")) == (
+        *("L stick click", "Pad A", "Wheel ↑"),
+    )
+    assert short_name("mouse left") == "Mouse left" and short_name("page up") == "Page up"
+
+
+def test_the_readme_says_which_stick_saves_and_which_one_returns():
+    (row,) = [line for line in README.read_text(encoding="utf-8").splitlines() if line.startswith("| F5, F9 |")]
+    pads = [inputs[-1] for inputs in (default_commands()["save"], default_commands()["load"])]
+    assert pads == ["pad right stick", "pad left stick"] and "right, left stick click" in row

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 import game.cli
 import game.render
 from game.cli import main
+from game.requirements import REQUIRED
+from game.session import check_folder
 from tests.game.offline import picture_file, real_world
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +61,10 @@ WRONG = {
     "name with a slash": ([*RENDER, "--name", "a/b"], "--name cannot be a file's name"),
     "out in a file": ([*RENDER[:4], "good.yaml/out", *WITH], "good.yaml is a file"),
     "bench's out in a file": (["--bench", "--out", "good.yaml", "model=universal-slice"], "good.yaml is a file"),
+    "out where nothing can be made": ([*RENDER[:4], "/proc/nothing/out", *WITH], "cannot write there"),
+    "out too long a name": ([*RENDER[:4], "o" * 300, *WITH], "File name too long; choose another folder with --out"),
+    "record where nothing can be made": (["--record", "--out", "/proc/nothing"], "cannot write there"),
+    "bench's out too long": (["--bench", "--out", "o" * 300, "model=universal-slice"], "File name too long"),
     "name with dots": ([*RENDER, "--name", ".."], "--name cannot be a file's name"),
     "no such script": (["--headless", "--script", "god.yaml"], "did you mean good.yaml?"),
     "script in script": (["--headless", "--script", "nomodel.yaml"], "nomodel.yaml, line 1: unknown model; got huge"),
@@ -173,3 +180,49 @@ def test_python_m_game_ends_with_the_exit_code(tmp_path):
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
+
+
+def test_finding_out_whether_a_folder_can_be_written_leaves_nothing_behind(tmp_path):
+    check_folder(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").mkdir()
+    check_folder(tmp_path / "a")
+    assert not list((tmp_path / "a").iterdir())
+
+
+_HIDE = """
+import sys
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {hidden}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hidden())
+"""
+
+
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [
+        (("numpy", "torch", "pygame", "hydra"), "torch, numpy, pygame and hydra-core are not installed"),
+        (("torch",), "torch is not installed"),
+        (("cv2",), "opencv-python is not installed"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--doctor"], ["--headless", "--script", "-"]])
+def test_a_missing_package_is_named_with_what_installs_it(tmp_path, hidden, said, flags):
+    (tmp_path / "sitecustomize.py").write_text(_HIDE.replace("{hidden}", repr(hidden)))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    argv = [sys.executable, "-m", "game", *flags]
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"game: {said}; run pip install -e . in the program's folder\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib came with Python 3.11")
+def test_the_packages_looked_for_are_those_that_are_installed():
+    import tomllib
+
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert list(REQUIRED.values()) == [re.match(r"[\w-]+", one).group() for one in listed]

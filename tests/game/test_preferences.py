@@ -146,3 +146,32 @@ def test_the_folder_follows_the_system_and_a_variable_names_another(monkeypatch,
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("APPDATA", "/roaming")
     assert config_folder() == Path("/roaming/neural-world")
+
+
+def test_a_linked_file_is_written_through_its_link_and_stays_one(file, tmp_path):
+    real = written(tmp_path / "dotfiles" / "mine.yaml", "text: small\n")
+    file.parent.mkdir()
+    file.symlink_to(real)
+    settings_file = SettingsFile(file)
+    settings_file.change(numbers=True)
+    assert settings_file.save() is None
+    assert file.is_symlink() and load(real)[0] == replace(Preferences(), text="small", numbers=True)
+    assert [path.name for path in real.parent.iterdir()] == ["mine.yaml"] and list(file.parent.iterdir()) == [file]
+
+
+def test_a_link_that_leads_nowhere_yet_is_written_through_too(file, tmp_path):
+    file.parent.mkdir()
+    file.symlink_to(tmp_path / "dotfiles" / "mine.yaml")
+    settings_file = SettingsFile(file)
+    settings_file.change(text="large")
+    assert settings_file.save() is None and file.is_symlink() and SettingsFile(file).now.text == "large"
+
+
+def test_every_damaged_file_is_kept_and_none_written_over_another(file):
+    for number in range(3):
+        written(file, f"dead_zone: lots\n# words {number}\n")
+        settings_file = SettingsFile(file)
+        settings_file.change(text="large")
+        assert settings_file.save() is None
+    kept = [file.with_name(f"{FILE}.bak{end}").read_text() for end in ("", "-2", "-3")]
+    assert [text.splitlines()[-1] for text in kept] == ["# words 0", "# words 1", "# words 2"]

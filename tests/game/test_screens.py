@@ -15,8 +15,8 @@ from tests.game.screens import SCREENS, screen
 
 REFERENCES = Path(__file__).parent / "references"
 SIZE = (640, 400)
-KEPT = ("loading", "numbers", "first_keys", "paused", "warning", "failure", "world", "scenes", "controls_waiting",
-        "recordings", "drop")  # fmt: skip
+KEPT = ("loading", "loading_unknown", "menu", "numbers", "first_keys", "paused", "warning", "failure", "world",
+        "scenes", "controls_waiting", "recordings", "drop")  # fmt: skip
 TINY = ((200, 150), (320, 240), (300, 900), (1200, 300))
 
 

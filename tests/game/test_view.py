@@ -17,8 +17,8 @@ from game.hud import Hud, KeyLine, clock_words, numbers_of
 from game.overlay import PLACES
 from game.status import Picture, ReplayFigures, State, Status
 from game.ui.paint import Painter
-from game.ui.style import TEXT_SIZES, text_unit
-from game.view import Look, Scenery, View
+from game.ui.style import ACCENT, TEXT_SIZES, text_unit
+from game.view import BEATS, Look, Scenery, View
 from tests.game.screens import ADVICE, FIGURES
 
 SIZES = [(200, 150), (320, 240), (300, 900), (640, 400), (900, 300), (1280, 720), (2560, 1440)]
@@ -165,3 +165,33 @@ def test_text_grows_with_the_window_and_with_what_a_person_asks_for():
     assert units == sorted(units) and units[0] >= 9 and 11 <= units[1] <= 14 and units[-1] >= 40
     assert len({text_unit(1280, 720, times) for times in TEXT_SIZES.values()}) == len(TEXT_SIZES)
     assert text_unit(200, 150, 1.25) * 10 <= 150
+
+
+def test_a_bar_of_unknown_length_moves_and_shows_no_share():
+    size = (640, 400)
+    surface, paint = pygame.display.set_mode(size), Painter()
+    view, lit = View(paint, Hud(paint)), []
+    backdrop = replace(BLACK, backdrop=True)
+    for beat in range(0, BEATS, 4):
+        view.draw(surface, Scenery(backdrop, Status(words="Starting torch"), False, size, beat=beat))
+        pixels = pygame.surfarray.array3d(surface)
+        lit.append(np.flatnonzero((pixels == ACCENT).all(axis=2).any(axis=1)))
+    assert len({len(columns) for columns in lit}) <= 2, "always as long"
+    assert len({columns[0] for columns in lit}) >= 5, "and always elsewhere"
+    assert abs(lit[0][0] - lit[-1][0]) < 40, "it comes back"
+
+
+def test_a_moving_bar_draws_the_dimmed_picture_under_it_only_once(monkeypatch):
+    size, drawn = (640, 400), []
+    surface, paint = pygame.display.set_mode(size), Painter()
+    view, backdrop = View(paint, Hud(paint)), replace(BLACK, backdrop=True)
+    draw = View._draw_world
+    monkeypatch.setattr(View, "_draw_world", lambda *args: (drawn.append(1), draw(*args)))
+    for beat in range(10):
+        view.draw(surface, Scenery(backdrop, Status(words="Starting torch"), False, size, beat=beat))
+    assert len(drawn) == 1
+
+
+def test_a_mild_advice_is_no_warning_and_keeps_its_key():
+    mild, warning = (View._lines(scenery((640, 400), advice=replace(ADVICE, mild=mild)))[0] for mild in (True, False))
+    assert (mild[1], warning[1]) == (False, True) and mild[2] == warning[2] == "F4"

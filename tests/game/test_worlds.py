@@ -358,6 +358,26 @@ def test_a_quality_is_changed_on_the_present_picture(stages):
     assert stage.worker.status.quality == "fast" and stage.worker.status.other_world == "hall"
 
 
+@pytest.mark.parametrize("begin", [lambda worker: worker.reset(), lambda worker: worker.change_scene()])
+def test_a_new_world_is_of_the_quality_of_the_one_it_is_begun_from(stages, begin):
+    usual = FakeWorld(fps=100.0, denoising_steps=(1000, 666, 333))
+    quick = dataclasses.replace(usual, denoising_steps=(1000, 333))
+    stage = stages(usual, change_quality=lambda world, name: {"fast": quick, "default": usual}[name])
+    status = lambda: stage.worker.status  # noqa: E731
+    plays(stage, 5)
+    stage.worker.apply(Suggestion("quality", name="fast"))
+    assert stage.look_until(lambda: quick.steps > 5)
+    assert stage.worker.other_world()
+    assert stage.look_until(lambda: status().quality == "default" and status().state is State.PLAYING)
+    before = len(usual.rollouts)
+    begin(stage.worker)
+    assert stage.look_until(lambda: len(usual.rollouts) == before + 1 and status().state is State.PLAYING)
+    plays(stage, 5)
+    assert status().quality == "default" and len(quick.rollouts) == 1
+    stage.worker.apply(Suggestion("quality", name="fast"))
+    assert stage.look_until(lambda: len(quick.rollouts) == 2), "the other one can still be had"
+
+
 def test_another_model_is_opened_in_the_same_window(stages):
     stage = stages(fast())
     plays(stage, 5)

@@ -28,7 +28,7 @@ class WorldPage(Page):
         rewind = status.rewind
         depth = f"reaches {rewind.depth_s:.0f} s back, {rewind.mb:.0f} of {rewind.budget_mb:.0f} MB"
         return [
-            Note(f"You are in {status.scene or 'no world yet'}."),
+            Note(cockpit.where()),
             self._button("Begin it anew", "restart"),
             self._button("Next scene", "next_scene"),
             self._button("Back to the world before", "previous_world", enabled=bool(status.other_world),

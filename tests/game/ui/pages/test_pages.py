@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -10,10 +11,13 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
+from engine.actions import MODES, action_space
+from game.bindings import bound, short_name
 from game.errors import RecordingError
 from game.library import Trash
-from game.status import Suggestion
-from tests.game.screens import set_stage
+from game.status import State, Suggestion
+from game.ui.paint import Painter
+from tests.game.screens import PLAYING, set_stage
 
 
 @pytest.fixture
@@ -240,3 +244,89 @@ def test_the_worlds_page_does_what_it_says(stage):
         stage.menu.open("World")
         choose(stage, label)
         assert stage.cockpit.worker.asked[-1][0] == call and not stage.menu.is_open
+
+
+@pytest.fixture
+def caps(monkeypatch) -> list[tuple[str, pygame.Rect, pygame.Rect]]:
+    """Every key cap drawn: its words, where it stands, and what of the window may be drawn on."""
+    drawn, cap = [], Painter.cap
+
+    def noted(paint, surface, words, unit, at):
+        area = pygame.Rect(0, 0, cap(paint, surface, words, unit, at), round(1.5 * unit))
+        area.midleft = at
+        drawn.append((words, area, surface.get_clip()))
+        return area.width
+
+    monkeypatch.setattr(Painter, "cap", noted)
+    return drawn
+
+
+@pytest.mark.parametrize("size", [(640, 400), (1280, 720), (2560, 1440)])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_page_of_keys_shows_every_input_whole_and_none_over_another(tmp_path, caps, size, mode):
+    stage = set_stage(size, tmp_path)
+    stage.cockpit.worker.status = replace(PLAYING, space=action_space(mode))
+    prefer = stage.cockpit.preferences
+    bindings = [*prefer.controls[mode].values(), *prefer.commands.values()]
+    stage.menu.open()
+    stage.menu.draw(stage.window.surface)
+    wanted = [short_name(one) for inputs in bindings for one in inputs]
+    shown = [words for words, _, _ in caps]
+    assert not [words for words in wanted if shown.count(words) < wanted.count(words)]
+    motions = {"universal": 4, "gta_drive": 2, "templerun": 0}[mode]
+    assert sum("Mouse" in words for words in shown) == sum("R stick" in words for words in shown) - 1 == motions
+    for i, (words, area, view) in enumerate(caps):
+        assert view.contains(area) or mode != "universal", f"{words} is cut off: a person need not turn the page"
+        assert area.collidelist([other for _, other, _ in caps[i + 1 :]]) < 0, words
+    stage.cockpit.background.stop()
+    pygame.display.quit()
+
+
+def test_a_field_of_keys_shows_every_input_it_has_room_for_or_not(tmp_path, caps):
+    stage = set_stage((640, 400), tmp_path)
+    table = stage.cockpit.preferences.controls["universal"]
+    for one in ("left shift", "pad right shoulder"):
+        table = bound(table, "W", one)
+    stage.cockpit.change(controls={**stage.cockpit.preferences.controls, "universal": table})
+    stage.menu.open("Controls")
+    stage.menu.draw(stage.window.surface)
+    assert [words for words, _, _ in caps[:4]] == [short_name(one) for one in table["W"]] and len(table["W"]) == 4
+    assert len({area.top for _, area, _ in caps[:4]}) == 2, "in two lines"
+    stage.cockpit.background.stop()
+    pygame.display.quit()
+
+
+def test_a_page_that_is_only_read_is_scrolled_by_the_keys(tmp_path):
+    stage = set_stage((320, 240), tmp_path)
+    menu = stage.menu
+    menu.draw(stage.window.surface)
+    menu.open()
+    for name in ("right", "down", "down"):
+        menu.input(name, True, 0.0)
+        menu.input(name, False, 0.0)
+    assert menu.page.title == "Paused" and menu.page.scroll > 0 and menu.is_open
+    menu.input("left", True, 0.0)
+    assert not menu._inside
+    stage.cockpit.background.stop()
+    pygame.display.quit()
+
+
+@pytest.mark.parametrize("section", ["Resume", "World"])
+def test_a_page_says_that_a_world_is_loading_until_its_picture_has_come(stage, section):
+    stage.cockpit.worker.status = replace(PLAYING, state=State.LOADING)
+    stage.menu.open(section)
+    assert labels(stage)[0] == "Loading hall …"
+    stage.cockpit.worker.status = replace(PLAYING, state=State.FAILED, words="out of memory")
+    assert labels(stage)[0] == "hall has stopped: out of memory"
+    stage.cockpit.worker.status = PLAYING
+    assert labels(stage)[0] == "You are in hall, made by tiny on cpu."
+
+
+@pytest.mark.parametrize("way", ["wheel up", "wheel down"])
+def test_a_notch_of_the_wheel_is_bound_and_kept(stage, way):
+    stage.menu.open("Controls")
+    stage.menu.page._wait_for("", "rewind")
+    stage.menu.input(way, True, 0.0)
+    settings_file = stage.cockpit.settings_file
+    assert stage.cockpit.command_of(way) == "rewind" and settings_file.save() is None
+    assert way in type(settings_file)(settings_file.path).now.commands["rewind"]

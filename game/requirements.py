@@ -1,0 +1,34 @@
+"""The packages that the program cannot run without. Imports none of them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from game.errors import InputError
+
+# Name to import -> name to install, as in pyproject.toml.
+REQUIRED = {
+    "torch": "torch",
+    "einops": "einops",
+    "numpy": "numpy",
+    "pygame": "pygame",
+    "cv2": "opencv-python",
+    "imageio_ffmpeg": "imageio-ffmpeg",
+    "hydra": "hydra-core",
+    "safetensors": "safetensors",
+}
+
+
+def check_installed() -> None:
+    """Raises InputError, naming all that are missing, if there are any. Takes a millisecond: nothing is imported."""
+    if missing := [package for name, package in REQUIRED.items() if not _is_there(name)]:
+        *others, last = missing
+        what = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        raise InputError(f"{what} not installed", remedy="run pip install -e . in the program's folder")
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # whatever hides it may say so in its own way
+        return False
