@@ -215,7 +215,7 @@ def test_a_missing_package_is_named_with_what_installs_it(tmp_path, hidden, said
     (tmp_path / "sitecustomize.py").write_text(_HIDE.replace("{hidden}", repr(hidden)))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     argv = [sys.executable, "-m", "game", *flags]
-    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"game: {said}; run pip install -e . in the program's folder\n"
 
