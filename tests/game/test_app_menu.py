@@ -107,6 +107,27 @@ def test_a_key_bound_in_the_window_counts_at_once_and_the_next_time(player):
     assert not problems and kept.controls["universal"]["W"][-1] == "i"
 
 
+def test_a_notch_of_the_wheel_is_bound_where_a_field_waits_and_scrolls_where_none_does(player):
+    def script(p):
+        yield lambda: p.shown >= 1
+        p.app._router.open_menu("Controls")
+        yield lambda: p.app._menu.is_open
+        for key in (pygame.K_DOWN, pygame.K_DOWN, pygame.K_RETURN):  # to "forward"
+            p.tap(key)
+        yield lambda: p.app._menu.takes_all
+        event(pygame.MOUSEWHEEL, x=0, y=-2, which=0, flipped=False)
+        yield lambda: "wheel down" in p.app._cockpit.preferences.controls["universal"]["W"]
+        assert not p.app._menu.takes_all and p.app._menu.page.scroll == 0
+        event(pygame.MOUSEWHEEL, x=0, y=-2, which=0, flipped=False)
+        yield lambda: p.app._menu.page.scroll > 0
+        p.tap(pygame.K_ESCAPE)
+        yield lambda: not p.app._menu.is_open
+
+    assert player(script).play() == 0
+    kept, problems = load(config_folder() / FILE)
+    assert not problems and kept.controls["universal"]["W"][-1] == "wheel down"
+
+
 def test_a_key_that_was_a_commands_is_taken_from_it_and_that_is_said(player):
     def script(p):
         yield lambda: p.shown >= 1

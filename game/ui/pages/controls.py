@@ -116,7 +116,6 @@ class ControlsPage(Page):
         commands = cockpit.preferences.commands
         rows += [self._field("", one.name, one.label, commands[one.name]) for one in COMMANDS]
         rows.append(Button("All commands as they were", "", lambda: self._change_table("", default_commands())))
-        rows.append(Note("Enter adds a key to what has the focus, Delete takes its last one away."))
         return rows
 
     def _mouse_rows(self) -> list[Widget]:

@@ -320,13 +320,3 @@ def test_a_page_says_that_a_world_is_loading_until_its_picture_has_come(stage, s
     assert labels(stage)[0] == "hall has stopped: out of memory"
     stage.cockpit.worker.status = PLAYING
     assert labels(stage)[0] == "You are in hall, made by tiny on cpu."
-
-
-@pytest.mark.parametrize("way", ["wheel up", "wheel down"])
-def test_a_notch_of_the_wheel_is_bound_and_kept(stage, way):
-    stage.menu.open("Controls")
-    stage.menu.page._wait_for("", "rewind")
-    stage.menu.input(way, True, 0.0)
-    settings_file = stage.cockpit.settings_file
-    assert stage.cockpit.command_of(way) == "rewind" and settings_file.save() is None
-    assert way in type(settings_file)(settings_file.path).now.commands["rewind"]
