@@ -142,8 +142,7 @@ class Inference:
         """Begins anew from the present picture, unseen by anybody at the keys."""
         if (visit := self._visits.current) is not None:
             self._source.end_replay()
-            visit.journey.anchor()
-            visit.delivered = visit.journey.present
+            visit.begin_anew(self._desk.pacer)
             self._desk.notice("The world begins anew from this picture")
 
     def toggle_recording(self) -> None:
@@ -297,14 +296,15 @@ class Inference:
         self._tell_figures(state=State.PLAYING, words="", exit_code=0, scene=visit.scene.name)
 
     def _make_block(self, epoch: int) -> None:
-        visit, began = self._visits.current, self._desk.clock()
+        visit = self._visits.current
         assert visit is not None
+        if self._source.anchors(visit.journey):
+            visit.begin_anew(self._desk.pacer)
+        began = self._desk.clock()
         played, since = self._source.next(visit.journey, began)
         seconds = None if played.held else self._desk.clock() - began
-        told = [
-            FrameControl(action.keys, action.mouse, moment)  # what the model got, not what was held
-            for action, moment in zip(played.block.actions, since, strict=True)
-        ]
+        given = zip(played.block.actions, since, strict=True)  # what the model got, not what was held
+        told = [FrameControl(action.keys, action.mouse, moment) for action, moment in given]
         if self._desk.deliver(played.block, told, played.moment, seconds, epoch):
             visit.delivered = played.moment
             self._keeper.add(played, self._stats)

@@ -39,6 +39,7 @@ class PlayClock:
         self.undrawn_frames = 0  # of the late ones, those that only the window was late for
         self._anchor: tuple[float, float] | None = None  # (position in frames, moment) the line goes through
         self._paused_at: float | None = None  # position while paused
+        self._still = False  # the newest frame stays on the window until the next is there
 
     @property
     def paused(self) -> bool:
@@ -76,6 +77,10 @@ class PlayClock:
             self._anchor = (self._raw(now), now)
         self.speed = speed
 
+    def stand_still(self) -> None:
+        """The newest frame stays until the next one is delivered: however long that takes, it is not late."""
+        self._still = True
+
     def deliver(self, frames: int, now: float) -> float:
         """Adds finished frames and returns by how many seconds they came before their due moment (< 0: late)."""
         if self._anchor is None:
@@ -89,6 +94,8 @@ class PlayClock:
                 self._count_wait(now)
                 # Behind all that is shown: after a sleep of the machine there may be frames that nobody drew.
                 self._anchor = (float(min(self.end, self.shown + 1)), now)
+                spare = 0.0 if self._still else spare
+        self._still = False
         self.end += frames
         return spare
 
@@ -128,7 +135,7 @@ class PlayClock:
         return at + (now - moment) * self.fps * self.speed
 
     def _count_wait(self, now: float) -> None:
-        if self._anchor is not None and now - self.due(self.end) > _ON_TIME:
+        if self._anchor is not None and not self._still and now - self.due(self.end) > _ON_TIME:
             self.late_frames += 1
 
 
@@ -264,6 +271,11 @@ class Pacer:
             late, undrawn = self._clock.late_frames, self._clock.undrawn_frames
             self._new_clock()
             self._clock.late_frames, self._clock.undrawn_frames = late, undrawn
+
+    def stand_still(self) -> None:
+        """The world begins anew from its newest frame, which stays until the next is there, see PlayClock."""
+        with self._lock:
+            self._clock.stand_still()
 
     def new_figures(self) -> None:
         """Counts anew from here: a recording begins."""

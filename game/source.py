@@ -64,24 +64,31 @@ class Source:
         if played is not None:
             self._controls.sample(len(played.block.frames), now)  # nobody's, and not to pile up
             return played, [None] * len(played.block.frames)
-        habits, fps = self._habits, journey.world.config.fps
-        held = habits.idle_hold > 0 and self._idle_frames >= habits.idle_hold * fps
-        if not held and 0 < habits.anchor_every * fps <= journey.present.frames:
-            journey.anchor()
         row = self._controls.sample(journey.next_frames, now)
         idle = not any(frame.keys or any(frame.mouse or ()) for frame in row)
-        self._idle_frames = self._idle_frames + len(row) if idle else 0
-        if held and idle:
+        before, self._idle_frames = self._idle_frames, self._idle_frames + len(row) if idle else 0
+        if idle and self._holds(journey, before):
             return journey.hold(len(row)), [None] * len(row)
         space = journey.world.action_space
         actions = Actions.stack([space.action(frame.keys, frame.mouse) for frame in row])
         return journey.step(actions), [frame.since for frame in row]
+
+    def anchors(self, journey: Journey) -> bool:
+        """Whether the world is to begin anew from its present picture by now."""
+        habits, fps = self._habits, journey.world.config.fps
+        due = 0 < habits.anchor_every * fps <= journey.present.frames
+        return due and not self.replaying and not self._holds(journey, self._idle_frames)
 
     def figures(self, fps: float) -> ReplayFigures | None:
         """Where the replay is, None without one."""
         if self._replay is None:
             return None
         return ReplayFigures(self._name, self._replay.frame / fps, len(self._replay.actions) / fps)
+
+    def _holds(self, journey: Journey, idle_frames: int) -> bool:
+        """Whether the picture is held once nobody has been at the keys for so long."""
+        hold = self._habits.idle_hold
+        return hold > 0 and idle_frames >= hold * journey.world.config.fps
 
     def _replayed(self, replay: Replay) -> Played | None:
         """The replay's next frames; None at its end."""

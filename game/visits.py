@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from game.journey import Journey
+from game.pacing import Pacer
 from game.status import RewindFigures, SceneLike
 from game.timeline import Moment
 
@@ -21,6 +22,12 @@ class Visit:
     scene: SceneLike
     quality: str
     delivered: Moment
+
+    def begin_anew(self, pacer: Pacer) -> None:
+        """Anchors the world: its picture stands still while it is looked at as a first frame."""
+        pacer.stand_still()
+        self.journey.anchor()
+        self.delivered = self.journey.present
 
     def back_to_delivered(self) -> None:
         """Undoes a block that was thrown away before anybody saw it, if its world can go back."""

@@ -49,6 +49,17 @@ def test_a_pause_stops_at_once_and_resumes_between_two_frames_exactly():
     assert clock.late_frames == 0
 
 
+def test_a_picture_that_stands_still_until_the_world_has_begun_anew_is_not_late():
+    clock = PlayClock(20.0)
+    clock.deliver(2, now=0.0)
+    clock.stand_still()
+    assert [clock.advance(t) for t in (0.0, 0.05, 0.5)] == [0, 1, 1], "what is there is still shown in time"
+    assert clock.deliver(1, now=0.6) == 0.0, "and the machine is not taken for a slow one"
+    assert clock.late_frames == 0 and clock.due(2) == 0.6
+    clock.deliver(1, now=0.9)
+    assert clock.late_frames == 1, "once only"
+
+
 def test_a_late_frame_holds_the_last_one_is_counted_once_and_moves_the_clock():
     clock = PlayClock(20.0)
     clock.deliver(1, now=0.0)

@@ -256,6 +256,29 @@ def test_an_anchor_begins_anew_from_the_picture_on_the_window(stages):
     plays(stage, 3)
 
 
+@pytest.mark.parametrize("by", ["key", "itself"])
+def test_the_frame_after_an_anchor_is_not_late_however_long_it_takes(stages, by):
+    made = FakeWorld(fps=20.0)
+    stage, begin = stages(made), made.start
+    plays(stage, 5)
+    late = stage.pacer.report(time.perf_counter()).late_frames
+
+    def slow(*args):
+        time.sleep(0.3)
+        return begin(*args)
+
+    made.start = slow
+    if by == "key":
+        stage.worker.anchor()
+    else:
+        stage.worker.set_anchor_every(0.2)
+    assert stage.look_until(lambda: len(made.rollouts) == 2)
+    stage.worker.set_anchor_every(0.0)
+    block = stage.pacer.report(time.perf_counter()).block_ms["p95"]
+    plays(stage, 5)
+    assert stage.pacer.report(time.perf_counter()).late_frames == late and block < 150.0
+
+
 def test_a_world_is_anchored_by_itself_as_often_as_asked_for(stages):
     recorder = FakeRecorder()
     stage = stages(fast(), make_recorder=lambda *args: recorder)
