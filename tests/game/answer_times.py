@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the engine's thread, not every core's
+
 import numpy as np
 
 from tests.game.display import MISSING, virtual_display
