@@ -18,7 +18,7 @@ import numpy as np
 from game.errors import EngineError, RecordingError, ScriptError
 from game.recordings import read_recording
 from game.rendering import Rendering, start_rendering
-from game.session import ACTIONS, FIRST_FRAME, SessionHeader, folder_error, holds_session
+from game.session import ACTIONS, FIRST_FRAME, SessionHeader, folder_error, holds_session, numbered
 from game.video import Video
 
 TRASH = ".trash"
@@ -124,15 +124,12 @@ class Library:
         if words := self.busy(entry.folder):
             raise RecordingError(f"not deleted: {words}", got=entry.folder, remedy="end that first")
         trash = self.root / TRASH
-        target, number = trash / entry.folder.name, 1
         try:
             if entry.folder.parent != self.root and (other := _stranger(entry)) is not None:
                 what = "not deleted: its folder holds more than it"
                 raise RecordingError(what, got=other, remedy="delete it by hand")
             trash.mkdir(parents=True, exist_ok=True)
-            while target.exists():
-                number += 1
-                target = trash / f"{entry.folder.name}-{number}"
+            target = next(path for path in numbered(trash / entry.folder.name) if not path.exists())
             _move(entry.folder, target)
         except OSError as error:
             raise folder_error(entry.folder, error) from error

@@ -11,13 +11,13 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 from game.bindings import COMMANDS, MOST_INPUTS, PINNED, controls_of, default_commands, default_controls
 from game.errors import did_you_mean
 from game.overlay import PLACES
+from game.session import numbered
 
 VERSION = 1
 FILE = "settings.yaml"
@@ -125,19 +125,14 @@ class SettingsFile:
             file.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(to_text(self._kept), encoding="utf-8")
             if self._damaged and file.is_file():
-                os.replace(file, _free_name(file.with_name(f"{file.name}.bak")))
+                aside = (path for path in numbered(file.with_name(f"{file.name}.bak")) if not path.exists())
+                os.replace(file, next(aside))
             os.replace(temporary, file)
             self._damaged = False
         except OSError as error:
             return f"Your settings cannot be kept in {self.path} ({error.strerror or error})"
         self._written = self._kept
         return None
-
-
-def _free_name(path: Path) -> Path:
-    """`path`, or the first of path-2, path-3, ... that is not there."""
-    names = (path if number == 1 else path.with_name(f"{path.name}-{number}") for number in count(1))
-    return next(name for name in names if not name.exists())
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

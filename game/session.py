@@ -151,11 +151,11 @@ def holds_session(folder: Path) -> bool:
     return (folder / ACTIONS).exists()
 
 
-def numbered(folder: Path) -> Iterator[Path]:
-    """`folder`, `folder`-2, `folder`-3 and so on: where sessions go that are all to be written to `folder`."""
-    yield folder
+def numbered(path: Path) -> Iterator[Path]:
+    """`path`, `path`-2, `path`-3 and so on: where things go that are all to be at `path`."""
+    yield path
     for number in range(2, 10_000):
-        yield folder.with_name(f"{folder.name}-{number}")
+        yield path.with_name(f"{path.name}-{number}")
 
 
 def _first_free(folder: Path, taken) -> Path:
