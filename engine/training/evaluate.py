@@ -20,10 +20,11 @@ from torch import Tensor
 from torch.multiprocessing import get_context
 
 from engine.errors import EngineError
+from engine.measures.motion import motion
+from engine.measures.pictures import contrast, mean_colour, psnr, sharpness
 from engine.networks import Networks
 from engine.spatial_memory import Pose
 from engine.training.files import MODEL, WEIGHTS, read_model
-from engine.training.measure import contrast, flow, mean_colour, psnr, sharpness
 from engine.training.policy import World
 from engine.training.poses import UNSEEN
 from engine.training.simulator import Simulator
@@ -135,8 +136,8 @@ class Evaluator:
             for _ in range(STEADY_FRAMES):
                 simulator.step(keyboard, mouse)
                 next_true, next_made = simulator.render(), _advance(unroll, keyboard, mouse)
-                moved_true += _motion(name, true, next_true)
-                moved_made += _motion(name, made, next_made)
+                moved_true += motion(name, true, next_true)
+                moved_made += motion(name, made, next_made)
                 true, made = next_true, next_made
             # Before a bare wall optical flow sees nothing, of the simulator neither: such a trial says nothing.
             clear = moved_true > 0.2 * moved_true.median()
@@ -292,22 +293,6 @@ def _advance(unroll: Unroll, keyboard: Tensor, mouse: Tensor) -> Tensor:
 
 def _ratio(made: Tensor, true: Tensor) -> float:
     return round(float(made.mean() / true.mean()), 3)
-
-
-def _motion(name: str, before: Tensor, after: Tensor) -> Tensor:
-    """How far each picture (B, 3, H, W) moved in the direction `name`, in pixels, (B,); negative the other way."""
-    moved, weight = flow(before, after)
-    height, width = moved.shape[-2:]
-    x = ((torch.arange(width) + 0.5) / width * 2 - 1)[None, None]
-    y = ((torch.arange(height) + 0.5) / height * 2 - 1)[None, :, None]
-    right, down = moved.unbind(1)
-    # Forward, everything flees from the middle; strafing, what is near (low in the picture, mostly) moves most.
-    along = {
-        "turn_left": right, "turn_right": -right, "look_up": down, "look_down": -down,
-        "forward": right * x + down * y, "back": -right * x - down * y,
-        "strafe_left": right, "strafe_right": -right,
-    }[name]  # fmt: skip
-    return (along * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-9)
 
 
 def main(arguments: list[str] | None = None) -> int:

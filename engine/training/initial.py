@@ -7,8 +7,8 @@ from einops import rearrange
 from torch import nn
 
 from engine.config import ModelConfig
+from engine.measures.pictures import psnr
 from engine.networks import Networks, build_networks
-from engine.training.measure import psnr
 from engine.training.policy import World
 from engine.training.unroll import camera_of
 

@@ -17,8 +17,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.camera import Camera
+from engine.measures.pictures import psnr
 from engine.spatial_memory import Pose, Rays, SpatialMemory, depth_steps
-from engine.training.measure import psnr
 from engine.training.poses import UNSEEN, random_views
 from engine.training.simulator import Simulator
 from engine.training.stage import Say, Stage

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from engine.camera import Camera, Motion
+from engine.measures.pictures import psnr
 from engine.memory_config import CameraConfig
-from engine.training.measure import psnr
 from engine.training.policy import Players, World
 from engine.training.poses import random_views
 from engine.training.scenes import VIEWPOINTS, render

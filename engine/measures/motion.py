@@ -1,4 +1,7 @@
-"""What a picture is worth in numbers: likeness, sharpness, contrast, and which way it moves. Pictures are in -1..1."""
+"""Which way pictures move, by optical flow, and whether that is the way of a direction one can go or look.
+
+Pictures are (B, 3, H, W) in -1..1.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_LUMA = (0.299, 0.587, 0.114)
-_EDGE_SHARE, _PLAIN_SHARE = 0.04, 0.5
+from engine.measures.pictures import grey
 
-
-def psnr(made: Tensor, true: Tensor) -> float:
-    """Mean over pictures (B, 3, H, W) of the peak signal-to-noise ratio, dB (at most 60)."""
-    error = (made - true).square().mean((1, 2, 3)) / 4
-    return float((-10 * error.clamp(min=1e-6).log10()).mean())
-
-
-def grey(frames: Tensor) -> Tensor:
-    """(B, 3, H, W) -> brightness (B, H, W) in grey levels, 0..255."""
-    weights = torch.tensor(_LUMA, device=frames.device)[:, None, None]
-    return ((frames + 1) * 127.5 * weights).sum(1)
-
-
-def sharpness(frames: Tensor) -> Tensor:
-    """Strength of each picture's edges, in grey levels a pixel, (B,).
-
-    The mean slope of its steepest pixels less that of its plainer half: seams and noise, which are everywhere, do not
-    count as sharp, while a world whose edges stand elsewhere is still compared fairly.
-    """
-    level = grey(frames)
-    across, down = level[:, :-1].diff(dim=2), level[:, :, :-1].diff(dim=1)
-    slope = torch.hypot(across, down).flatten(1).sort(dim=1, descending=True).values
-    n = slope.shape[1]
-    return slope[:, : int(n * _EDGE_SHARE)].mean(1) - slope[:, -int(n * _PLAIN_SHARE) :].mean(1)
-
-
-def contrast(frames: Tensor) -> Tensor:
-    """Standard deviation of each picture's brightness, grey levels, (B,)."""
-    return grey(frames).flatten(1).std(dim=1)
-
-
-def mean_colour(frames: Tensor) -> Tensor:
-    """Mean colour of each picture, levels 0..255, (B, 3)."""
-    return ((frames + 1) * 127.5).mean((2, 3))
+DIRECTIONS = (
+    "turn_left", "turn_right", "look_up", "look_down", "forward", "back", "strafe_left", "strafe_right",
+)  # fmt: skip
 
 
 def flow(before: Tensor, after: Tensor, levels: tuple[int, ...] = (3, 2, 1), rounds: int = 4) -> tuple[Tensor, Tensor]:
     """Dense optical flow between two batches of pictures, and how much it can be trusted.
+
+    A change of the light of the whole picture is not taken for motion.
 
     Args:
         before, after: (B, 3, H, W).
@@ -60,8 +33,9 @@ def flow(before: Tensor, after: Tensor, levels: tuple[int, ...] = (3, 2, 1), rou
     Source: Lucas and Kanade 1981, iterated on a pyramid (Bouguet 2001).
     """
     first, second = grey(before)[:, None] / 255, grey(after)[:, None] / 255
+    second = second + (first - second).mean((1, 2, 3), keepdim=True)
     height, width = first.shape[-2:]
-    moved = torch.zeros(len(first), 2, 1, 1)
+    moved = torch.zeros(len(first), 2, 1, 1, device=first.device)
     for level in levels:
         size = (height >> level, width >> level)
         a, b = (F.interpolate(x, size=size, mode="area") for x in (first, second))
@@ -72,10 +46,29 @@ def flow(before: Tensor, after: Tensor, levels: tuple[int, ...] = (3, 2, 1), rou
     return moved * 2 ** levels[-1], weight
 
 
+def motion(name: str, before: Tensor, after: Tensor) -> Tensor:
+    """How far each picture moved as it does in the direction `name`, pixels, (B,); negative the other way.
+
+    name: one of DIRECTIONS. Turning and strafing show as one shift of the picture, walking as its growing.
+    """
+    moved, weight = flow(before, after)
+    height, width = moved.shape[-2:]
+    x = ((torch.arange(width) + 0.5) / width * 2 - 1)[None, None]
+    y = ((torch.arange(height) + 0.5) / height * 2 - 1)[None, :, None]
+    right, down = moved.unbind(1)
+    # Forward, everything flees from the middle; strafing, what is near (low in the picture, mostly) moves most.
+    along = {
+        "turn_left": right, "turn_right": -right, "look_up": down, "look_down": -down,
+        "forward": right * x + down * y, "back": -right * x - down * y,
+        "strafe_left": right, "strafe_right": -right,
+    }[name]  # fmt: skip
+    return (along * weight).flatten(1).sum(1) / weight.flatten(1).sum(1).clamp(min=1e-9)
+
+
 def _fetch(picture: Tensor, moved: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
-    x = (torch.arange(width) + 0.5 + moved[:, 0]) / width * 2 - 1
-    y = (torch.arange(height)[:, None] + 0.5 + moved[:, 1]) / height * 2 - 1
+    x = (torch.arange(width, device=picture.device) + 0.5 + moved[:, 0]) / width * 2 - 1
+    y = (torch.arange(height, device=picture.device)[:, None] + 0.5 + moved[:, 1]) / height * 2 - 1
     grid = torch.stack(torch.broadcast_tensors(x, y), -1)
     return F.grid_sample(picture, grid, padding_mode="border", align_corners=False)
 

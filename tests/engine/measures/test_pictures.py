@@ -6,7 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.training.measure import contrast, flow, grey, mean_colour, psnr, sharpness
+from engine.measures.motion import flow
+from engine.measures.pictures import contrast, grey, mean_colour, psnr, saturation, sharpness, ssim
 
 
 @pytest.fixture
@@ -45,6 +46,34 @@ def test_grey_and_colour_are_in_levels():
     white = torch.ones(1, 3, 2, 2)
     assert torch.allclose(grey(white), torch.full((1, 2, 2), 255.0))
     assert torch.allclose(mean_colour(-white), torch.zeros(1, 3))
+
+
+def test_a_larger_picture_of_the_same_is_as_sharp():
+    generator = torch.Generator().manual_seed(0)
+    soft = F.interpolate(torch.randn(2, 3, 9, 16, generator=generator) / 3, size=(112, 192), mode="bicubic").clamp(
+        -1, 1
+    )
+    large = F.interpolate(soft, scale_factor=3, mode="nearest")
+    assert torch.allclose(sharpness(large), sharpness(soft), rtol=1e-4)
+
+
+def test_ssim_is_one_for_equals_and_falls_with_noise_but_hardly_with_light(pictures):
+    noise = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(ssim(pictures, pictures), torch.ones(4))
+    assert (ssim(pictures + 0.3 * noise, pictures) < ssim(pictures + 0.1 * noise, pictures)).all()
+    assert (ssim(pictures + 0.02, pictures) > 0.98).all()
+
+
+def test_a_tint_is_no_saturation_and_fading_is(pictures):
+    tint = torch.tensor([0.1, 0.0, -0.1])[:, None, None]
+    assert torch.allclose(saturation(pictures + tint), saturation(pictures), rtol=1e-4)
+    assert torch.allclose(saturation(pictures / 2), saturation(pictures) / 2, rtol=1e-4)
+    assert float(saturation(pictures[:, :1].expand(-1, 3, -1, -1)).max()) < 1e-3
+
+
+def test_a_change_of_light_is_no_motion(pictures):
+    found, weight = flow(pictures, pictures + 0.05)
+    assert float((found * weight[:, None]).abs().sum() / weight.sum()) < 0.02
 
 
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-2, 0), (0, 2), (-1, -2)])
