@@ -30,21 +30,40 @@ class Span:
 class FrameRing:
     """Where each latent frame lies: the first `sink` frames for ever in front, the others in a ring behind them.
 
+    With a `dilation` only every so-manyth frame stays; the others are seen while they are made and never again, in a
+    spare slot in front of the ring.
+
     Args:
         capacity: frames held, the block being made and the sink included.
         sink: first frames that are never evicted; less than `capacity`.
+        dilation: frame f stays if it divides f. More than 1: blocks of one frame, no sink, and one slot is the spare.
     """
 
-    def __init__(self, capacity: int, sink: int = 0) -> None:
-        self.capacity, self.sink = capacity, sink
-        self.filled = 0  # slots in use, always the leading ones
+    def __init__(self, capacity: int, sink: int = 0, dilation: int = 1) -> None:
+        self.capacity, self.sink, self.dilation = capacity, sink, dilation
+        self.spare = int(dilation > 1)
+        if self.spare and sink:
+            raise ValueError("a ring has a sink or a dilation, not both")
+        self.first = 0  # of the slots that the newest block sees
+        self.filled = self.spare  # slots in use, always the leading ones
         self.evicted = 0  # frames that the newest block pushed out
         self.spans: tuple[Span, ...] = ()
-        self._cursor = 0  # slot of the next frame
+        self._cursor = self.spare  # slot of the next frame
+        self._begun = 0  # frames so far
         self._stamps: list[object] = [None] * capacity
 
     def begin(self, frames: int) -> None:
         """Takes slots for a new block of `frames`, at most capacity - sink; the oldest frames behind the sink go."""
+        number = self._begun
+        self._begun += frames
+        if self.spare:
+            if frames != 1:
+                raise ValueError("a ring with a dilation takes one frame at a time")
+            self.first = int(number % self.dilation == 0)
+            if not self.first:
+                self.spans, self.evicted = (Span(0, 0, 1),), 0
+                self._stamp(self.spans)
+                return
         spans: list[Span] = []
         done = 0
         while done < frames:
@@ -53,7 +72,7 @@ class FrameRing:
             done += length
             self._cursor += length
             if self._cursor == self.capacity:
-                self._cursor = self.sink
+                self._cursor = self.sink + self.spare
         self.spans = tuple(spans)
         self._stamp(spans)
         self.evicted = max(0, self.filled + frames - self.capacity)
@@ -64,10 +83,12 @@ class FrameRing:
         self._stamp([Span(slot, 0, 1) for slot in range(self.filled)])
 
     def snapshot(self) -> "RingState":
-        return RingState(self.filled, self.evicted, self._cursor, self.spans, tuple(self._stamps[: self.filled]))
+        stamps = tuple(self._stamps[: self.filled])
+        return RingState(self.filled, self.evicted, self._cursor, self.spans, stamps, self.first, self._begun)
 
     def restore(self, state: "RingState") -> None:
         self.filled, self.evicted, self._cursor, self.spans = state.filled, state.evicted, state.cursor, state.spans
+        self.first, self._begun = state.first, state.begun
         self._stamps[: state.filled] = state.stamps
 
     def _stamp(self, spans: Sequence[Span]) -> None:
@@ -87,6 +108,8 @@ class RingState:
     cursor: int
     spans: tuple[Span, ...]
     stamps: tuple[object, ...]
+    first: int = 0
+    begun: int = 0
 
 
 class KVCache(Protocol):
@@ -125,7 +148,8 @@ class RingCache:
         for span in self._ring.spans:
             self._keys.narrow(2, span.slot, span.length).copy_(keys.narrow(2, span.source, span.length))
             self._values.narrow(2, span.slot, span.length).copy_(values.narrow(2, span.source, span.length))
-        return self._keys.narrow(2, 0, self._ring.filled), self._values.narrow(2, 0, self._ring.filled)
+        first, seen = self._ring.first, self._ring.filled - self._ring.first
+        return self._keys.narrow(2, first, seen), self._values.narrow(2, first, seen)
 
     def rotate(self, rotation: Rotation) -> None:
         if self._keys is not None:
@@ -135,11 +159,12 @@ class RingCache:
         pass
 
     def snapshot(self, known: "Sequence[SlotState | None]" = ()) -> "tuple[SlotState, ...] | None":
-        """Keys and values of every filled slot; of a slot that is `known`, those and no copy."""
+        """Keys and values of every filled slot but the spare one; of a slot that is `known`, those and no copy."""
         if self._keys is None or self._values is None:
             return None
-        known = [*known, *[None] * (self._ring.filled - len(known))]
-        return tuple(self._copy(slot) if known[slot] is None else known[slot] for slot in range(self._ring.filled))
+        spare = self._ring.spare
+        known = [*known, *[None] * (self._ring.filled - spare - len(known))]
+        return tuple(self._copy(spare + i) if state is None else state for i, state in enumerate(known))
 
     def restore(self, state: "tuple[SlotState, ...] | None") -> None:
         if state is None:
@@ -148,7 +173,7 @@ class RingCache:
         if self._keys is None or self._values is None:
             self._keys, self._values = (self._memory(part) for part in state[0])
         # Into the same memory: whatever has recorded its address (a CUDA graph) stays right.
-        for slot, (keys, values) in enumerate(state):
+        for slot, (keys, values) in enumerate(state, self._ring.spare):
             self._keys.narrow(2, slot, 1).copy_(keys)
             self._values.narrow(2, slot, 1).copy_(values)
 
@@ -244,7 +269,7 @@ class Caches:
         ring = self.ring.snapshot()
         if since is None:
             return CacheSnapshot(ring, self.position, tuple(cache.snapshot() for cache in self))
-        same = [old is new for old, new in zip(since.ring.stamps, ring.stamps, strict=False)]
+        same = [old is new for old, new in zip(since.ring.stamps, ring.stamps, strict=False)][self.ring.spare :]
         slots = []
         for cache, past in zip(self, since.slots, strict=True):
             known = [state if kept else None for state, kept in zip(past or (), same, strict=False)]

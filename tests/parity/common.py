@@ -1,8 +1,9 @@
-"""Reads parity fixtures: what the original program computed, on weights that anyone can make again from a seed.
+"""Reads parity fixtures: what the original programs computed, on weights that anyone can make again from a seed.
 
 A weight depends only on its name, its shape and the fixture's seed. A file's kind is the beginning of its name (`dit_`,
-`vae`, `clip`, `bench_actions`). More folders of such files may be named in the environment variable PARITY_FIXTURES
-(separated like PATH). Files of models at full width take minutes and are marked slow: add `-m ""` to run them too.
+`vae`, `clip`, `bench_actions`, `waypoint_dit`, `waypoint_vae`). More folders of such files may be named in the
+environment variable PARITY_FIXTURES (separated like PATH). Files of models at full width take minutes and are marked
+slow: add `-m ""` to run them too.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def is_large(path: Path) -> bool:
     """Whether a fixture is of full width, or of long or large pictures."""
     with safe_open(path, "pt") as file:
         config = json.loads((file.metadata() or {}).get("config", "{}"))
-    return config.get("dim", 0) >= 1024 or path.stat().st_size > 5_000_000
+    return config.get("dim", config.get("d_model", 0)) >= 1024 or path.stat().st_size > 5_000_000
 
 
 def fixture_id(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""The networks, each as its source describes it: weights and arithmetic, no state."""
