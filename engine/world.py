@@ -9,8 +9,16 @@ import torch
 from torch import nn
 
 from engine.actions import ActionSpace, action_space
-from engine.borrowed_tower import BorrowedTower
-from engine.checkpoint import (
+from engine.config.model import ModelConfig
+from engine.cost.flops import block_flops
+from engine.cost.kernels import Kernels, readable_kernels
+from engine.errors import ConfigError, InputError
+from engine.nets.borrowed_tower import BorrowedTower
+from engine.nets.image_tower import ImageTower
+from engine.nets.networks import Networks, build_networks
+from engine.pictures import fit_picture
+from engine.rollout.rollout import Rollout
+from engine.weights.checkpoint import (
     LIGHT_DECODER_PREFIX,
     TOWER_PREFIX,
     TRANSFORMER_PREFIX,
@@ -22,15 +30,7 @@ from engine.checkpoint import (
     sha256_of,
     sha256_of_all,
 )
-from engine.config import ModelConfig
-from engine.errors import ConfigError, InputError
-from engine.flops import block_flops
-from engine.image_tower import ImageTower
-from engine.kernels import Kernels, readable_kernels
-from engine.networks import Networks, build_networks
-from engine.pictures import fit_picture
-from engine.placement import Place, Placement
-from engine.rollout import Rollout
+from engine.weights.placement import Place, Placement
 
 SEEDS = 2**63
 

@@ -19,7 +19,7 @@ from game.errors import EngineError, InputError, did_you_mean
 from game.requirements import check_installed
 
 if TYPE_CHECKING:
-    from game.session import Job
+    from game.recording.format import Job
 EXIT_DONE, EXIT_FAILED, EXIT_INPUT = 0, 1, 2
 
 _ABOUT = "Walk through a neural world: every picture you see is made by a network, from the one before and your keys."
@@ -69,7 +69,7 @@ def _seconds(text: str) -> float:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The flags. Overrides are collected as they stand: game/settings.py understands them."""
+    """The flags. Overrides are collected as they stand: game/config/settings.py understands them."""
     parser = _Parser(
         prog="python -m game", description=_ABOUT, epilog=_EXAMPLES + _settings_help(), allow_abbrev=False,
         add_help=False,
@@ -99,7 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _settings_help() -> str:
-    from game.paths import CONFIGS, SCENES
+    from game.config.paths import CONFIGS, SCENES
 
     def names(folder: Path, pattern: str) -> str:
         return " | ".join(sorted(path.stem for path in folder.glob(pattern)))
@@ -188,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         command = parse(argv)
         check_installed()
-        from game.models import calm_threads
+        from game.models.loader import calm_threads
 
         calm_threads()
         with kill_as_ctrl_c():
@@ -222,27 +222,27 @@ def _tell(error: Exception, debug: bool) -> int:
 def _run(command: _Command) -> int:
     flags = command.flags
     if flags.doctor:
-        from game.doctor import doctor
+        from game.tools.doctor import doctor
 
         return doctor(command.words)
     if flags.fetch:
-        from game.fetch import fetch
+        from game.models.download import fetch
 
         return fetch(command.words)
     if flags.bench:
-        from game.bench import bench
+        from game.tools.bench import bench
 
         return _profiled(command, lambda opened: bench(command.words, flags.blocks, command.out, opened))
     if flags.headless:
         return _headless(command)
-    from game.live import play_live
+    from game.ui.live import play_live
 
     return play_live(command.words, _job(command, "session"), seconds=flags.seconds, record=flags.record,
                      profile=flags.profile, debug=flags.debug)  # fmt: skip
 
 
 def _job(command: _Command, name: str) -> Job:
-    from game.session import Job, checked_name
+    from game.recording.format import Job, checked_name
 
     flags = command.flags
     return Job(checked_name(name if flags.name is None else flags.name), command.out, flags.seed, flags.scene)
@@ -251,11 +251,11 @@ def _job(command: _Command, name: str) -> Job:
 def _headless(command: _Command) -> int:
     job = _job(command, "demo")
     if command.flags.script == "-":
-        from game.terminal import stream
+        from game.tools.terminal import stream
 
         return _profiled(command, lambda opened: stream(command.words, job, opened))
-    from game.render import render
-    from game.script import load
+    from game.recording.script import load
+    from game.tools.render import render
 
     source = load(Path(command.flags.script).expanduser())
     return _profiled(command, lambda opened: render(source, command.words, job, opened))
@@ -265,6 +265,6 @@ def _profiled(command: _Command, run) -> int:
     """Runs `run(open_model)`; with --profile the world is wrapped and the trace written afterwards."""
     if not command.flags.profile:
         return run(None)
-    from game.trace import run_profiled
+    from game.tools.profile import run_profiled
 
     return run_profiled(run, command.out or Path("."))

@@ -56,7 +56,7 @@ def test_playing_does_not_depend_on_training(path):
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_no_host_waits_for_the_device_in_the_engine(path):
-    # What never saw a device. The finished frames leave by engine.lanes, which waits for nothing else.
+    # What never saw a device. The finished frames leave by engine.rollout.lanes, which waits for nothing else.
     allowed = {"actions.py": {"tolist"}}
     attributes = {
         node.func.attr
@@ -66,9 +66,9 @@ def test_no_host_waits_for_the_device_in_the_engine(path):
     assert not attributes & {"item", "nonzero", "cpu", "tolist"} - allowed.get(path.name, set())
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "game" / "ui").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((ROOT / "game" / "ui" / "toolkit").glob("*.py")), ids=name_of)
 def test_the_menus_parts_know_nothing_of_worlds(path):
-    allowed = ("game.ui", "game.overlay", "game.paths", "game.background", "game.pictures")
+    allowed = ("game.ui.toolkit", "game.media.icons", "game.config.paths", "game.media.pictures")
     assert not [name for name in imports(path) if name.startswith(("engine", "game")) and not name.startswith(allowed)]
 
 
@@ -77,16 +77,6 @@ def test_no_error_is_swallowed_whole(path):
     for node in ast.walk(ast.parse(path.read_text(), path)):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"{name_of(path)}:{node.lineno} has a bare except"
-
-
-@pytest.mark.parametrize("path", [*ENGINE, *GAME], ids=name_of)
-def test_files_are_read_in_one_sitting_and_functions_in_one_screen(path):
-    source = path.read_text()
-    assert source.count("\n") < 400
-    for node in ast.walk(ast.parse(source, path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = node.end_lineno - node.lineno + 1
-            assert lines < 60, f"{name_of(path)}:{node.lineno} {node.name} has {lines} lines"
 
 
 @pytest.mark.parametrize("path", [*ENGINE, *GAME], ids=name_of)

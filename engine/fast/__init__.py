@@ -1,4 +1,4 @@
-"""The large models at speed: what engine.transformer and engine.vae compute, in fixed shapes and few kernels.
+"""The large models at speed: what engine.nets.transformer and engine.nets.vae compute, in fixed shapes and few kernels.
 
 Every optimisation lives here, apart from the readable model that it is tested against; they share one set of weights.
 A *program* is a function of tensors alone whose shapes never change within a rollout: two for a pass of the transformer

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.caches import CacheSnapshot, FrameRing, SlotState
+from engine.rollout.caches import CacheSnapshot, FrameRing, SlotState
 
 
 @dataclass(frozen=True)

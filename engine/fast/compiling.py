@@ -10,15 +10,15 @@ from dataclasses import replace
 
 import torch
 
-from engine.action_windows import ActionHistory
 from engine.actions import Actions, action_space
-from engine.config import ModelConfig
+from engine.config.model import ModelConfig
+from engine.cost.kernels import Kernels
 from engine.errors import CompileError
 from engine.fast.decoder import FastWanDecoder, decode_later
 from engine.fast.graphs import CudaGraphs, GraphProgram
 from engine.fast.layers import filling_pass, steady_pass
 from engine.fast.transformer import FastBlockInputs, FastTransformer, PassPrograms
-from engine.kernels import Kernels
+from engine.rollout.action_windows import ActionHistory
 
 # What torch's compiler is told. Graphs are recorded by engine.fast.graphs, on the thread that replays them: the
 # compiler's own belong to the thread that compiled.

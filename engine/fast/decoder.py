@@ -2,7 +2,8 @@
 
 Pictures are channels-last throughout, (frames, height, width, channels): a norm over channels reads memory in order, a
 1x1x1 convolution is a matrix product, and a 3x3x3 one is a single 2-d convolution of all frames over the channels of
-their three taps, the form that every convolution library is quickest at. See engine.vae for what is computed, and why.
+their three taps, the form that every convolution library is quickest at. See engine.nets.vae for what is computed,
+and why.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.vae import StreamSnapshot, WanVAE
-from engine.vae_layers import CausalConv, ChannelNorm, FrameAttention, ResidualBlock, StreamMemory, Upsample
+from engine.nets.vae import StreamSnapshot, WanVAE
+from engine.nets.vae_layers import CausalConv, ChannelNorm, FrameAttention, ResidualBlock, StreamMemory, Upsample
 
 Memory = tuple[Tensor, ...]
 """The last two input frames of every convolution over time, (2, height, width, channels), in the order of slots."""
@@ -180,7 +181,7 @@ class FastWanDecoder:
 
 
 class FastDecoderStream:
-    """Turns latents into a video; answers to the calls of engine.vae.DecoderStream, for one world."""
+    """Turns latents into a video; answers to the calls of engine.nets.vae.DecoderStream, for one world."""
 
     def __init__(self, decoder: FastWanDecoder) -> None:
         self._decoder = decoder
@@ -188,7 +189,7 @@ class FastDecoderStream:
         self._started = False
 
     def decode(self, latents: Tensor) -> Tensor:
-        """latents (1, T, C, h, w) -> frames (1, F, 3, H, W) in [-1, 1], as engine.vae.DecoderStream.decode."""
+        """latents (1, T, C, h, w) -> frames (1, F, 3, H, W) in [-1, 1], as engine.nets.vae.DecoderStream.decode."""
         network = self._decoder.network
         if self._memory is None:
             self._memory = network.new_memory(*latents.shape[-2:])

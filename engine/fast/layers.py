@@ -1,4 +1,4 @@
-"""One pass of the transformer as a module of fixed shapes; see engine.transformer for what it computes, and why.
+"""One pass of the transformer as a module of fixed shapes; see engine.nets.transformer for what it computes, and why.
 
 Each step away from the readable layers is one function or class here:
 queries, keys and values of self attention in one product; modulation folded into the normalisation before it; both
@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.attention import CrossAttention, SelfAttention
 from engine.fast.weights import one_storage
-from engine.rope import Rotation
-from engine.transformer import Layer, Transformer
+from engine.nets.attention import CrossAttention, SelfAttention
+from engine.nets.rope import Rotation
+from engine.nets.transformer import Layer, Transformer
 
 
 class PassTensors(NamedTuple):
@@ -153,7 +153,7 @@ def _add_product(x: Tensor, left: Tensor, weight: Tensor) -> None:
 
 
 class FastLayer(nn.Module):
-    """See engine.transformer.Layer. actions: its number among the layers that have an action module, or None."""
+    """See engine.nets.transformer.Layer. actions: its number among the layers that have an action module, or None."""
 
     def __init__(self, source: Layer, index: int, actions: int | None) -> None:
         super().__init__()

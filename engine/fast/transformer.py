@@ -1,6 +1,7 @@
 """The fast transformer: prepares what outlives a pass, and hands every pass to a program of fixed shapes.
 
-It answers to the same calls as engine.transformer.Transformer, so that a rollout need not know which one it drives.
+It answers to the same calls as engine.nets.transformer.Transformer, so that a rollout need not know which one it
+drives.
 """
 
 from collections.abc import Callable
@@ -10,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.action_windows import ActionWindows
-from engine.caches import FrameRing
 from engine.fast.caches import SlotCache, SlotCaches
 from engine.fast.layers import PassNetwork, PassTensors, filling_pass, rotate_front, steady_pass
 from engine.fast.weights import stacked
-from engine.rope import Rotation, axis_dims, combine, time_rotation
-from engine.transformer import RolloutInputs, Transformer
+from engine.nets.rope import Rotation, axis_dims, combine, time_rotation
+from engine.nets.transformer import RolloutInputs, Transformer
+from engine.rollout.action_windows import ActionWindows
+from engine.rollout.caches import FrameRing
 
 _POSITIONS = 4096  # of the time tables: 1.4 MB; a rollout moves its positions back every 32 windows
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from engine.fields import need, positive
+from engine.config.fields import need, positive
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from torch.multiprocessing import get_context
 from engine.errors import EngineError
 from engine.measures.motion import motion
 from engine.measures.pictures import contrast, mean_colour, psnr, sharpness
-from engine.networks import Networks
-from engine.spatial_memory import Pose
+from engine.nets.networks import Networks
+from engine.nets.spatial_memory import Pose
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.policy import World
 from engine.training.poses import UNSEEN

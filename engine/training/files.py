@@ -8,9 +8,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from engine.config import ModelConfig
+from engine.config.model import ModelConfig
 from engine.errors import ConfigError
-from engine.networks import Networks
+from engine.nets.networks import Networks
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "configs" / "model" / "tiny.yaml"

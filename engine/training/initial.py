@@ -6,9 +6,9 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from engine.config import ModelConfig
+from engine.config.model import ModelConfig
 from engine.measures.pictures import psnr
-from engine.networks import Networks, build_networks
+from engine.nets.networks import Networks, build_networks
 from engine.training.policy import World
 from engine.training.unroll import camera_of
 

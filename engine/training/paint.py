@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.networks import Networks
+from engine.nets.networks import Networks
 from engine.training.damage import damaged
 from engine.training.muon import Muon
 from engine.training.policy import World

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.camera import Camera
+from engine.nets.camera import Camera
 from engine.training.simulator import Simulator
 
 # W S A D; what is listed twice is drawn twice as often.

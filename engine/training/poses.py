@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.spatial_memory import Pose
+from engine.nets.spatial_memory import Pose
 from engine.training.simulator import Simulator
 
 UNSEEN = 2**40

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.camera import Camera
-from engine.recogniser import Guess, Recogniser
-from engine.spatial_memory import Pose
+from engine.nets.camera import Camera
+from engine.nets.recogniser import Guess, Recogniser
+from engine.nets.spatial_memory import Pose
 from engine.training.poses import random_views
 from engine.training.simulator import Simulator
 from engine.training.stage import Say, Stage, rise_and_fall

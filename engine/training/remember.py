@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from engine.camera import Camera
 from engine.measures.pictures import psnr
-from engine.spatial_memory import Pose, Rays, SpatialMemory, depth_steps
+from engine.nets.camera import Camera
+from engine.nets.spatial_memory import Pose, Rays, SpatialMemory, depth_steps
 from engine.training.poses import UNSEEN, random_views
 from engine.training.simulator import Simulator
 from engine.training.stage import Say, Stage

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.camera import Camera
+from engine.nets.camera import Camera
 from engine.training.files import MODEL, ROOT, read_model
 from engine.training.simulator import Simulator
 

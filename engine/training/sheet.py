@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor
 
 from engine.errors import EngineError
-from engine.networks import Networks
+from engine.nets.networks import Networks
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.policy import World
 from engine.training.poses import UNSEEN

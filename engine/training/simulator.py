@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.camera import Camera
+from engine.nets.camera import Camera
 
 MAP = (
     "###############",

@@ -10,14 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from engine.action_windows import ActionWindows
-from engine.caches import Caches
-from engine.camera import Camera
-from engine.memory_condition import Walk
-from engine.networks import Networks
-from engine.noise import noise_schedule
-from engine.sampler import Sampler
-from engine.spatial_memory import Pose
+from engine.nets.camera import Camera
+from engine.nets.networks import Networks
+from engine.nets.spatial_memory import Pose
+from engine.rollout.action_windows import ActionWindows
+from engine.rollout.caches import Caches
+from engine.rollout.memory_condition import Walk
+from engine.rollout.noise import noise_schedule
+from engine.rollout.sampler import Sampler
 
 
 def camera_of(networks: Networks, device: torch.device | str = "cpu") -> Camera:

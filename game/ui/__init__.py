@@ -1,1 +1,1 @@
-"""What the window is made of: one design, its widgets, and the menu's pages."""
+"""The window: the only package that imports pygame. It knows worlds through `game.live` alone."""

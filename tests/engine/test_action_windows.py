@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.action_windows import ActionHistory
 from engine.actions import Actions
-from engine.config import AttentionActionsConfig, ModulationActionsConfig
+from engine.config.model import AttentionActionsConfig, ModulationActionsConfig
+from engine.rollout.action_windows import ActionHistory
 
 
 def numbered(first: int, frames: int) -> Actions:

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from engine.checkpoint import (
+from engine.errors import CheckpointError
+from engine.weights.checkpoint import (
     find_published,
     load_weights,
     open_weights,
@@ -19,7 +20,6 @@ from engine.checkpoint import (
     sha256_of,
     sha256_of_all,
 )
-from engine.errors import CheckpointError
 
 ROOT = Path(__file__).parents[2]
 
@@ -141,7 +141,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from engine.checkpoint import load_weights
+from engine.weights.checkpoint import load_weights
 
 path, device, dtype = Path(sys.argv[1]), sys.argv[2], getattr(torch, sys.argv[3])
 with torch.device("meta"):

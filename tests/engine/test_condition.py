@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from engine.condition import FirstFrameCondition, new_condition
 from engine.pictures import to_signed
+from engine.rollout.condition import FirstFrameCondition, new_condition
 from tests.engine.tiny import big_config, networks, picture, random_actions, small_config
 
 

@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-from engine.config import ModelConfig, TransformerConfig
+from engine.config.model import ModelConfig, TransformerConfig
 from engine.errors import ConfigError, InputError
-from engine.transformer import Transformer
+from engine.nets.transformer import Transformer
 from tests.engine.tiny import big_config, small_config
 
 

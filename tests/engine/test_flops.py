@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.config import AttentionActionsConfig, ModelConfig
-from engine.flops import block_flops
+from engine.config.model import AttentionActionsConfig, ModelConfig
+from engine.cost.flops import block_flops
 from tests.engine.tiny import big_config, small_config
 
 

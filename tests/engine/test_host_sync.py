@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from engine.config import ModelConfig
-from engine.counting import WorkCounter
-from engine.kernels import Kernels, best_kernels, readable_kernels
-from engine.networks import build_networks
-from engine.rollout import Rollout
+from engine.config.model import ModelConfig
+from engine.cost.counting import WorkCounter
+from engine.cost.kernels import Kernels, best_kernels, readable_kernels
+from engine.nets.networks import build_networks
+from engine.rollout.rollout import Rollout
 from tests.engine.tiny import big_config, networks, picture, random_actions, small_config, world
 
 
@@ -59,7 +59,7 @@ def test_the_guard_sees_a_read():
 
 @pytest.mark.parametrize(("window", "fast", "blocks"), [(6, True, 20), (4, True, 20), (4, False, 4)])
 def test_a_rollout_runs_on_a_device_that_gives_nothing_back(window, fast, blocks, monkeypatch):
-    monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", 2)
+    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 2)
     config = big_config(window=window)
     assert roll_out(without_data(config, fast), config, blocks).work.launched > 0
 
@@ -71,7 +71,7 @@ def test_the_full_size_model_does_too():
 
 @pytest.mark.parametrize("config", [big_config(window=4), small_config()], ids=lambda config: config.name)
 def test_a_step_reads_no_value_back(config, monkeypatch):
-    monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", 2)
+    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 2)
     made = networks(config)
     for kernels in (readable_kernels(made), best_kernels(made)):
         assert roll_out(Rollout(made, picture(config), 5, kernels), config, 4).work.launched > 0
@@ -91,7 +91,7 @@ def test_every_block_after_the_first_launches_the_same_work():
 
 @pytest.mark.parametrize("config", [big_config(), big_config(window=4), big_config(window=8, sink=1)], ids=str)
 def test_a_whole_rollout_is_the_readable_ones(config, monkeypatch):
-    monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", 3)
+    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 3)
     made = world(config)
     frames: dict[str, list[np.ndarray]] = {}
     for name, kernels in {"readable": made.kernels, "fast": best_kernels(made.networks)}.items():

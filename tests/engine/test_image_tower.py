@@ -2,8 +2,8 @@
 
 import torch
 
-from engine.config import ImageTowerConfig
-from engine.image_tower import ImageTower
+from engine.config.model import ImageTowerConfig
+from engine.nets.image_tower import ImageTower
 from tests.parity.common import fill_with_seed
 
 SMALL = ImageTowerConfig(image_size=28, width=32, layers=3, heads=2, out_dim=8)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import engine.rollout
-from engine.kernels import best_kernels
-from engine.lanes import SideLane, fetch, send
+import engine.rollout.rollout
+from engine.cost.kernels import best_kernels
+from engine.rollout.lanes import SideLane, fetch, send
 from tests.engine.tiny import big_config, picture, random_actions, world
 
 
@@ -34,7 +34,7 @@ def log(monkeypatch) -> list[str]:
     """What a rollout does, in order, on a device with two lanes."""
     notes: list[str] = []
     Parallel.log = notes
-    monkeypatch.setattr(engine.rollout, "SideLane", Parallel)
+    monkeypatch.setattr(engine.rollout.rollout, "SideLane", Parallel)
 
     def noted_fetch(frames):
         notes.append("copy begins")
@@ -46,7 +46,7 @@ def log(monkeypatch) -> list[str]:
 
         return noted_wait
 
-    monkeypatch.setattr(engine.rollout, "fetch", noted_fetch)
+    monkeypatch.setattr(engine.rollout.rollout, "fetch", noted_fetch)
     return notes
 
 
@@ -85,7 +85,7 @@ def test_on_one_lane_frames_come_before_the_context_pass():
 
 def test_two_lanes_make_the_same_frames(log):
     two = steps(world(big_config()), 3, log)
-    engine.rollout.SideLane = SideLane
+    engine.rollout.rollout.SideLane = SideLane
     assert all(np.array_equal(a, b) for a, b in zip(two, steps(world(big_config()), 3, []), strict=True))
 
 

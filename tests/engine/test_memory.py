@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from engine.config import ModelConfig
-from engine.decoder_config import LightDecoderConfig
-from engine.kernels import Kernels, best_kernels
-from engine.memory import MemoryNeed, memory_need
-from engine.networks import Networks
-from engine.placement import Place, Placement
-from engine.rollout import Rollout
+from engine.config.decoder import LightDecoderConfig
+from engine.config.model import ModelConfig
+from engine.cost.kernels import Kernels, best_kernels
+from engine.cost.memory import MemoryNeed, memory_need
+from engine.nets.networks import Networks
+from engine.rollout.rollout import Rollout
+from engine.weights.placement import Place, Placement
 from tests.engine.tiny import big_config, networks, picture, random_actions, world
 
 ON_CPU = Placement(Place("cpu", torch.float32))

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-import engine.rollout
-from engine.config import ModelConfig, PatchCodecConfig
+import engine.rollout.rollout
+from engine.config.model import ModelConfig, PatchCodecConfig
 from engine.errors import ActionError, InputError, PictureError
-from engine.placement import EXACT
-from engine.rollout import Rollout
-from engine.storage import storages
+from engine.rollout.rollout import Rollout
+from engine.rollout.storage import storages
+from engine.weights.placement import EXACT
 from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, world
 
 CONFIGS = [pytest.param(big_config(window=4), id="big-like"), pytest.param(small_config(), id="embedded-like")]
@@ -63,7 +63,7 @@ def test_a_restored_rollout_never_left(config, blocks):
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_snapshots_that_share_tensors_are_as_good_as_copies(config, monkeypatch):
-    monkeypatch.setattr(engine.rollout, "REBASE_WINDOWS", 3)
+    monkeypatch.setattr(engine.rollout.rollout, "REBASE_WINDOWS", 3)
     made, chance = world(config), np.random.default_rng(1)
     straight = play(made.start(picture(config), 5), config, 14)
     rollout = made.start(picture(config), 5)
@@ -105,9 +105,9 @@ def test_a_snapshot_since_another_takes_the_memory_of_what_changed(config):
 @pytest.mark.parametrize("config", [big_config(window=4), small_config(sink=1)], ids=["big-like", "sink"])
 def test_rebasing_can_not_be_seen(config, monkeypatch):
     made = world(config)
-    monkeypatch.setattr(engine.rollout, "REBASE_WINDOWS", 10**6)
+    monkeypatch.setattr(engine.rollout.rollout, "REBASE_WINDOWS", 10**6)
     never = play(made.start(picture(config), 5), config, 8)
-    monkeypatch.setattr(engine.rollout, "REBASE_WINDOWS", 2)
+    monkeypatch.setattr(engine.rollout.rollout, "REBASE_WINDOWS", 2)
     rollout = made.start(picture(config), 5)
     often = play(rollout, config, 8)
     # Turned keys round differently: a value that lay between two grey levels may fall to either side.
@@ -219,15 +219,15 @@ def test_1200_latent_frames_run_without_growth(config):
         if block in (blocks // 10, blocks - 1):
             held.append(held_tensors(rollout))
     assert held[0] == held[1] > 0
-    assert position <= engine.rollout.REBASE_WINDOWS * config.window
+    assert position <= engine.rollout.rollout.REBASE_WINDOWS * config.window
     assert frames.std() > 0
 
 
 def test_beyond_1024_latent_frames_moved_positions_make_the_frames_that_unmoved_ones_make(monkeypatch):
     """The original's table of positions ends there; only differences of positions matter, so moving is no change."""
     config, frames, positions = long_config(big_config(window=4)), [], []
-    for windows in (engine.rollout.REBASE_WINDOWS, 10**9):
-        monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", windows)
+    for windows in (engine.rollout.rollout.REBASE_WINDOWS, 10**9):
+        monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", windows)
         rollout = world(config).start(picture(config), 5)
         actions = random_actions(config, rollout.next_frames)
         frames.append(np.concatenate([rollout.step(actions).frames for _ in range(360)]).astype(int))

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from engine.camera import Camera, Motion
-from engine.memory_condition import Walk
-from engine.memory_config import CameraConfig, RecogniserConfig, SpatialMemoryConfig
-from engine.networks import Networks
-from engine.recogniser import Recogniser, _BlurredView, _closer
-from engine.spatial_memory import Pose, SpatialMemory, depth_steps
+from engine.config.memory import CameraConfig, RecogniserConfig, SpatialMemoryConfig
+from engine.nets.camera import Camera, Motion
+from engine.nets.networks import Networks
+from engine.nets.recogniser import Recogniser, _BlurredView, _closer
+from engine.nets.spatial_memory import Pose, SpatialMemory, depth_steps
+from engine.rollout.memory_condition import Walk
 from tests.engine.tiny import networks, small_config
 
 CAMERA = Camera(CameraConfig(), 48, 28)

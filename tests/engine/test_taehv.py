@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.config import ModelConfig
-from engine.decoder_config import LightDecoderConfig
+from engine.config.decoder import LightDecoderConfig
+from engine.config.model import ModelConfig
+from engine.cost.flops import block_flops
 from engine.errors import ConfigError
-from engine.flops import block_flops
-from engine.taehv import LightDecoder
+from engine.nets.taehv import LightDecoder
 from tests.engine.tiny import small_config
 from tests.parity.common import fill_with_seed
 

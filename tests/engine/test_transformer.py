@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from engine.action_windows import ActionHistory, ActionWindows
-from engine.caches import Caches, FrameRing
-from engine.config import ModelConfig
-from engine.seeded import seed_weights
-from engine.transformer import Transformer
+from engine.config.model import ModelConfig
+from engine.nets.transformer import Transformer
+from engine.rollout.action_windows import ActionHistory, ActionWindows
+from engine.rollout.caches import Caches, FrameRing
+from engine.weights.seeded import seed_weights
 from tests.engine.tiny import big_config, random_actions, small_config
 
 

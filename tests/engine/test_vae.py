@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.config import WanCodecConfig
-from engine.vae import WanVAE
+from engine.config.model import WanCodecConfig
+from engine.nets.vae import WanVAE
 from tests.parity.common import fill_with_seed
 
 NARROW = WanCodecConfig(width=8)

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.checkpoint import FittingWeights
-from engine.decoder_config import LightDecoderConfig
+from engine.config.decoder import LightDecoderConfig
 from engine.errors import CheckpointError, ConfigError
-from engine.image_tower import ImageTower
+from engine.nets.image_tower import ImageTower
+from engine.weights.checkpoint import FittingWeights
 from engine.world import load_world
 from tests.engine.published import publish
 from tests.engine.tiny import big_config, networks, picture, play, small_config, world
@@ -147,8 +147,8 @@ def test_building_a_network_imports_no_compiler():
     """It would take as long as everything else of a start together."""
     code = """
 import sys
-from engine.networks import build_networks
-from game.settings import load_settings
+from engine.nets.networks import build_networks
+from game.config.settings import load_settings
 for name in ("tiny", "universal-slice"):
     build_networks(load_settings([f"model={name}"]).model)
 sys.exit("torch._dynamo" in sys.modules or "sympy" in sys.modules)

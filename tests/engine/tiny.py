@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 
 from engine.actions import Actions, action_space
-from engine.config import (
+from engine.config.memory import CameraConfig, RecogniserConfig, SpatialMemoryConfig
+from engine.config.model import (
     AttentionActionsConfig,
     ImageTowerConfig,
     ModelConfig,
@@ -15,10 +16,9 @@ from engine.config import (
     VisualContextConfig,
     WanCodecConfig,
 )
-from engine.memory_config import CameraConfig, RecogniserConfig, SpatialMemoryConfig
-from engine.networks import Networks
-from engine.rollout import Rollout
-from engine.seeded import seeded_networks
+from engine.nets.networks import Networks
+from engine.rollout.rollout import Rollout
+from engine.weights.seeded import seeded_networks
 from engine.world import WorldModel
 
 

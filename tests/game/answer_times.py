@@ -35,9 +35,9 @@ def measure(size: str, rounds: int) -> None:
     """Plays, presses keys, and prints how long their answers took."""
     import pygame
 
-    from game.app import App, PlaySettings
-    from game.preferences import SettingsFile
-    from game.session import percentiles
+    from game.config.preferences import SettingsFile
+    from game.recording.format import percentiles
+    from game.ui.app import App, PlaySettings
     from tests.game.fakes import FakeScene, FakeWorld
 
     world = FakeWorld(fps=16.0, first=1, later=12, step_seconds=3.0, sleep=lambda s: world.steps > 1 and busy(s))

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from game.fetch import REPOSITORY, Remote
+from game.models.download import REPOSITORY, Remote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

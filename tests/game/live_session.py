@@ -24,14 +24,14 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from game.session import percentiles
+from game.recording.format import percentiles
 from tests.game.display import MISSING, ROOT, virtual_display
 
 # `python -m game` with a watch on what the window shows and says of itself: (kind, number, moment) of every new
 # picture, and four times a second the figures; written at the end.
 _WATCHED = """
 import atexit, json, runpy, sys, time
-from game.app import App
+from game.ui.app import App
 
 shown, told, path, draw = [], [], sys.argv.pop(1), App._draw
 

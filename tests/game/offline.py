@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.actions import Actions, action_space
 from engine.block import Block, Timings
-from game.session import SessionHeader
+from game.recording.format import SessionHeader
 from tests.engine import tiny
 
 

@@ -11,9 +11,9 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests 
 
 import pygame
 
-from game.app import App, PlaySettings, play
-from game.preferences import SettingsFile
-from game.status import State
+from game.config.preferences import SettingsFile
+from game.live.status import State
+from game.ui.app import App, PlaySettings, play
 from tests.game.fakes import FakeScene, FakeWorld
 
 

@@ -20,22 +20,22 @@ import numpy as np
 import pygame
 
 from engine.actions import action_space
-from game.cockpit import Cockpit, feel_of
-from game.controls import Controls, FrameControl
-from game.gamepad import Gamepads
-from game.hud import Hud, numbers_of
-from game.library import Entry, Thrown, Trash
-from game.pacing import Pacer, PaceReport
-from game.preferences import SettingsFile
-from game.shelf import ModelChoice
-from game.status import Advice, Figures, Picture, ReplayFigures, RewindFigures, State, Status, Suggestion
-from game.ui.menu import Menu
+from game.config.preferences import SettingsFile
+from game.input.controls import Controls, FrameControl
+from game.input.devices import Gamepads
+from game.live.clock import Pacer, PaceReport
+from game.live.status import Advice, Figures, Picture, ReplayFigures, RewindFigures, State, Status, Suggestion
+from game.models.switcher import ModelChoice
+from game.recording.library import Entry, Thrown, Trash
+from game.ui.commands import Cockpit, feel_of
+from game.ui.hud import Hud, numbers_of
 from game.ui.pages import make_menu
 from game.ui.pages.drop import DropPage
 from game.ui.pages.recordings import RecordingPage
-from game.ui.paint import Painter
-from game.view import Look, Scenery, View
-from game.window import Window
+from game.ui.toolkit.menu import Menu
+from game.ui.toolkit.paint import Painter
+from game.ui.view import Look, Scenery, View
+from game.ui.window import Window
 from tests.game.fakes import FakeScene, landscape
 
 SIZES = ((640, 400), (1280, 720), (2560, 1440))
@@ -227,7 +227,7 @@ def _menu(section: str, *steps: str, inside: bool = True) -> Callable[[Stage], S
 
 
 def _drop(stage: Stage) -> Scenery:
-    from game.pictures import save_png
+    from game.media.pictures import save_png
 
     path = Path(tempfile.mkdtemp()) / "harbour.png"
     save_png(path, landscape(700, 500, 0.3, 0.1, hue=40))
@@ -322,7 +322,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--size", action="append", default=[])
     flags = parser.parse_args()
-    from game.pictures import save_png
+    from game.media.pictures import save_png
 
     flags.out.mkdir(parents=True, exist_ok=True)
     for size in [tuple(map(int, text.split("x"))) for text in flags.size] or SIZES:

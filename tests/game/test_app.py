@@ -15,9 +15,9 @@ import pygame
 import pytest
 
 from engine.errors import CheckpointError, InputError
-from game.app import play
-from game.status import State
-from game.window import Window, key_name
+from game.live.status import State
+from game.ui.app import play
+from game.ui.window import Window, key_name
 from tests.game.fakes import FakeRecorder, FakeWorld
 from tests.game.player import settings
 
@@ -309,9 +309,8 @@ def test_without_a_display_one_line_points_to_headless(monkeypatch):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there always is a display")
 @pytest.mark.parametrize("display", [None, "", ":12345"])
 def test_sdl_does_not_play_to_nobody_where_there_is_no_display(display):
-    code = (
-        "import game.app as a, tests.game.fakes as f; a.play(a.PlaySettings(scenes=(f.FakeScene(),), seconds=0.1), 1)"
-    )
+    play = "a.play(a.PlaySettings(scenes=(f.FakeScene(),), seconds=0.1), 1)"
+    code = f"import game.ui.app as a, tests.game.fakes as f; {play}"
     unset = ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     environment |= {} if display is None else {"DISPLAY": display}
@@ -320,7 +319,9 @@ def test_sdl_does_not_play_to_nobody_where_there_is_no_display(display):
 
 
 def test_the_window_is_imported_without_torch_or_cv2():
-    code = "import sys, game.app; print([m for m in ('torch', 'cv2', 'hydra', 'imageio_ffmpeg') if m in sys.modules])"
+    code = (
+        "import sys, game.ui.app; print([m for m in ('torch', 'cv2', 'hydra', 'imageio_ffmpeg') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -464,7 +465,7 @@ def test_no_audio_device_is_ever_opened(player):
     assert player(script).play() == 0
     code = """
 import sys
-import game.app, game.ui.pages, game.gamepad
+import game.ui.app, game.ui.pages, game.input.devices
 import pygame
 sys.exit(f"audio: {pygame.mixer.get_init()}" if pygame.mixer.get_init() else 0)
 """

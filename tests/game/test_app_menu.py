@@ -9,9 +9,9 @@ import cv2
 import pygame
 import pytest
 
-from game.library import Library
-from game.preferences import FILE, SettingsFile, config_folder, load
-from game.status import State
+from game.config.preferences import FILE, SettingsFile, config_folder, load
+from game.live.status import State
+from game.recording.library import Library
 from tests.game.fakes import FakeRecorder, FakeWorld, landscape, read_frame
 
 
@@ -241,7 +241,7 @@ def test_a_gamepad_walks_looks_and_goes_while_it_is_held(player):
 
 
 def test_the_keys_are_shown_at_the_first_start_and_never_again(player, monkeypatch):
-    monkeypatch.setattr("game.app._KEYS_SECONDS", 0.3)
+    monkeypatch.setattr("game.ui.app._KEYS_SECONDS", 0.3)
 
     def first(p):
         yield lambda: p.app._drawn.keys_strength > 0.0

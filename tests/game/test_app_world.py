@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pygame
 
-from game.status import State
+from game.live.status import State
 from tests.game.fakes import FakeRecorder, FakeWorld, read_frame
 
 
@@ -111,7 +111,7 @@ def test_commands_while_the_engine_loads_or_has_failed_break_nothing(player):
 
 
 def test_a_screenshot_is_kept_and_said(player):
-    from game.preferences import config_folder
+    from game.config.preferences import config_folder
 
     def script(p):
         yield lambda: p.shown >= 2

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from game.background import Background, Later
+from game.ui.toolkit.background import Background, Later
 
 
 @pytest.fixture

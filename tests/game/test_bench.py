@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-import game.doctor
-from engine.flops import BlockFlops
-from game.bench import _more, bench
-from game.doctor import doctor
+import game.tools.doctor
+from engine.cost.flops import BlockFlops
+from game.config.settings import load_settings
 from game.errors import InputError
-from game.models import find_weights
-from game.settings import load_settings
+from game.models.loader import find_weights
+from game.tools.bench import _more, bench
+from game.tools.doctor import doctor
 from tests.game.offline import real_world
 
 
 def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
     monkeypatch.setattr("engine.world.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
     assert bench([f"weights={tmp_path}"], 3, tmp_path, real_world) == 0
     made = json.loads((tmp_path / "bench.json").read_text())
@@ -30,9 +30,9 @@ def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
 
 
 def test_the_doctor_says_in_words_what_runs(monkeypatch, capsys):
-    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
-    monkeypatch.setattr(game.doctor, "_embedded", lambda settings: "Verdict       fine")
-    monkeypatch.setattr("engine.flops.block_flops", lambda config: BlockFlops(10**12, 0, 0, 0))
+    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr(game.tools.doctor, "_embedded", lambda settings: "Verdict       fine")
+    monkeypatch.setattr("engine.cost.flops.block_flops", lambda config: BlockFlops(10**12, 0, 0, 0))
     assert doctor([]) == 0
     out = capsys.readouterr().out
     for word in ("CPU cores", "Torch", "GPU", "universal: needs its published weights", "real time", "Verdict"):
@@ -44,8 +44,8 @@ def test_the_doctor_says_in_words_what_runs(monkeypatch, capsys):
     [(10.0, "1/75 of real time, so for short renders only"), (1e3, "1.3 x real time, so it may play live")],
 )
 def test_the_doctor_guesses_no_speed_it_has_not_measured(monkeypatch, gflops, says):
-    monkeypatch.setattr("engine.flops.block_flops", lambda config: BlockFlops(562_500_000_000, 0, 0, 0))
-    line = game.doctor._model(load_settings(["model=universal"]), gflops)
+    monkeypatch.setattr("engine.cost.flops.block_flops", lambda config: BlockFlops(562_500_000_000, 0, 0, 0))
+    line = game.tools.doctor._model(load_settings(["model=universal"]), gflops)
     assert f"at best {says}" in line
     assert "--bench model=universal weights=random" in line
 
@@ -55,8 +55,8 @@ def test_the_doctor_names_lighter_settings_where_they_could_help(monkeypatch, gf
     def flops(config):
         return BlockFlops(100_000_000_000 * len(config.denoising_steps), 0, 0 if config.decoder else 262_500_000_000, 0)
 
-    monkeypatch.setattr("engine.flops.block_flops", flops)
-    lines = game.doctor._model(load_settings(["model=universal"]), gflops)
+    monkeypatch.setattr("engine.cost.flops.block_flops", flops)
+    lines = game.tools.doctor._model(load_settings(["model=universal"]), gflops)
     expected = (
         "lighter, at best: quality=fast 1.1 x real time; decoder=taehv 1.8 x real time; quality=fast decoder=taehv"
     )
@@ -71,7 +71,7 @@ SMALL = ["width=64", "height=32", "window=3", "transformer.width=48", "transform
 
 @pytest.mark.parametrize("words", [["model=universal-slice"], ["model=universal", "weights=random"]])
 def test_a_model_without_files_is_timed_with_random_weights(tmp_path, monkeypatch, capsys, words):
-    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
     monkeypatch.setattr("engine.world.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
     layers = ["model.transformer.layers=2", "model.transformer.actions.layers=[0]", "model.image_tower.layers=2"]
     assert bench([*words, *layers, *(f"model.{word}" for word in SMALL)], 1, tmp_path) == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.actions import MODES, action_space
-from game.bindings import (
+from game.config.bindings import (
     COMMANDS,
     PRESETS,
     bound,

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import game.cli
-import game.render
+import game.tools.render
 from game.cli import main
+from game.recording.format import check_folder
 from game.requirements import REQUIRED
-from game.session import check_folder
 from tests.game.offline import picture_file, real_world
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +122,7 @@ def test_what_fails_while_running_exits_1_with_one_line(here, monkeypatch, capsy
     def fails(*_):
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr(game.render, "open_world", fails)
+    monkeypatch.setattr(game.tools.render, "open_world", fails)
     assert main(RENDER) == 1
     err = capsys.readouterr().err
     assert err == "game: RuntimeError: two lines; --debug shows where\n"
@@ -145,7 +145,7 @@ def real_world_for(settings, *_):
 
 
 def test_a_render_from_the_command_line_writes_the_contracts_files(here, monkeypatch, capsys):
-    monkeypatch.setattr(game.render, "open_world", real_world_for)
+    monkeypatch.setattr(game.tools.render, "open_world", real_world_for)
     assert main([*RENDER, "--name", "walk", "--seed", "5", "record.current=true"]) == 0
     assert {path.name for path in (here / "out").iterdir()} == {
         *("walk.mp4", "walk_icon.mp4", "walk_current.mp4", "actions.jsonl", "first_frame.png", "report.json")
@@ -166,8 +166,8 @@ def test_help_shows_examples_models_and_settings(capsys):
 def test_nothing_heavy_is_imported_before_the_window():
     code = """
 import sys
-import game.cli, game.live, game.settings, game.app
-game.settings.load_settings(["model=tiny"])
+import game.cli, game.ui.live, game.config.settings, game.ui.app
+game.config.settings.load_settings(["model=tiny"])
 heavy = {"torch", "cv2", "scipy", "matplotlib", "imageio_ffmpeg"} & set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else 0)
 """

@@ -10,7 +10,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from game.status import State
+from game.live.status import State
 from tests.game.screens import ADVICE, PLAYING, set_stage
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import game.models
+import game.models.loader
 from engine.actions import Actions
+from engine.cost.kernels import best_kernels
 from engine.fast.compiling import Compilation
-from engine.kernels import best_kernels
 from engine.world import WorldModel
-from game.compiling import CompilingWorld, compile_first
+from game.config.settings import load_settings
 from game.errors import ConfigError, RunError
-from game.journey import Journey
-from game.recorder import Recorder
-from game.recordings import Enter, read_recording
-from game.render import render
-from game.scribe import Scribe
-from game.script import load
-from game.session import NEVER, Job
-from game.settings import load_settings
+from game.models.compiling import CompilingWorld, compile_first
+from game.recording.format import NEVER, Job
+from game.recording.recordings import Enter, read_recording
+from game.recording.scribe import Scribe
+from game.recording.script import load
+from game.recording.writer import Recorder
+from game.tools.render import render
+from game.world.playthrough import Journey
 from tests.engine.tiny import picture, play
 from tests.game.fakes import FakeScene, FakeWorld, wait_until
 from tests.game.offline import picture_file, real_world
@@ -104,7 +104,7 @@ class Doubled:
     def record(self, folder: Path) -> None:
         journey, told = self.journey, self.journey.actions_of(self.journey.present)
         settings = load_settings(["weights=."])
-        header = game.models.header_of(
+        header = game.models.loader.header_of(
             self.world, journey.rollout, settings, source="live", scene="", prelude=told
         )  # fmt: skip
         first = journey.rollout.first_frame
@@ -209,7 +209,9 @@ def test_compiled_first_a_recording_says_so_and_its_replay_does_the_same(tmp_pat
         compile_first(world, settings.compile.name, None, None, compiling("eager"))
         return world
 
-    monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)  # the small world stands for a large
+    monkeypatch.setattr(
+        "game.config.settings.Settings.__post_init__", lambda self: None
+    )  # the small world stands for a large
     picture_file(tmp_path)
     script = tmp_path / "bench.yaml"
     script.write_text("first_frame: start.png\nactions: [{keys: [W], frames: 33}]\n")
@@ -223,7 +225,7 @@ def test_compiled_first_a_recording_says_so_and_its_replay_does_the_same(tmp_pat
 
 @pytest.fixture
 def doubled(monkeypatch):
-    monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)
+    monkeypatch.setattr("game.config.settings.Settings.__post_init__", lambda self: None)
     return Doubled()
 
 
@@ -306,7 +308,7 @@ def test_once_a_recording_has_begun_kernels_stay():
     slow, told = Slow(), []
     world = CompilingWorld(fast_world(), "default", lambda *words: told.append(words[0]), make=compiling(slow))
     rollout = world.start(picture(world.config), 5)
-    header = game.models.header_of(world, rollout, load_settings(), source="live", scene="")
+    header = game.models.loader.header_of(world, rollout, load_settings(), source="live", scene="")
     slow.may.set()
     assert wait_until(lambda: world._work.outcome is not None, 60.0)
     play(rollout, world.config, 2)
@@ -315,7 +317,7 @@ def test_once_a_recording_has_begun_kernels_stay():
 
 
 def test_a_replay_without_the_recordings_kernels_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("game.settings.Settings.__post_init__", lambda self: None)
+    monkeypatch.setattr("game.config.settings.Settings.__post_init__", lambda self: None)
     picture_file(tmp_path)
     script = tmp_path / "bench.yaml"
     script.write_text("first_frame: start.png\nactions: [{keys: [W], frames: 9}]\n")
@@ -336,11 +338,11 @@ def test_a_failed_compile_before_a_render_is_told_and_the_header_says_off():
 
 def test_recorded_play_is_compiled_first_and_other_play_beside(monkeypatch):
     asked = []
-    monkeypatch.setattr("game.models.compile_first", lambda world, how, progress, warn: asked.append(how))
+    monkeypatch.setattr("game.models.loader.compile_first", lambda world, how, progress, warn: asked.append(how))
     monkeypatch.setattr("engine.world.load_world", lambda *args, **kwargs: real_world())
     settings = load_settings(["model=universal", "compile=max", "weights=.", "device=cpu", "threads=1"])
-    assert game.models.open_world(settings, compiled=True).kernels.fast and asked == ["max"]
-    assert game.models.open_world(settings, compiled=False).kernels.fast and asked == ["max"]
+    assert game.models.loader.open_world(settings, compiled=True).kernels.fast and asked == ["max"]
+    assert game.models.loader.open_world(settings, compiled=False).kernels.fast and asked == ["max"]
 
 
 def test_compiling_a_model_that_has_nothing_to_compile_is_refused():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.actions import action_space
-from game.bindings import by_input, default_controls
-from game.controls import Controls, Feel
+from game.config.bindings import by_input, default_controls
+from game.input.controls import Controls, Feel
 
 
 def keys(row) -> list[tuple[str, ...]]:

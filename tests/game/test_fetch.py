@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import game.fetch
-from engine.checkpoint import published_names
+import game.models.download
+from engine.weights.checkpoint import published_names
 from game.cli import main
+from game.config.paths import fetched_folder
+from game.config.settings import load_settings
 from game.errors import InputError, RunError
-from game.fetch import LIGHT_DECODER, REPOSITORY, download, fetch
-from game.models import find_weights
-from game.paths import fetched_folder
-from game.settings import load_settings
+from game.models.download import LIGHT_DECODER, REPOSITORY, download, fetch
+from game.models.loader import find_weights
 from tests.game.hub import Hub, sha256
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +26,8 @@ MODES = ("universal", "gta_drive", "templerun")
 def at_home(tmp_path, monkeypatch):
     """The user's own folder is one of the test's, and nobody waits between tries."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("game.fetch._PAUSE_S", 0.0)
-    monkeypatch.setattr("game.fetch._PIECE", 1000)
+    monkeypatch.setattr("game.models.download._PAUSE_S", 0.0)
+    monkeypatch.setattr("game.models.download._PIECE", 1000)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_exactly_the_files_of_the_chosen_model_are_fetched(hub, tmp_path, mode, 
 
 
 def test_a_light_decoder_is_fetched_when_it_is_chosen(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr("game.fetch.LIGHT_DECODER", hub.remote(LIGHT_DECODER.name))
+    monkeypatch.setattr("game.models.download.LIGHT_DECODER", hub.remote(LIGHT_DECODER.name))
     words = ["model=universal", f"weights={tmp_path}"]
     fetch([*words, "decoder=taehv", f"decoder.weights={tmp_path}/mine.pth"], hub.remote)
     assert LIGHT_DECODER.name not in hub.fetched()
@@ -128,7 +128,7 @@ def test_a_server_that_cannot_begin_in_the_middle_begins_anew(hub, tmp_path):
 
 def test_a_line_that_stays_broken_is_given_up_and_what_came_is_kept(hub, tmp_path, monkeypatch):
     remote, gone = hub.remote("Wan2.1_VAE.pth"), []
-    opened = game.fetch._open
+    opened = game.models.download._open
 
     def unplugged(url, start):
         gone.append(start)
@@ -137,10 +137,10 @@ def test_a_line_that_stays_broken_is_given_up_and_what_came_is_kept(hub, tmp_pat
         hub.cut = 1
         return opened(url, start)
 
-    monkeypatch.setattr("game.fetch._open", unplugged)
+    monkeypatch.setattr("game.models.download._open", unplugged)
     with pytest.raises(RunError, match=r"stopped at .* got unplugged; run --fetch again"):
         download(remote, tmp_path, lambda *_: None)
-    assert len(gone) == 1 + game.fetch._TRIES
+    assert len(gone) == 1 + game.models.download._TRIES
     assert parts(tmp_path)[0].read_bytes() == hub.files[remote.name][: gone[-1]] != b""
 
 

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
+from game.config.settings import load_settings
 from game.errors import InputError
-from game.fit import check_fits, examine
-from game.machine import Gpu, Machine
-from game.models import open_world, placement
-from game.settings import load_settings
+from game.models.fit import check_fits, examine
+from game.models.loader import open_world, placement
+from game.models.machine import Gpu, Machine
 
 GB = 2**30
 
@@ -91,6 +91,6 @@ def test_a_model_that_does_not_fit_is_not_read(monkeypatch, tmp_path):
         raise AssertionError("it was read")
 
     monkeypatch.setattr("engine.world.load_world", load_world)
-    monkeypatch.setattr("game.machine.look", lambda tools: machine(None, host=1))
+    monkeypatch.setattr("game.models.machine.look", lambda tools: machine(None, host=1))
     with pytest.raises(InputError, match="does not fit into memory"):
         open_world(settings)

@@ -9,7 +9,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from game.gamepad import Gamepads, PadInput, graded
+from game.input.devices import Gamepads, PadInput, graded
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from engine.actions import Actions
-from game.journey import Anchored, Journey, Played, Went
-from game.models import open_world
-from game.scenes import shipped_scenes
-from game.settings import load_settings
-from game.tape import Tape
+from game.config.settings import load_settings
+from game.models.loader import open_world
+from game.world.playthrough import Anchored, Journey, Played, Went
+from game.world.scenes import shipped_scenes
+from game.world.tape import Tape
 from tests.engine.tiny import big_config, picture, random_actions, small_config, world
 
 CONFIGS = [pytest.param(big_config(), id="big-like"), pytest.param(small_config(), id="embedded-like")]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from game.errors import RecordingError
-from game.library import TRASH, Library, Trash
-from game.rendering import Rendering
-from game.video import Video
+from game.media.video import Video
+from game.recording.library import TRASH, Library, Trash
+from game.recording.rendering import Rendering
 from tests.game.fakes import wait_until
 from tests.game.offline import block, header
 from tests.game.test_recorder import recorder
@@ -178,7 +178,7 @@ def sleeping(monkeypatch):
     """Has renderings do nothing for a minute."""
     popen = subprocess.Popen
     monkeypatch.setattr(
-        "game.rendering.subprocess.Popen", lambda command, **how: popen(["sleep", "60"], **how)
+        "game.recording.rendering.subprocess.Popen", lambda command, **how: popen(["sleep", "60"], **how)
     )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ def test_recordings_elsewhere_are_listed_once_and_can_be_deleted_and_brought_bac
     (entry,) = [entry for entry in library.entries() if entry.frames == 4]
     before = {path.name: path.read_bytes() for path in entry.folder.iterdir()}
 
-    monkeypatch.setattr("game.library.os.replace", another_disk)
+    monkeypatch.setattr("game.recording.library.os.replace", another_disk)
     thrown = library.delete(entry)
     assert thrown.trashed.parent == tmp_path / "root" / TRASH and not entry.folder.exists()
     assert library.restore(thrown) == entry.folder
@@ -268,8 +268,8 @@ def test_a_recording_that_cannot_be_moved_to_another_disk_stays_whole(library, m
         target.mkdir()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("game.library.os.replace", another_disk)
-    monkeypatch.setattr("game.library.shutil.copytree", half_a_copy)
+    monkeypatch.setattr("game.recording.library.os.replace", another_disk)
+    monkeypatch.setattr("game.recording.library.shutil.copytree", half_a_copy)
     with pytest.raises(RecordingError, match="No space left"):
         library.delete(entry)
     assert library.entries()[0] == entry and library.trash().recordings == 0

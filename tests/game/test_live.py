@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from engine.actions import Actions
-from game.live import _Recordings
-from game.session import Job
-from game.settings import load_settings
+from game.config.settings import load_settings
+from game.recording.format import Job
+from game.ui.live import _Recordings
 from tests.game.offline import real_world
 
 SHELF = SimpleNamespace(settings_of=lambda world: load_settings())

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-import game.doctor
-from game.machine import Gpu, Machine, _nvidia_devices, _nvidia_driver, host_memory, look
+import game.tools.doctor
+from game.models.machine import Gpu, Machine, _nvidia_devices, _nvidia_driver, host_memory, look
 
 GB = 2**30
 
 
 def told(machine: Machine) -> str:
-    return "\n".join(game.doctor._gpu(machine))
+    return "\n".join(game.tools.doctor._gpu(machine))
 
 
 def put(root: Path, name: str, text: str) -> None:

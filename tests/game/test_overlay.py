@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.actions import action_space
-from game.overlay import ACCENT, INK, PAPER, control_icons, draw_controls
+from game.media.icons import ACCENT, INK, PAPER, control_icons, draw_controls
 
 SIZES = [(144, 80), (640, 352), (1280, 704)]
 MODES = ["universal", "gta_drive", "templerun"]

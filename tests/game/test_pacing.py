@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from game.pacing import BlockTimes, Pacer, PlayClock
+from game.live.clock import BlockTimes, Pacer, PlayClock
 
 
 def shown_over(clock: PlayClock, begin: float, end: float, hz: float = 60.0) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from game.paths import ASSETS, CONFIGS
+from game.config.paths import ASSETS, CONFIGS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,7 +48,7 @@ def test_a_wheel_runs_from_anywhere(tmp_path):
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
     code = (
-        "import game.paths as p; from game.settings import load_settings as l; import engine.training;"
+        "import game.config.paths as p; from game.config.settings import load_settings as l; import engine.training;"
         "print(p.CONFIGS, p.ASSETS, l(['model=universal']).model.width, sorted(x.name for x in p.ASSETS.iterdir()))"
     )
     environment = {**os.environ, "PYTHONPATH": str(target)}

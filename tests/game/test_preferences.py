@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from game.bindings import bound, preset
-from game.preferences import FILE, Preferences, SettingsFile, config_folder, load, to_text
+from game.config.bindings import bound, preset
+from game.config.preferences import FILE, Preferences, SettingsFile, config_folder, load, to_text
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.checkpoint import published_names
-from engine.seeded import seeded_networks
+from engine.weights.checkpoint import published_names
+from engine.weights.seeded import seeded_networks
 from game.cli import main
-from game.doctor import _weights
-from game.settings import load_settings
+from game.config.settings import load_settings
+from game.tools.doctor import _weights
 from tests.game.offline import picture_file
 from tests.game.test_bench import SMALL
 
@@ -112,7 +112,7 @@ def test_a_wrong_file_is_the_only_line_there_is(folder, capsys):
 
 def test_a_model_too_large_is_the_only_line_there_is(folder, capsys, monkeypatch):
     made = folder("universal")
-    monkeypatch.setattr("game.machine.host_memory", lambda: (2**30, 2**28))
+    monkeypatch.setattr("game.models.machine.host_memory", lambda: (2**30, 2**28))
     script = ["--script", str(made.parent / "script.yaml")]
     code, _ = render(made, "x", *script, *words("universal", made))
     said = capsys.readouterr().err.splitlines()

@@ -18,7 +18,7 @@ pytestmark = [
 
 _PROGRAM = """
 import json, sys
-from game.app import PlaySettings, play
+from game.ui.app import PlaySettings, play
 from tests.game.fakes import FakeScene, FakeWorld
 
 world = FakeWorld(fps=20.0)
@@ -69,7 +69,7 @@ def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
 
 _RECORDED = """
 import sys
-from game.app import PlaySettings, play
+from game.ui.app import PlaySettings, play
 from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
 
 class Recorder(FakeRecorder):

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from game.config.settings import RecordSettings
 from game.errors import RecordingError, ScriptError
-from game.pictures import read_picture
-from game.recorder import Recorder
-from game.recordings import read_recording
-from game.session import new_folder
-from game.settings import RecordSettings
+from game.media.pictures import read_picture
+from game.recording.format import new_folder
+from game.recording.recordings import read_recording
+from game.recording.writer import Recorder
 from tests.game.offline import block, header, read_video
 
 FIRST = np.full((32, 64, 3), 90, np.uint8)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from game.errors import InputError, RunError, ScriptError
-from game.recordings import read_recording
-from game.render import render
-from game.script import load
-from game.session import Job
+from game.recording.format import Job
+from game.recording.recordings import read_recording
+from game.recording.script import load
+from game.tools.render import render
 from tests.engine import tiny
 from tests.game.offline import picture_file, read_video, real_world
 

@@ -10,17 +10,17 @@ import weakref
 import numpy as np
 import pytest
 
+from game.config.settings import load_settings
 from game.errors import ScriptError
-from game.journey import Journey
-from game.models import header_of
-from game.recorder import Recorder
-from game.recordings import Anchor, Enter, Return, read_recording
-from game.render import render
-from game.replay import Replay, begin
-from game.scribe import Scribe
-from game.script import load
-from game.session import Job
-from game.settings import load_settings
+from game.models.loader import header_of
+from game.recording.format import Job
+from game.recording.recordings import Anchor, Enter, Return, read_recording
+from game.recording.replay import Replay, begin
+from game.recording.scribe import Scribe
+from game.recording.script import load
+from game.recording.writer import Recorder
+from game.tools.render import render
+from game.world.playthrough import Journey
 from tests.engine.tiny import big_config, picture, random_actions, small_config, world
 from tests.game.offline import read_video
 

@@ -10,8 +10,8 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from game.router import Router
-from game.status import ReplayFigures
+from game.live.status import ReplayFigures
+from game.ui.events import Router
 from tests.game.screens import PLAYING, set_stage
 
 

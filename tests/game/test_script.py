@@ -5,7 +5,7 @@ import pytest
 
 from engine.actions import action_space, benchmark_actions
 from game.errors import ScriptError
-from game.script import load, parse
+from game.recording.script import load, parse
 
 
 def script(tmp_path, text):

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from engine.config import ModelConfig
-from engine.decoder_config import LightDecoderConfig
+from engine.config.decoder import LightDecoderConfig
+from engine.config.model import ModelConfig
+from game.config.settings import DeviceSettings, load_settings, options
 from game.errors import ConfigError
-from game.settings import DeviceSettings, load_settings, options
 
 
 @pytest.mark.parametrize("model", ["tiny", "universal", "gta_drive", "templerun", "universal-slice"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from game.errors import InputError
-from game.shelf import Shelf
+from game.models.switcher import Shelf
 
 
 def test_every_model_is_listed_and_those_without_weights_say_what_to_do():

@@ -7,11 +7,11 @@ import pytest
 
 from engine.actions import action_space
 from game.errors import InputError
-from game.recordings import read_recording
-from game.render import render
-from game.script import load
-from game.session import Job
-from game.terminal import read_line, stream
+from game.recording.format import Job
+from game.recording.recordings import read_recording
+from game.recording.script import load
+from game.tools.render import render
+from game.tools.terminal import read_line, stream
 from tests.game.offline import picture_file, read_video, real_world
 
 UNIVERSAL = action_space("universal")

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from game.bench import bench
-from game.render import render
-from game.script import load
-from game.session import Job
-from game.terminal import stream
-from game.trace import ProfiledWorld, run_profiled
+from game.recording.format import Job
+from game.recording.script import load
+from game.tools.bench import bench
+from game.tools.profile import ProfiledWorld, run_profiled
+from game.tools.render import render
+from game.tools.terminal import stream
 from tests.game.fakes import FakeScene, FakeWorld
 from tests.game.offline import picture_file, real_world
 from tests.game.test_bench import SMALL
@@ -29,7 +29,7 @@ def named(folder: Path) -> set[str]:
 @pytest.fixture
 def worlds(monkeypatch):
     """The profiled worlds that are opened; every one of them is small."""
-    monkeypatch.setattr("game.trace.open_world", lambda *args: real_world())
+    monkeypatch.setattr("game.tools.profile.open_world", lambda *args: real_world())
 
 
 def script_in(folder: Path, frames: int) -> Path:
@@ -53,7 +53,7 @@ def benchmark(folder: Path, opened) -> int:
 
 @pytest.mark.parametrize("way", [headless, terminal, benchmark])
 def test_every_way_of_running_is_traced_by_name_and_timed_block_by_block(way, tmp_path, worlds, monkeypatch, capsys):
-    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
     assert run_profiled(lambda opened: way(tmp_path, opened), tmp_path) == 0
     assert named(tmp_path) >= RANGES
     profile = json.loads((tmp_path / "profile.json").read_text())
@@ -74,8 +74,8 @@ def test_live_play_is_traced_on_the_thread_that_makes_the_blocks(tmp_path):
 
 
 def test_a_model_of_random_weights_is_profiled_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("game.bench._GEMM_SECONDS", 0.05)
-    monkeypatch.setattr("game.bench.work_of", lambda settings, dtype: {})
+    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.tools.bench.work_of", lambda settings, dtype: {})
     words = ["model=universal-slice", *(f"model.{word}" for word in SMALL)]
     assert run_profiled(lambda opened: bench(words, 1, tmp_path, opened), tmp_path) == 0
     assert named(tmp_path) >= RANGES
@@ -91,7 +91,7 @@ def test_profiling_changes_no_frame(tmp_path):
 
 
 def test_a_long_session_is_traced_at_its_beginning_and_timed_to_its_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("game.trace._TRACED_BLOCKS", 1)
+    monkeypatch.setattr("game.tools.profile._TRACED_BLOCKS", 1)
     world = ProfiledWorld(real_world())
     render(load(script_in(tmp_path, 21)), [f"weights={tmp_path}"], Job(out=tmp_path / "s"), lambda settings: world)
     world.write(tmp_path)

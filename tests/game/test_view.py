@@ -12,13 +12,13 @@ import pygame
 import pytest
 
 from engine.actions import action_space
-from game.controls import FrameControl
-from game.hud import Hud, KeyLine, clock_words, numbers_of
-from game.overlay import PLACES
-from game.status import Picture, ReplayFigures, State, Status
-from game.ui.paint import Painter
-from game.ui.style import ACCENT, TEXT_SIZES, text_unit
-from game.view import BEATS, Look, Scenery, View
+from game.input.controls import FrameControl
+from game.live.status import Picture, ReplayFigures, State, Status
+from game.media.icons import PLACES
+from game.ui.hud import Hud, KeyLine, clock_words, numbers_of
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.style import ACCENT, TEXT_SIZES, text_unit
+from game.ui.view import BEATS, Look, Scenery, View
 from tests.game.screens import ADVICE, FIGURES
 
 SIZES = [(200, 150), (320, 240), (300, 900), (640, 400), (900, 300), (1280, 720), (2560, 1440)]

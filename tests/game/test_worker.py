@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from engine.errors import CheckpointError, EngineError
-from game.controls import Controls
-from game.pacing import Pacer
-from game.worker import Habits, State, Worker
+from game.input.controls import Controls
+from game.live.clock import Pacer
+from game.live.player import Habits, State, Worker
 from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
 
 

@@ -16,17 +16,17 @@ import numpy as np
 import pytest
 
 from engine.errors import PictureError
-from game.journey import Journey
-from game.live import _Recordings
-from game.pictures import read_picture, save_png
-from game.recordings import read_recording
-from game.render import render
-from game.scenes import Scene
-from game.script import load
-from game.session import ACTIONS, Job
-from game.settings import load_settings
-from game.status import Suggestion
-from game.worker import Habits, State
+from game.config.settings import load_settings
+from game.live.player import Habits, State
+from game.live.status import Suggestion
+from game.media.pictures import read_picture, save_png
+from game.recording.format import ACTIONS, Job
+from game.recording.recordings import read_recording
+from game.recording.script import load
+from game.tools.render import render
+from game.ui.live import _Recordings
+from game.world.playthrough import Journey
+from game.world.scenes import Scene
 from tests.engine.tiny import big_config, small_config, world
 from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
 from tests.game.test_worker import Stage, fast
@@ -614,7 +614,7 @@ def test_of_worlds_that_were_left_only_those_to_return_to_stay_in_memory(stages,
         made.append(weakref.ref(new))
         return new
 
-    monkeypatch.setattr("game.inference.Journey", journey)
+    monkeypatch.setattr("game.live.engine_thread.Journey", journey)
     gc.collect()
     gc.disable()
     try:

@@ -7,13 +7,13 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from engine.action_windows import ActionHistory
 from engine.actions import Actions
-from engine.config import AttentionActionsConfig, TransformerConfig, VisualContextConfig
+from engine.config.model import AttentionActionsConfig, TransformerConfig, VisualContextConfig
 from engine.fast.transformer import FastTransformer
-from engine.noise import noise_schedule
-from engine.sampler import Sampler
-from engine.transformer import Transformer
+from engine.nets.transformer import Transformer
+from engine.rollout.action_windows import ActionHistory
+from engine.rollout.noise import noise_schedule
+from engine.rollout.sampler import Sampler
 from tests.parity.common import (
     TOLERANCE,
     Fixture,

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from engine.config import AttentionActionsConfig
-from engine.networks import build_networks
-from game.settings import load_settings
+from engine.config.model import AttentionActionsConfig
+from engine.nets.networks import build_networks
+from game.config.settings import load_settings
 from tests.parity.common import fixture_files, load_fixture
 
 # Weights of the transformer: the published universal model's, and what the other modes' own widths make of that.

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from engine.config import ImageTowerConfig
-from engine.image_tower import ImageTower
+from engine.config.model import ImageTowerConfig
+from engine.nets.image_tower import ImageTower
 from tests.parity.common import Fixture, cases, fill_with_seed, load_fixture, relative_error
 
 TIGHT = 1e-4  # tighter than the fixtures ask: there is no long chain of steps here

@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from engine.config import WanCodecConfig
+from engine.config.model import WanCodecConfig
 from engine.fast.decoder import DecoderNetwork, FastWanDecoder
-from engine.vae import WanVAE
+from engine.nets.vae import WanVAE
 from tests.parity.common import (
     TOLERANCE,
     Fixture,

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.config import ModelConfig
-from engine.noise import noise_schedule
-from game.settings import load_settings
+from engine.config.model import ModelConfig
+from engine.rollout.noise import noise_schedule
+from game.config.settings import load_settings
 from tests.parity.common import Fixture, is_large
 from tests.parity.test_dit import roll_out, transformer_config
 
@@ -73,7 +73,7 @@ def write_wide(folder: Path, mode: str, blocks: int, layers: int = 2) -> Path:
 
 def write_names(fixture: Fixture) -> None:
     """The names file beside a fixture."""
-    from engine.transformer import Transformer
+    from engine.nets.transformer import Transformer
 
     with torch.device("meta"):
         net = Transformer(transformer_config(fixture), 4)

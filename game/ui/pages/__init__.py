@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from game.cockpit import Cockpit
-from game.gamepad import Gamepads
-from game.status import SceneLike
-from game.ui.menu import Menu, Section
+from game.input.devices import Gamepads
+from game.live.status import SceneLike
+from game.ui.commands import Cockpit
 from game.ui.pages.about import AboutPage
 from game.ui.pages.controls import ControlsPage
 from game.ui.pages.gallery import GalleryPage
@@ -16,9 +15,10 @@ from game.ui.pages.models import ModelsPage
 from game.ui.pages.picture import PicturePage
 from game.ui.pages.recordings import RecordingsPage
 from game.ui.pages.world import WorldPage
-from game.ui.paint import Painter
-from game.ui.thumbnails import Thumbnails
-from game.window import TITLE
+from game.ui.toolkit.menu import Menu, Section
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.thumbnails import Thumbnails
+from game.ui.window import TITLE
 
 
 def make_menu(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from game import VERSION
-from game.cockpit import Cockpit
-from game.gamepad import Gamepads
-from game.ui.page import Page
+from game.input.devices import Gamepads
+from game.ui.commands import Cockpit
 from game.ui.pages.folder import short_path
-from game.ui.plates import Heading, Note
-from game.ui.widgets import Widget
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.plates import Heading, Note
+from game.ui.toolkit.widgets import Widget
 
 
 class AboutPage(Page):

@@ -7,7 +7,7 @@ from functools import partial
 import pygame
 
 from engine.actions import MODES, action_space
-from game.bindings import (
+from game.config.bindings import (
     COMMANDS,
     MODE_LABELS,
     PINNED,
@@ -21,16 +21,16 @@ from game.bindings import (
     short_name,
     without,
 )
-from game.cockpit import Cockpit, feel_of
-from game.controls import Controls, FrameControl
-from game.gamepad import Gamepads
-from game.overlay import control_icons
-from game.ui.menu import Menu
-from game.ui.page import Page
-from game.ui.paint import Painter
-from game.ui.plates import Canvas, Heading, Note
-from game.ui.style import INK, PAPER, QUIET
-from game.ui.widgets import Button, Choice, KeyField, Slider, Toggle, Widget
+from game.input.controls import Controls, FrameControl
+from game.input.devices import Gamepads
+from game.media.icons import control_icons
+from game.ui.commands import Cockpit, feel_of
+from game.ui.toolkit.menu import Menu
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.plates import Canvas, Heading, Note
+from game.ui.toolkit.style import INK, PAPER, QUIET
+from game.ui.toolkit.widgets import Button, Choice, KeyField, Slider, Toggle, Widget
 
 _PREVIEW_FPS = 20.0
 _STILL = 0.4  # s the preview shows the last motion, so that it can be seen at all

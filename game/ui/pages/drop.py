@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pygame
 
-from game.background import Later
-from game.cockpit import Cockpit
-from game.scenes import Scene
-from game.ui.page import Page
-from game.ui.paint import Painter
-from game.ui.plates import Canvas, Note
-from game.ui.style import ACCENT, QUIET, RAISED
-from game.ui.widgets import Button, Widget
-from game.view import fitted
+from game.ui.commands import Cockpit
+from game.ui.toolkit.background import Later
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.plates import Canvas, Note
+from game.ui.toolkit.style import ACCENT, QUIET, RAISED
+from game.ui.toolkit.widgets import Button, Widget
+from game.ui.view import fitted
+from game.world.scenes import Scene
 
 _MOST = 900  # pixels: the larger side of what is kept of the picture to show
 
@@ -38,7 +38,7 @@ def preview(path: Path, width: int, height: int) -> Preview:
     import cv2
 
     from engine.pictures import fit_picture, middle
-    from game.pictures import read_picture
+    from game.media.pictures import read_picture
 
     picture = read_picture(path)
     high, wide = picture.shape[:2]

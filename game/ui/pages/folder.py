@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from game.background import Later
-from game.cockpit import Cockpit
-from game.scenes import PICTURE_SUFFIXES
-from game.ui.menu import Menu
-from game.ui.page import Page
+from game.ui.commands import Cockpit
 from game.ui.pages.drop import DropPage
-from game.ui.plates import Heading, Note, Tile
-from game.ui.thumbnails import Thumbnails
-from game.ui.widgets import Button, Widget
+from game.ui.toolkit.background import Later
+from game.ui.toolkit.menu import Menu
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.plates import Heading, Note, Tile
+from game.ui.toolkit.thumbnails import Thumbnails
+from game.ui.toolkit.widgets import Button, Widget
+from game.world.scenes import PICTURE_SUFFIXES
 
 _MOST = 300  # of one folder: more would only be scrolled past
 
@@ -103,7 +103,7 @@ def picture_tile(
     cockpit: Cockpit, menu: Menu, pictures: Thumbnails, path: Path, remove: Callable[[], None] = lambda: None
 ) -> Tile:
     """A picture of the person's own: activated, it is shown as the model would see it. remove: what Delete does."""
-    from game.pictures import read_picture
+    from game.media.pictures import read_picture
 
     key = ("file", str(path))
     image, problem = pictures.ask(key, partial(read_picture, path))

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from game.background import Later
-from game.cockpit import Cockpit
-from game.status import SceneLike
-from game.ui.menu import Menu
-from game.ui.page import Page
+from game.live.status import SceneLike
+from game.ui.commands import Cockpit
 from game.ui.pages.folder import Contents, FolderPage, contents, picture_tile, short_path
-from game.ui.plates import Heading, Note, Tile
-from game.ui.thumbnails import Thumbnails
-from game.ui.widgets import Button, Widget
+from game.ui.toolkit.background import Later
+from game.ui.toolkit.menu import Menu
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.plates import Heading, Note, Tile
+from game.ui.toolkit.thumbnails import Thumbnails
+from game.ui.toolkit.widgets import Button, Widget
 
 _SHOWN = 24  # pictures of the person's folder on this page; browsing shows more
 

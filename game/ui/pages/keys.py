@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from game.bindings import COMMANDS, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, controls_of, short_name
-from game.cockpit import Cockpit
-from game.ui.page import Page
-from game.ui.plates import Caps, Heading, Note
-from game.ui.widgets import Widget
+from game.config.bindings import COMMANDS, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, controls_of, short_name
+from game.ui.commands import Cockpit
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.plates import Caps, Heading, Note
+from game.ui.toolkit.widgets import Widget
 
 _BY_MOTION = {  # what mouse and stick do beside the keys, in each mode
     "universal": {LOOK_UP: "up", LOOK_DOWN: "down", LOOK_LEFT: "left", LOOK_RIGHT: "right"},

@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from game.background import Later
-from game.bindings import MODE_LABELS
-from game.cockpit import Cockpit
-from game.models import PUBLISHED
-from game.shelf import ModelChoice
-from game.status import Suggestion
-from game.ui.menu import Menu
-from game.ui.page import Page
+from game.config.bindings import MODE_LABELS
+from game.live.status import Suggestion
+from game.models.loader import PUBLISHED
+from game.models.switcher import ModelChoice
+from game.ui.commands import Cockpit
 from game.ui.pages.folder import FolderPage, short_path
-from game.ui.plates import Heading, Note
-from game.ui.widgets import Button, Choice, Widget
+from game.ui.toolkit.background import Later
+from game.ui.toolkit.menu import Menu
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.plates import Heading, Note
+from game.ui.toolkit.widgets import Button, Choice, Widget
 
 
 class ModelsPage(Page):

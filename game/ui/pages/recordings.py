@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pygame
 
-from game.background import Later
-from game.cockpit import Cockpit
-from game.hud import clock_words
-from game.ui.menu import Menu
-from game.ui.page import Page
-from game.ui.paint import Painter
-from game.ui.plates import Canvas, Heading, Note, Tile
-from game.ui.style import INK, QUIET
-from game.ui.thumbnails import Thumbnails
-from game.ui.widgets import Button, Slider, Widget
-from game.view import fitted
+from game.ui.commands import Cockpit
+from game.ui.hud import clock_words
+from game.ui.toolkit.background import Later
+from game.ui.toolkit.menu import Menu
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.plates import Canvas, Heading, Note, Tile
+from game.ui.toolkit.style import INK, QUIET
+from game.ui.toolkit.thumbnails import Thumbnails
+from game.ui.toolkit.widgets import Button, Slider, Widget
+from game.ui.view import fitted
 
 if TYPE_CHECKING:
-    from game.library import Entry, Rendering, Thrown, Trash, Video
+    from game.recording.library import Entry, Rendering, Thrown, Trash, Video
 
 
 class RecordingsPage(Page):

@@ -9,9 +9,9 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 from torch._dynamo.utils import counters
 
+from engine.cost.kernels import Kernels, best_kernels
 from engine.errors import CompileError
 from engine.fast.compiling import Compilation
-from engine.kernels import Kernels, best_kernels
 from engine.world import WorldModel
 from tests.engine.tiny import big_config, picture, play, small_config, world
 
@@ -38,7 +38,7 @@ def strict():
 
 
 def plays_whole(config, backend, monkeypatch) -> CompileCounter:
-    monkeypatch.setattr("engine.rollout.REBASE_WINDOWS", 4)
+    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 4)
     made = fast_world(config)
     plain = play(made.start(picture(config), 5), config, BLOCKS)
     compilation = compiled(made, backend)

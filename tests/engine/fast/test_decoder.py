@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from engine.config import WanCodecConfig
+from engine.config.model import WanCodecConfig
 from engine.fast.decoder import DecoderNetwork, FastWanDecoder
-from engine.seeded import seed_weights
-from engine.vae import WanVAE
+from engine.nets.vae import WanVAE
+from engine.weights.seeded import seed_weights
 
 CLOSE = {"atol": 5e-5, "rtol": 1e-4}
 

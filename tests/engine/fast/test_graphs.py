@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from engine.cost.kernels import Kernels, best_kernels
 from engine.fast.decoder import decode_later
 from engine.fast.graphs import GraphProgram
 from engine.fast.layers import steady_pass
 from engine.fast.transformer import PassPrograms
-from engine.kernels import Kernels, best_kernels
 from tests.engine.tiny import big_config, picture, play, world
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.caches import FrameRing
-from engine.config import ModelConfig
+from engine.config.model import ModelConfig
 from engine.fast.caches import SlotCaches
 from engine.fast.layers import attend, attend_over_time
 from engine.fast.transformer import FastTransformer, PassPrograms
 from engine.fast.weights import one_storage, stacked
-from engine.transformer import Transformer
+from engine.nets.transformer import Transformer
+from engine.rollout.caches import FrameRing
 from tests.engine.test_transformer import clip, transformer
 from tests.engine.tiny import big_config
 

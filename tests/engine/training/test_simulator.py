@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from engine.camera import Camera, Motion
+from engine.config.memory import CameraConfig
 from engine.measures.pictures import psnr
-from engine.memory_config import CameraConfig
+from engine.nets.camera import Camera, Motion
 from engine.training.policy import Players, World
 from engine.training.poses import random_views
 from engine.training.scenes import VIEWPOINTS, render

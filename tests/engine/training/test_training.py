@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from engine.actions import Actions
+from engine.config.memory import SpatialMemoryConfig
 from engine.errors import ConfigError
-from engine.memory_config import SpatialMemoryConfig
-from engine.networks import Networks
+from engine.nets.networks import Networks
 from engine.training.damage import damaged
 from engine.training.evaluate import Evaluator, Look, drifted
 from engine.training.files import MODEL, export, read_model

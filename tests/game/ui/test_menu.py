@@ -9,10 +9,10 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from game.ui.menu import Menu, Section
-from game.ui.page import Page
-from game.ui.paint import Painter
-from game.ui.widgets import Button, Slider, Toggle
+from game.ui.toolkit.menu import Menu, Section
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.widgets import Button, Slider, Toggle
 
 BIG, SMALL = (1280, 720), (240, 180)
 

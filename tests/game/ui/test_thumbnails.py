@@ -12,8 +12,8 @@ import pygame
 import pytest
 
 from engine.errors import PictureError
-from game.background import Background
-from game.ui.thumbnails import HIGH, WIDE, Thumbnails
+from game.ui.toolkit.background import Background
+from game.ui.toolkit.thumbnails import HIGH, WIDE, Thumbnails
 
 
 @pytest.fixture

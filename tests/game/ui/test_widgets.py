@@ -9,7 +9,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from game.ui.widgets import Button, Choice, Slider, Toggle
+from game.ui.toolkit.widgets import Button, Choice, Slider, Toggle
 
 AREA = pygame.Rect(0, 0, 400, 30)
 

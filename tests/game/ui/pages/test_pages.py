@@ -12,11 +12,11 @@ import pygame
 import pytest
 
 from engine.actions import MODES, action_space
-from game.bindings import bound, short_name
+from game.config.bindings import bound, short_name
 from game.errors import RecordingError
-from game.library import Trash
-from game.status import State, Suggestion
-from game.ui.paint import Painter
+from game.live.status import State, Suggestion
+from game.recording.library import Trash
+from game.ui.toolkit.paint import Painter
 from tests.game.screens import PLAYING, set_stage
 
 

@@ -1,0 +1,1 @@
+"""What a model is made of, as typed settings, and how they are read."""

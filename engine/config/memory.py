@@ -1,0 +1,96 @@
+"""Sizes of what only the embedded model has: its camera, its memory of the world, and how it finds itself in it."""
+
+from dataclasses import dataclass
+
+from engine.config.fields import need, positive
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """The camera of the embedded world: what an action does to it in one video frame. Lengths in cells of the map.
+
+    Attributes:
+        fov_x: horizontal field of view, degrees.
+        yaw_per_unit: degrees it turns right per unit of the mouse's yaw.
+        pitch_per_unit: degrees it looks up per unit of pitch.
+        pitch_limit: degrees it can look up or down.
+        forward_step, back_step, side_step: walked by the keys.
+        eye_height: of the eye above the ground; the ceiling is as far above the eye.
+    """
+
+    fov_x: float = 84.0
+    yaw_per_unit: float = 22.5
+    pitch_per_unit: float = 12.0
+    pitch_limit: float = 18.0
+    forward_step: float = 0.07
+    back_step: float = 0.05
+    side_step: float = 0.05
+    eye_height: float = 0.5
+
+    def __post_init__(self) -> None:
+        need(0 < self.fov_x < 180, "camera.fov_x is out of range", self.fov_x, "0..180 degrees")
+        need(0 < self.pitch_limit < 90, "camera.pitch_limit is out of range", self.pitch_limit, "0..90 degrees")
+        positive(self, "yaw_per_unit", "pitch_per_unit", "forward_step", "back_step", "side_step", "eye_height")
+
+
+@dataclass(frozen=True)
+class SpatialMemoryConfig:
+    """The embedded model's spatial memory, see engine.nets.spatial_memory. Lengths in cells of the map.
+
+    Attributes:
+        rows, columns: of the map, in cells.
+        texels: along each side of a cell.
+        levels: between the top of a wall and the ground.
+        sky: (up, round) texels of the sky.
+        near, far: depths between which rays look for surfaces.
+        stride: the most between two looks; fineness: what it grows by with the square of the depth.
+    """
+
+    rows: int = 14
+    columns: int = 15
+    texels: int = 16
+    levels: int = 24
+    sky: tuple[int, int] = (16, 64)
+    near: float = 0.15
+    far: float = 18.0
+    stride: float = 0.16
+    fineness: float = 0.1
+
+    def __post_init__(self) -> None:
+        positive(self, "rows", "columns", "texels", "levels", "near", "stride", "fineness")
+        need(self.far > self.near, "memory.far is out of range", self.far, f"more than near = {self.near}")
+        need(all(size > 0 for size in self.sky), "memory.sky is out of range", self.sky, "more than 0")
+
+
+@dataclass(frozen=True)
+class RecogniserConfig:
+    """The network that says where in the remembered world a picture was taken, see engine.nets.recogniser.
+
+    Attributes:
+        size: (height, width) of the picture it looks at. widths: channels of its convolutions, which halve the picture.
+        hidden: width of the layer behind them.
+        per_cell: places told apart along a side of a cell; headings: directions told apart, all round.
+        guesses: places tried in earnest; then, for each closer look in turn, sizes: (height, width) of the picture
+            that is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how
+            often, and keep: how many places are left after it (after the last: 1).
+    """
+
+    size: tuple[int, int] = (56, 96)
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    hidden: int = 512
+    per_cell: int = 2
+    headings: int = 32
+    guesses: int = 8
+    sizes: tuple[tuple[int, int], ...] = ((28, 48), (56, 96), (56, 96))
+    blurs: tuple[int, ...] = (4, 4, 2)
+    looks: tuple[int, ...] = (6, 4, 3)
+    keep: tuple[int, ...] = (3, 1, 1)
+
+    def __post_init__(self) -> None:
+        positive(self, "hidden", "per_cell", "headings", "guesses")
+        parts = (self.sizes, self.blurs, self.looks, self.keep)
+        same = len({len(part) for part in parts}) == 1 and len(self.keep) > 0
+        need(same, "recogniser.sizes, blurs, looks and keep", parts, "as many of each")
+        whole = all(size % blur == 0 for pair, blur in zip(self.sizes, self.blurs, strict=True) for size in pair)
+        need(whole, "recogniser.blurs", self.blurs, f"divisors of the sizes {self.sizes}")
+        need(self.keep[-1] == 1, "recogniser.keep", self.keep, "1 at the end")

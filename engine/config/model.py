@@ -1,0 +1,349 @@
+"""Every number of a model, as frozen dataclasses: the engine's code holds none of them.
+
+Defaults are those of Matrix-Game 2.0 (universal) and its Wan2.1 parts, so that a config file names only what differs.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from engine.config.decoder import LightDecoderConfig
+from engine.config.fields import build, need, plain, positive
+from engine.config.memory import CameraConfig, RecogniserConfig, SpatialMemoryConfig
+
+# Wan2.1's latent statistics per channel, see its vae.py.
+_WAN_MEAN = (
+    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+    0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+)  # fmt: skip
+_WAN_STD = (
+    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+    3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AttentionActionsConfig:
+    """Actions by the action module: mouse in attention over time, keyboard by cross attention (arXiv 2501.08325).
+
+    Attributes:
+        layers: the transformer layers that have an action module.
+        keyboard_dim: width of the keyboard array; always more than 0.
+        mouse_dim: width of the mouse array, 0 for a model with no mouse.
+        keyboard_embed: width a video frame's keyboard is embedded to.
+        keyboard_width: queries, keys and values of the keyboard attention, all heads together.
+        mouse_width: the same of the mouse attention.
+        heads: heads of both attentions.
+        windows: latent frames' worth of video frames whose actions a latent frame sees.
+        rope_dims: dims of a head for time, height and width; only time's are ever rotated.
+        rope_theta: base of the rotary frequencies.
+    """
+
+    kind: ClassVar[str] = "attention"
+    layers: tuple[int, ...] = tuple(range(15))
+    keyboard_dim: int = 4
+    mouse_dim: int = 2
+    keyboard_embed: int = 128
+    keyboard_width: int = 1024
+    mouse_width: int = 1024
+    heads: int = 16
+    windows: int = 3
+    rope_dims: tuple[int, int, int] = (8, 28, 28)
+    rope_theta: float = 256.0
+
+    def __post_init__(self) -> None:
+        positive(self, "keyboard_dim", "keyboard_embed", "keyboard_width", "heads", "windows", "rope_theta")
+        need(self.mouse_dim >= 0, "actions.mouse_dim is out of range", self.mouse_dim, "0 or more")
+        for width in (self.keyboard_width, *((self.mouse_width,) if self.mouse_dim else ())):
+            ok = width % self.heads == 0 and width // self.heads == sum(self.rope_dims)
+            need(ok, "actions: width of a head", f"{width} / {self.heads}", f"the sum of rope_dims {self.rope_dims}")
+        need(self.rope_dims[0] % 2 == 0, "actions.rope_dims[0] is odd", self.rope_dims, "pairs")
+
+
+@dataclass(frozen=True)
+class ModulationActionsConfig:
+    """Actions by modulation: those of a latent frame's video frames, embedded and added to the time embedding.
+
+    Attributes:
+        keyboard_dim: width of the keyboard array.
+        mouse_dim: width of the mouse array, 0 for a model with no mouse.
+        mouse_limit: the mouse is divided by it before it is embedded.
+    """
+
+    kind: ClassVar[str] = "modulation"
+    keyboard_dim: int = 4
+    mouse_dim: int = 2
+    mouse_limit: float = 0.1
+
+    def __post_init__(self) -> None:
+        positive(self, "keyboard_dim", "mouse_limit")
+        need(self.mouse_dim >= 0, "actions.mouse_dim is out of range", self.mouse_dim, "0 or more")
+
+
+@dataclass(frozen=True)
+class VisualContextConfig:
+    """What cross attention looks at: `tokens` vectors of `channels` from the image tower, once per rollout."""
+
+    tokens: int = 257
+    channels: int = 1280
+
+    def __post_init__(self) -> None:
+        positive(self, "tokens", "channels")
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Sizes of the block-causal diffusion transformer (Wan2.1's, 1.3 B by default).
+
+    Attributes:
+        in_channels: noisy latent and condition together.
+        out_channels: channels of a latent.
+        width, layers, heads, ffn: the usual ones; a head has width / heads dims.
+        patch: (time, height, width) of one token in latent units; time is 1.
+        time_dim: width of the timestep's sinusoid.
+        rope_theta: base of the rotary frequencies.
+        eps: of every normalisation over the width.
+        visual_context: None for a model without cross attention.
+        actions: how actions reach the network.
+    """
+
+    in_channels: int = 36
+    out_channels: int = 16
+    width: int = 1536
+    layers: int = 30
+    heads: int = 12
+    ffn: int = 8960
+    patch: tuple[int, int, int] = (1, 2, 2)
+    time_dim: int = 256
+    rope_theta: float = 10000.0
+    eps: float = 1e-6
+    visual_context: VisualContextConfig | None = field(default_factory=VisualContextConfig)
+    actions: AttentionActionsConfig | ModulationActionsConfig = field(default_factory=AttentionActionsConfig)
+
+    def __post_init__(self) -> None:
+        positive(self, "in_channels", "out_channels", "width", "layers", "heads", "ffn", "rope_theta", "eps")
+        need(self.in_channels >= self.out_channels, "transformer.in_channels is out of range", self.in_channels,
+              f"at least out_channels {self.out_channels}")  # fmt: skip
+        need(self.width % (2 * self.heads) == 0, "transformer.width", self.width, f"a multiple of 2 x {self.heads}")
+        need(self.time_dim > 0 and self.time_dim % 2 == 0, "transformer.time_dim", self.time_dim, "even, more than 0")
+        need(self.patch[0] == 1 and min(self.patch) > 0, "transformer.patch", self.patch, "(1, height, width)")
+        listed = self.actions.layers if isinstance(self.actions, AttentionActionsConfig) else ()
+        bad = [layer for layer in listed if not 0 <= layer < self.layers]
+        need(not bad, "actions.layers names layers the transformer has not", bad, f"0..{self.layers - 1}")
+
+    @property
+    def head_dim(self) -> int:
+        return self.width // self.heads
+
+
+@dataclass(frozen=True)
+class WanCodecConfig:
+    """Wan2.1's causal video VAE: 8x in space, 4x in time by default.
+
+    Attributes:
+        width: channels of the first level; `multipliers` of it at each level.
+        residual_blocks: per level of the encoder; the decoder has one more.
+        latent_channels: channels of a latent, `mean` and `std` of each.
+        temporal: whether each step between two levels, from the picture inwards, halves time too.
+    """
+
+    kind: ClassVar[str] = "wan"
+    width: int = 96
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    residual_blocks: int = 2
+    latent_channels: int = 16
+    temporal: tuple[bool, ...] = (False, True, True)
+    mean: tuple[float, ...] = _WAN_MEAN
+    std: tuple[float, ...] = _WAN_STD
+
+    def __post_init__(self) -> None:
+        positive(self, "width", "residual_blocks", "latent_channels")
+        for name, length in (("mean", self.latent_channels), ("std", self.latent_channels),
+                             ("temporal", len(self.multipliers) - 1)):  # fmt: skip
+            got = len(getattr(self, name))
+            need(got == length, f"codec.{name} has the wrong length", got, f"{length} values")
+
+    @property
+    def space(self) -> int:
+        """Pixels of a latent position, along one axis."""
+        return 2 ** len(self.temporal)
+
+    @property
+    def time_ratio(self) -> int:
+        """Video frames of a latent frame."""
+        return 2 ** sum(self.temporal)
+
+
+@dataclass(frozen=True)
+class PatchCodecConfig:
+    """The embedded model's codec: patches of one frame to `latent_channels` numbers and back, frame by frame.
+
+    Attributes:
+        patch: pixels of a latent position, along one axis.
+        latent_channels: channels of a latent.
+        finish_width, finish_layers: of the convolutions after the decoder; 0 layers for none.
+    """
+
+    kind: ClassVar[str] = "patch"
+    patch: int = 8
+    latent_channels: int = 24
+    finish_width: int = 0
+    finish_layers: int = 0
+
+    def __post_init__(self) -> None:
+        positive(self, "patch", "latent_channels")
+        ok = self.finish_layers >= 0 and (self.finish_layers == 0) == (self.finish_width == 0)
+        need(ok, "codec.finish_layers and finish_width", (self.finish_layers, self.finish_width), "both 0 or neither")
+
+    @property
+    def space(self) -> int:
+        """Pixels of a latent position, along one axis."""
+        return self.patch
+
+    @property
+    def time_ratio(self) -> int:
+        """Video frames of a latent frame: one."""
+        return 1
+
+
+@dataclass(frozen=True)
+class ImageTowerConfig:
+    """The CLIP image tower (ViT-H/14 of open-clip XLM-RoBERTa); its last layer is never run."""
+
+    image_size: int = 224
+    patch: int = 14
+    width: int = 1280
+    layers: int = 32
+    heads: int = 16
+    mlp_ratio: int = 4
+    out_dim: int = 1024
+
+    def __post_init__(self) -> None:
+        positive(self, "image_size", "patch", "width", "layers", "heads", "mlp_ratio", "out_dim")
+        need(self.image_size % self.patch == 0, "image_tower.image_size", self.image_size, f"k x {self.patch}")
+        need(self.width % self.heads == 0, "image_tower.width", self.width, f"a multiple of {self.heads}")
+
+    @property
+    def tokens(self) -> int:
+        """Patches and the class token."""
+        return (self.image_size // self.patch) ** 2 + 1
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """One model: the world's units, the rollout, and the sizes of its networks.
+
+    Attributes:
+        name: what people call it.
+        mode: its action space, see engine.actions.
+        width, height: of the picture, pixels.
+        fps: video frames a second of play.
+        time_ratio: video frames of a latent frame; the very first latent frame is one video frame.
+        block_latents: latent frames denoised together.
+        window: latent frames attended to, the block itself and the sink included.
+        sink: first latent frames that are never evicted.
+        denoising_steps: falling, of 1000; they index the shifted noise table.
+        timestep_shift: of the flow-matching noise table.
+        context_noise: timestep of the context pass, None for no such pass.
+        prediction: the network's output is the velocity, or a change and weights of the condition's views.
+        condition: what the network sees beside the noisy latent.
+        camera, spatial_memory, recogniser: of the condition "memory".
+        decoder: a light decoder in place of the codec's own, None for that one.
+    """
+
+    name: str = "universal"
+    mode: Literal["universal", "gta_drive", "templerun"] = "universal"
+    width: int = 640
+    height: int = 352
+    fps: float = 16.0
+    time_ratio: int = 4
+    block_latents: int = 3
+    window: int = 6
+    sink: int = 0
+    denoising_steps: tuple[int, ...] = (1000, 666, 333)
+    timestep_shift: float = 5.0
+    context_noise: int | None = 0
+    prediction: Literal["velocity", "mix"] = "velocity"
+    condition: Literal["first_frame", "memory"] = "first_frame"
+    camera: CameraConfig | None = None
+    spatial_memory: SpatialMemoryConfig | None = None
+    recogniser: RecogniserConfig | None = None
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    codec: WanCodecConfig | PatchCodecConfig = field(default_factory=WanCodecConfig)
+    image_tower: ImageTowerConfig | None = field(default_factory=ImageTowerConfig)
+    decoder: LightDecoderConfig | None = None
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "ModelConfig":
+        """A config from plain nested data; raises ConfigError (with the nearest right name) on any mistake."""
+        return build(cls, data, "model")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested data from which `from_dict` makes an equal config."""
+        return plain(self)  # type: ignore[return-value]
+
+    def __post_init__(self) -> None:
+        positive(self, "width", "height", "fps", "time_ratio", "block_latents", "timestep_shift")
+        need(self.sink >= 0, "sink is out of range", self.sink, "0 or more")
+        least = self.sink + self.block_latents
+        need(self.window >= least, "window is out of range", self.window, f"at least sink + block_latents = {least}")
+        steps = self.denoising_steps
+        ok = len(steps) > 0 and all(0 < s <= 1000 for s in steps) and list(steps) == sorted(set(steps), reverse=True)
+        need(ok, "denoising_steps", steps, "falling numbers of 1..1000")
+        ok = self.context_noise is None or 0 <= self.context_noise < 1000
+        need(ok, "context_noise is out of range", self.context_noise, "null or 0..999")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        net, codec = self.transformer, self.codec
+        for name, patch in (("height", net.patch[1]), ("width", net.patch[2])):
+            size, unit = getattr(self, name), patch * codec.space
+            need(size % unit == 0, f"{name} does not divide into tokens", size, f"a multiple of {unit}")
+        made = codec.latent_channels + (self.views if self.prediction == "mix" else 0)
+        expected = f"a latent{' and the views' if self.prediction == 'mix' else ''}: {made}"
+        need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
+        need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
+        if self.decoder is not None:
+            ours, theirs = ((part.latent_channels, part.space, part.time_ratio) for part in (self.decoder, codec))
+            ok = isinstance(codec, WanCodecConfig) and ours == theirs
+            expected = "a model whose latents are Wan 2.1's"
+            need(ok, "the light decoder does not fit the model's codec", f"{self.name}, codec {codec.kind}", expected)
+        parts = (self.camera, self.spatial_memory, self.recogniser)
+        if self.condition == "memory":
+            need(None not in parts, "camera, spatial_memory, recogniser", parts, "all of them with condition memory")
+            need(self.block_latents == 1, "block_latents with condition memory", self.block_latents, "1")
+            made = codec.latent_channels * (1 + self.views)
+            need(net.in_channels == made, "transformer.in_channels with condition memory", net.in_channels,
+                  f"noise and one latent per view: {made}")  # fmt: skip
+        else:
+            need(set(parts) == {None}, "camera, spatial_memory, recogniser", parts, "none with condition first_frame")
+            need(self.prediction == "velocity", "prediction with condition first_frame", self.prediction, "velocity")
+            made = 2 * codec.latent_channels + self.time_ratio
+            need(net.in_channels == made, "transformer.in_channels with condition first_frame", net.in_channels,
+                  f"noise, mask and latents: {made}")  # fmt: skip
+        has = self.image_tower is not None
+        both = has == (net.visual_context is not None)
+        need(both, "image_tower and transformer.visual_context", has, "both or none")
+        if self.image_tower and net.visual_context:
+            pair = (net.visual_context.tokens, net.visual_context.channels)
+            tower = (self.image_tower.tokens, self.image_tower.width)
+            need(pair == tower, "transformer.visual_context", pair, f"the image tower's {tower}")
+
+    @property
+    def views(self) -> int:
+        """Pictures of the next frame that the condition shows: by the frame before, and by memory."""
+        return 2 if self.condition == "memory" else 0
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """(height, width) of a latent frame."""
+        return self.height // self.codec.space, self.width // self.codec.space
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        """(rows, columns) of tokens of a latent frame."""
+        _, rows, columns = self.transformer.patch
+        return self.latent_size[0] // rows, self.latent_size[1] // columns
+
+    def frames_of_block(self, index: int) -> int:
+        """Video frames that block `index` shows: the very first latent frame of a rollout is one video frame."""
+        return self.block_latents * self.time_ratio - (self.time_ratio - 1 if index == 0 else 0)

@@ -1,0 +1,1 @@
+"""One world from one first frame: all its state, and how it goes on block by block."""

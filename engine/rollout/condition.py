@@ -1,0 +1,95 @@
+"""What the network sees beside the noisy latents, block by block."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from engine.actions import Actions
+from engine.nets.codec import Codec
+from engine.nets.networks import Networks
+from engine.rollout.memory_condition import MemoryCondition
+
+
+class Condition(Protocol):
+    """One rollout's condition; all its state is its own."""
+
+    def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
+        """The condition of latent frames first .. first+latents-1: (1, latents, channels, h, w) float32.
+
+        Asked for once per block, in order. `actions` are those of the block's video frames.
+        """
+
+    def mix(self, weights: Tensor) -> Tensor:
+        """Latents (1, 1, C, h, w) of the condition's views, mixed by the weights (1, 1, views, h, w).
+
+        For the block last asked for; only a condition that has views can.
+        """
+
+    def observe(self, frames: Tensor, latents: Tensor) -> None:
+        """Sees a finished block: frames (1, F, 3, H, W) in [-1, 1] and the latents (1, T, C, h, w) they came from."""
+
+    def snapshot(self) -> Any:
+        """A deep copy of the state; opaque."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Goes back to it."""
+
+
+class FirstFrameCondition:
+    """Mask and latents of a video that shows the first frame and then nothing, for ever (Matrix-Game 2.0).
+
+    The mask has one channel per video frame of a latent frame: 1 at latent frame 0, then 0. The empty tail is encoded
+    as the rollout gets there; once the encoder has forgotten the first frame it repeats itself, and encoding ends.
+
+    Args:
+        codec: encodes; its stream's state is kept here.
+        picture: (1, 1, 3, H, W) in [-1, 1], on the transformer's device; the codec may be on another.
+        time_ratio: video frames of a latent frame.
+    """
+
+    def __init__(self, codec: Codec, picture: Tensor, time_ratio: int) -> None:
+        self._codec, self._stream = codec, codec.encoder_stream()
+        self._settled = codec.memory_latents
+        self._nothing = torch.zeros_like(picture).expand(-1, time_ratio, -1, -1, -1)
+        self._newest = self._stream.encode(picture).to(picture.device, torch.float32)
+        self._index = 0  # of the latent that was encoded last
+        batch, _, _, height, width = self._newest.shape
+        self._blank = self._newest.new_zeros(batch, 1, time_ratio, height, width)
+
+    def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
+        return torch.cat([self._frame(index) for index in range(first, first + latents)], dim=1)
+
+    def mix(self, weights: Tensor) -> Tensor:
+        raise TypeError("a first frame has no views to mix")
+
+    def observe(self, frames: Tensor, latents: Tensor) -> None:
+        pass  # the first frame never changes
+
+    def snapshot(self) -> tuple[Any, Tensor, int]:
+        # The latent is replaced, never written to; and once it is settled, nobody asks the stream again.
+        stream = self._stream.snapshot() if self._index < self._settled else None
+        return stream, self._newest, self._index
+
+    def restore(self, snapshot: tuple[Any, Tensor, int]) -> None:
+        stream, self._newest, self._index = snapshot
+        if stream is not None:
+            self._stream.restore(stream)
+
+    def _frame(self, index: int) -> Tensor:
+        if index == 0:
+            return torch.cat((torch.ones_like(self._blank), self._newest), dim=2)
+        if index <= self._settled:
+            self._newest = self._stream.encode(self._nothing).to(self._blank)
+            self._index = index
+            if index == self._settled:
+                self._stream = self._codec.encoder_stream()  # never used again: hundreds of megabytes are given back
+        return torch.cat((self._blank, self._newest), dim=2)
+
+
+def new_condition(networks: Networks, picture: Tensor) -> Condition:
+    """The condition that a model's config names, at the start of a rollout from `picture` (1, 1, 3, H, W)."""
+    config = networks.config
+    if config.condition == "first_frame":
+        return FirstFrameCondition(networks.codec, picture, config.time_ratio)
+    return MemoryCondition(networks, picture)

@@ -1,0 +1,110 @@
+"""The embedded model's condition: what the next picture should show, by the picture before and by memory.
+
+The player's pose is followed from the first frame on: the recogniser says where it was taken, actions move it, and the
+memory knows where one cannot stand. From the new pose the network is shown two *views*: the frame before, moved over
+the surfaces that the memory knows, and what the memory itself sees. It answers with weights of the two, place by place,
+and with what both lack.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+from engine.actions import Actions
+from engine.nets.camera import Camera, Motion
+from engine.nets.networks import Networks
+from engine.nets.recogniser import localise
+from engine.nets.spatial_memory import Pose
+
+
+class Walk:
+    """A batch of players on their way through the remembered world, one video frame at a time.
+
+    Args:
+        networks: of a model with a spatial memory.
+        frames: (B, 3, H, W) in -1..1, the pictures they start from; set anew with every finished frame.
+        pose: where that is; None: the recogniser finds out.
+    """
+
+    def __init__(self, networks: Networks, frames: Tensor, pose: Pose | None = None) -> None:
+        config = networks.config
+        self.camera = Camera(config.camera, config.width, config.height, frames.device)
+        self.frames = frames
+        self._memory, self._codec = networks.spatial_memory, networks.codec.encoder_stream()
+        if pose is None:
+            pose = localise(frames.float(), networks.recogniser, self._memory, self.camera)
+        self.pose = pose
+        self._views: Tensor | None = None
+
+    @property
+    def remembered(self) -> Tensor:
+        """What the memory alone saw at the last look, (B, 3, H, W) in -1..1."""
+        assert self._views is not None
+        return self._views[:, 1]
+
+    def look(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
+        """The condition (B, 1, 2 C, h, w) after one video frame of the actions (B, 4) and (B, 2)."""
+        motion = self._move(keyboard.float(), mouse.float())
+        seen = self._memory.look(self.pose, self.camera)
+        before = self.camera.moved(self.frames.float(), motion, seen.nearness)
+        self._views = torch.stack((before, seen.frames.clamp(-1, 1)), 1)
+        return rearrange(self._encode(self._views), "b v c h w -> b 1 (v c) h w")
+
+    def mix(self, weights: Tensor) -> Tensor:
+        """Latents (B, 1, C, h, w) of the views last looked at, mixed by weights (B, 1, 2, h, w)."""
+        assert self._views is not None
+        size = self._views.shape[-2:]
+        smooth = F.interpolate(weights[:, 0].float(), size=size, mode="bilinear", align_corners=False)
+        return self._encode((self._views * smooth[:, :, None]).sum(1, keepdim=True))
+
+    def _move(self, keyboard: Tensor, mouse: Tensor) -> Motion:
+        """Moves every pose by an action, along walls where they are in the way: each axis of the map on its own."""
+        camera, pose = self.camera, self.pose
+        turn, pitch = camera.turn(mouse), camera.pitched(pose.pitch, mouse)
+        yaw = (pose.yaw + turn) % (2 * torch.pi)
+        ahead, right = camera.walk(keyboard)
+        cos, sin = yaw.cos(), yaw.sin()
+        x = pose.x + ahead * cos - right * sin
+        x = torch.where(self._memory.standing(x, pose.y) > 0, x, pose.x)
+        y = pose.y + ahead * sin + right * cos
+        y = torch.where(self._memory.standing(x, y) > 0, y, pose.y)
+        east, south = x - pose.x, y - pose.y
+        self.pose = Pose(x, y, yaw, pitch)
+        horizons = camera.horizon(pose.pitch), camera.horizon(pitch)
+        return Motion(turn, east * cos + south * sin, south * cos - east * sin, *horizons)
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        return self._codec.encode(pictures.to(self.frames.dtype)).float()
+
+
+class MemoryCondition:
+    """The condition of one rollout, see engine.rollout.condition.Condition.
+
+    Args:
+        networks: with a spatial memory.
+        picture: the first frame (1, 1, 3, H, W) in -1..1.
+    """
+
+    def __init__(self, networks: Networks, picture: Tensor) -> None:
+        self._walk = Walk(networks, picture[:, 0])
+
+    def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
+        device = self._walk.frames.device
+        return self._walk.look(
+            torch.from_numpy(actions.keyboard).to(device), torch.from_numpy(actions.mouse).to(device)
+        )
+
+    def mix(self, weights: Tensor) -> Tensor:
+        return self._walk.mix(weights)
+
+    def observe(self, frames: Tensor, latents: Tensor) -> None:
+        self._walk.frames = frames[:, -1]
+
+    def snapshot(self) -> tuple[Tensor, Pose]:
+        return self._walk.frames, self._walk.pose  # both are replaced, never written to
+
+    def restore(self, snapshot: tuple[Tensor, Pose]) -> None:
+        self._walk.frames, self._walk.pose = snapshot

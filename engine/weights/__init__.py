@@ -1,0 +1,1 @@
+"""Weights on a disk and where they go: names, shapes, files, places."""

@@ -1,0 +1,49 @@
+"""Networks of seeded random weights: for tests, and to time a model whose files are not at hand.
+
+How long a network takes depends on its shapes and not on its values, as long as those stay near 1: so they do here.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from engine.config.model import ModelConfig
+from engine.nets.networks import Networks, build_networks
+from engine.weights.placement import Place, Placement
+
+
+def seeded_networks(
+    config: ModelConfig,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    vae: Place | None = None,
+    image_tower: Place | None = None,
+) -> Networks:
+    """The networks that a config describes, with random weights and without gradients.
+
+    They are drawn one by one on the CPU, whatever the device: the same seed makes the same weights, up to rounding.
+    """
+    networks, placement = build_networks(config, "meta"), Placement(Place(device, dtype), vae, image_tower)
+    for name, module in networks.modules().items():
+        place = placement.of(name)
+        seed_weights(module, seed, place.device, place.dtype)
+    return networks
+
+
+def seed_weights(
+    module: nn.Module, seed: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> None:
+    """Gives a network, built anywhere, all its weights; one after the other, so that memory holds them once."""
+    generator, weights = torch.Generator().manual_seed(seed), {}
+    for name, weight in module.named_parameters():
+        weights[name] = _draw(name, weight.shape, generator).to(device, dtype)
+    module.load_state_dict(weights, strict=True, assign=True)
+    module.requires_grad_(False)
+
+
+def _draw(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
+    """Values of the size that keeps activations near 1; gains are near 1 themselves."""
+    fan_in = shape[1:].numel() if len(shape) > 1 and "modulation" not in name else shape[-1]
+    value = torch.randn(shape, generator=generator) / fan_in**0.5
+    gain = (len(shape) == 1 and not name.endswith("bias")) or name.endswith("gamma")
+    return 1 + 0.1 * value if gain else value

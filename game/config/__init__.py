@@ -1,0 +1,1 @@
+"""Settings: from YAML, the settings file and the command line."""

@@ -1,0 +1,257 @@
+"""Configs and overrides -> frozen dataclasses, with every mistake named together with the nearest right word.
+
+hydra composes; nothing outside this file sees a DictConfig.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+from engine.config.decoder import LightDecoderConfig
+from engine.config.fields import build
+from engine.config.model import ModelConfig
+from game.config.paths import CONFIGS
+from game.errors import ConfigError, nearest
+
+_composing = Lock()  # hydra composes for one thread at a time
+GROUPS = ("model", "quality", "compile", "decoder", "record", "play")
+PATHS = ("weights", "decoder.weights")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is out of range", got=value, expected=f"{low} to {high}")
+
+
+@dataclass(frozen=True)
+class QualitySettings:
+    """How much of a model's care is taken.
+
+    denoising_steps: at most so many of the model's own steps, None for all. dtype: used where dtype=auto.
+    """
+
+    name: str = "default"
+    denoising_steps: int | None = None
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.denoising_steps is not None:
+            _between("quality.denoising_steps", self.denoising_steps, 1, 1000)
+
+
+@dataclass(frozen=True)
+class CompileSettings:
+    """Whether a large model's programs are compiled: "off", "default", or "max" for a longer search and CUDA graphs."""
+
+    name: Literal["off", "default", "max"] = "off"
+
+
+@dataclass(frozen=True)
+class DecoderSettings:
+    """What turns latents into pictures.
+
+    weights: file of a light decoder, None to look beside the model's. sizes: of a light one, None for the model's own.
+    """
+
+    name: str = "own"
+    weights: str | None = None
+    sizes: LightDecoderConfig | None = None
+
+
+@dataclass(frozen=True)
+class DeviceSettings:
+    """Where parts of a large model run: "cpu", "cuda", "cuda:N", or None for where all of it does.
+
+    vae: its encoder, and its decoder or the light one.
+    """
+
+    image_tower: str | None = None
+    vae: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("image_tower", "vae"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_device(f"devices.{name}", value, ("cpu", "cuda"))
+
+
+@dataclass(frozen=True)
+class RecordSettings:
+    """Where and how sessions are written; see configs/record/default.yaml."""
+
+    root: str = "recordings"
+    current: bool = False
+    crf: int = 16
+    icon_height: int = 320
+    queue_mb: int = 256
+
+    def __post_init__(self) -> None:
+        _between("record.crf", self.crf, 0, 51)
+        _between("record.icon_height", self.icon_height, 0, 2160)
+        _between("record.queue_mb", self.queue_mb, 1, 65536)
+
+
+@dataclass(frozen=True)
+class LiveSettings:
+    """How live play feels; see configs/play/default.yaml."""
+
+    sensitivity: float = 60.0
+    margin_ms: float = 12.0
+    scale: Literal["smooth", "sharp", "whole"] = "smooth"
+    icons: bool = True
+    numbers: bool = False
+    full_screen: bool = False
+    rewind_mb: int | None = None
+
+    def __post_init__(self) -> None:
+        _between("play.sensitivity", self.sensitivity, 1.0, 10000.0)
+        _between("play.margin_ms", self.margin_ms, 0.0, 1000.0)
+        if self.rewind_mb is not None:
+            _between("play.rewind_mb", self.rewind_mb, 0, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a run is configured by, besides the flags.
+
+    model: with the quality's denoising steps and the decoder's sizes already in it. overrides: the words that changed
+    the model's decoder or single numbers, which a replay must repeat.
+    """
+
+    model: ModelConfig
+    quality: QualitySettings = field(default_factory=QualitySettings)
+    compile: CompileSettings = field(default_factory=CompileSettings)
+    decoder: DecoderSettings = field(default_factory=DecoderSettings)
+    devices: DeviceSettings = field(default_factory=DeviceSettings)
+    record: RecordSettings = field(default_factory=RecordSettings)
+    play: LiveSettings = field(default_factory=LiveSettings)
+    weights: str | None = None
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    threads: int = 0
+    check_memory: bool = True
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _between("threads", self.threads, 0, 1024)
+        if self.compile.name != "off" and self.model.image_tower is None:
+            remedy = "leave it away: only the large models are compiled"
+            raise ConfigError(f"compile does nothing for {self.model.name}", got=self.compile.name, remedy=remedy)
+        _check_device("device", self.device, ("auto", "cpu", "cuda"))
+
+
+def _check_device(name: str, value: str, kinds: tuple[str, ...]) -> None:
+    if value not in kinds and not re.fullmatch(r"cuda:\d+", value):
+        remedy = f"did you mean {near}?" if (near := nearest(value, kinds)) else None
+        expected = f"{', '.join(kinds)} or cuda:N"
+        raise ConfigError(f"unknown {name}", got=value, expected=expected, remedy=remedy)
+
+
+def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -> Settings:
+    """Composes configs/ with overrides.
+
+    overrides: bare words of the command line, such as "model=universal". defaults: words of the same kind that a
+    script or a recording asks for; an override of the same name wins. Raises ConfigError.
+    """
+    names = {word.partition("=")[0] for word in overrides}
+    words = [word for word in defaults if word.partition("=")[0] not in names] + list(overrides)
+    for word in words:
+        _check_shape(word)
+    # A path is text, not hydra's grammar: it may hold = , { and the like.
+    paths = {name: value for name, _, value in (word.partition("=") for word in words) if name in PATHS}
+    data = _compose([word for word in words if word.partition("=")[0] not in PATHS])
+    for name, value in paths.items():
+        group, _, leaf = name.rpartition(".")
+        (data[group] if group else data)[leaf] = None if value in ("", "null") else str(Path(value).expanduser())
+    settings = _build(data)
+    telling = ("model.", "quality.", "decoder=") if settings.decoder.sizes else ("model.", "quality.")
+    numbers = tuple(word for word in words if word.startswith(telling))
+    return replace(settings, model=_with_quality(settings.model, settings.quality), overrides=numbers)
+
+
+def options(group: str) -> list[str]:
+    """The choices of a config group: the names of its files."""
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def _check_shape(word: str) -> None:
+    name, equals, value = word.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w.-]*", name) or name.split(".")[0] == "hydra":
+        homes = [group for group in GROUPS if word in options(group)]
+        remedy = f"did you mean {homes[0]}={word}?" if homes else "python -m game --help lists what there is"
+        raise ConfigError(f"cannot read the word {word!r}", expected="name=value", remedy=remedy)
+    if name in GROUPS and value not in options(name):
+        choices = options(name)
+        remedy = f"did you mean {name}={near}?" if (near := nearest(value, choices)) else None
+        raise ConfigError(f"there is no {name} {value!r}", expected=" or ".join(choices), remedy=remedy)
+
+
+def _compose(words: list[str]) -> dict[str, Any]:
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    with _composing, initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            return OmegaConf.to_container(compose("config", overrides=words), resolve=True)
+        except (HydraException, OmegaConfBaseException, OSError) as error:
+            base = [word for word in words if word.partition("=")[0] in GROUPS]
+            known = OmegaConf.to_container(compose("config", overrides=base), resolve=False)
+            raise _explain([word for word in words if word not in base], known, error) from error
+
+
+def _explain(words: list[str], known: dict[str, Any], error: Exception) -> ConfigError:
+    """The one-line error for overrides that hydra refused, given the config without them."""
+    names = _paths(known)
+    for word in words:
+        name, _, value = word.partition("=")
+        if name not in names:
+            near = nearest(name, names)
+            inside = name.rpartition(".")[0]
+            choices = [other for other in names if other.rpartition(".")[0] == (inside if inside in names else "")]
+            remedy = f"did you mean {near}={value}?" if near else None
+            return ConfigError(f"there is no setting {name!r}", expected=", ".join(choices), remedy=remedy)
+    said = str(error).strip().splitlines()
+    return ConfigError(f"cannot read {' '.join(words)!r}", got=said[0] if said else type(error).__name__,
+                       expected="name=value; lists as [1,2]; odd text in quotes")  # fmt: skip
+
+
+def _paths(data: dict[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key, value in data.items():
+        names.append(prefix + key)
+        if isinstance(value, dict):
+            names += _paths(value, f"{prefix}{key}.")
+    return names
+
+
+def _build(data: dict[str, Any]) -> Settings:
+    model = data.pop("model")
+    if not isinstance(model, dict):
+        raise ConfigError("model is not a group of fields", got=repr(model), expected=" or ".join(options("model")))
+    decoder = build(DecoderSettings, data.pop("decoder"), "decoder")
+    parts = {
+        "quality": build(QualitySettings, data.pop("quality"), "quality"),
+        "compile": build(CompileSettings, data.pop("compile"), "compile"),
+        "decoder": decoder,
+        "record": build(RecordSettings, data.pop("record"), "record"),
+        "play": build(LiveSettings, data.pop("play"), "play"),
+    }
+    parts["model"] = replace(ModelConfig.from_dict(model), decoder=decoder.sizes)
+    return build(Settings, data | parts, "")
+
+
+def _with_quality(model: ModelConfig, quality: QualitySettings) -> ModelConfig:
+    """`model` with no more denoising steps than `quality` allows, the first and the last among them."""
+    steps, wanted = model.denoising_steps, quality.denoising_steps
+    if wanted is None or wanted >= len(steps):
+        return model
+    last = len(steps) - 1
+    kept = [steps[round(i * last / (wanted - 1))] for i in range(wanted)] if wanted > 1 else [steps[0]]
+    return replace(model, denoising_steps=tuple(kept))

@@ -1,0 +1,1 @@
+"""Devices to controls; knows no window."""

@@ -1,0 +1,1 @@
+"""Live play: the one thread that runs the engine, the one clock, and what a client may ask."""

@@ -1,0 +1,381 @@
+"""When a video frame is due, when the next block must start, and how well both went: pure, no window, no engine.
+
+Three parts, joined by `Pacer`. `PlayClock` says which frame is due. `BlockTimes` remembers how long blocks take and so
+how late one may start, and how fast the machine can play at all. `PlayStats` (game/live/playstats.py) keeps the numbers
+a person wants to see.
+Times are seconds of one monotonic clock, handed in by the caller; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from threading import RLock
+
+from game.live.playstats import LiveStats, PaceReport, PlayStats
+from game.recording.format import percentiles
+
+_ON_TIME = 0.001  # s: what arrives within this of its due moment is on time
+_HAIR = 1e-6  # frames: absorbs rounding where a frame is asked for at exactly its due moment
+_FULL_SPEED = 0.97  # at and above this the play clock counts as undisturbed
+_SLOWEST = 0.02
+_ASLEEP = 5.0  # s
+_HANDOVER = 0.005  # s: on a machine at its limit the next block need not wait for the window to draw
+
+
+class PlayClock:
+    """Says which video frame is due: frame k at t0 + k / (fps x speed), where t0 moves only when it must.
+
+    It moves when the clock was paused, when a frame was late (the clock waits for it and goes on from there) and when
+    the window could not draw for more than a frame. So every frame is shown, in order, none for less than its time.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.fps = fps
+        self.speed = 1.0
+        self.end = 0  # frames finished, that is the number of the first frame that is not
+        self.shown = -1  # number of the newest frame the window was told to show
+        self.late_frames = 0
+        self.undrawn_frames = 0  # of the late ones, those that only the window was late for
+        self._anchor: tuple[float, float] | None = None  # (position in frames, moment) the line goes through
+        self._paused_at: float | None = None  # position while paused
+        self._still = False  # the newest frame stays on the window until the next is there
+
+    @property
+    def paused(self) -> bool:
+        return self._paused_at is not None
+
+    def position(self, now: float) -> float:
+        """Where the clock stands, in frames from frame 0; it waits at `end` for a frame that is not there."""
+        if self._paused_at is not None:
+            return self._paused_at
+        return min(self._raw(now), float(self.end))
+
+    def due(self, frame: int) -> float:
+        """The moment frame number `frame` is due, were the clock not paused. Needs a first frame to count from."""
+        if self._anchor is None:
+            raise ValueError("no frame has been delivered yet")
+        at, moment = self._anchor
+        return moment + (frame - at) / (self.fps * self.speed)
+
+    def pause(self, now: float) -> None:
+        """Stops the clock between two instants; nothing is rounded."""
+        if self._paused_at is None:
+            self._count_wait(now)
+            self._paused_at = self.position(now)
+
+    def resume(self, now: float) -> None:
+        """Goes on from the very position where `pause` stopped."""
+        if self._paused_at is not None:
+            at, self._paused_at = self._paused_at, None
+            if self._anchor is not None:
+                self._anchor = (at, now)
+
+    def set_speed(self, speed: float, now: float) -> None:
+        """Changes the clock's rate from `now` on, without a jump. speed: 1 is the model's own rate."""
+        if self._anchor is not None and not self.paused:
+            self._anchor = (self._raw(now), now)
+        self.speed = speed
+
+    def stand_still(self) -> None:
+        """The newest frame stays until the next one is delivered: however long that takes, it is not late."""
+        self._still = True
+
+    def deliver(self, frames: int, now: float) -> float:
+        """Adds finished frames and returns by how many seconds they came before their due moment (< 0: late)."""
+        if self._anchor is None:
+            self._anchor = (0.0, now)
+            spare = 0.0
+        elif self.paused:
+            spare = 0.0
+        else:
+            spare = self.due(self.end) - now
+            if spare < -_ON_TIME:
+                self._count_wait(now)
+                # Behind all that is shown: after a sleep of the machine there may be frames that nobody drew.
+                self._anchor = (float(min(self.end, self.shown + 1)), now)
+                spare = 0.0 if self._still else spare
+        self._still = False
+        self.end += frames
+        return spare
+
+    def advance(self, now: float) -> int | None:
+        """The number of the frame to show now, None before the first; never more than one on from the last call.
+
+        A window that was away for longer gets the frames it missed one after another, each for its full time.
+        """
+        if self.end == 0:
+            return None
+        frame = min(int(self.position(now) + _HAIR), self.end - 1)
+        if frame > self.shown + 1 or (frame > self.shown and self._overdue(frame, now)):
+            frame = self.shown + 1
+            self.late_frames += 1
+            self.undrawn_frames += 1
+            if self.paused:
+                self._paused_at = float(frame)
+            else:
+                self._anchor = (float(frame), now)
+        self.shown = max(self.shown, frame)
+        return self.shown
+
+    def next_change(self, now: float) -> float | None:
+        """The moment the next finished frame is due; None if there is none, or the clock stands."""
+        if self.paused or self.shown + 1 >= self.end or self._anchor is None:
+            return None
+        return self.due(self.shown + 1)
+
+    def _overdue(self, frame: int, now: float) -> bool:
+        """Whether a frame that is there could have been on the window for its whole time by now."""
+        return not self.paused and now - self.due(frame) > 1.0 / (self.fps * self.speed)
+
+    def _raw(self, now: float) -> float:
+        if self._anchor is None:
+            return 0.0
+        at, moment = self._anchor
+        return at + (now - moment) * self.fps * self.speed
+
+    def _count_wait(self, now: float) -> None:
+        if self._anchor is not None and not self._still and now - self.due(self.end) > _ON_TIME:
+            self.late_frames += 1
+
+
+class BlockTimes:
+    """How long blocks took, hence how early the next must start and how fast this machine can play.
+
+    margin: seconds of slack asked for on top of the block time. What came too late raises the slack, what came in
+    time lets it sink slowly, so that a noisy machine is late seldom and a quiet one pays nothing for it.
+    """
+
+    def __init__(self, margin: float = 0.012) -> None:
+        self.margin = margin
+        self.steps: deque[float] = deque(maxlen=64)
+        self._cycles: deque[float] = deque(maxlen=16)  # step and context pass: what bounds the rate
+        self._caution = 0.0
+        self._blocks = 0
+
+    def add(self, step: float, period: float, spare: float) -> None:
+        """Counts a finished block. step: its seconds; period: seconds it plays; spare: as PlayClock.deliver returns.
+
+        One that took many times what the others did is left out: the machine was asleep, which says nothing of it.
+        """
+        if self._blocks > 2 and step > max(_ASLEEP, 20.0 * max(self.steps)):
+            return
+        if spare < -_ON_TIME:
+            self._caution = min(self._caution - 1.25 * spare, period / 2)
+        else:
+            self._caution *= 0.995
+        if self._blocks == 1:
+            self.steps.clear()  # the first block allocates and warms up: it says nothing about the ones to come
+        self.steps.append(step)
+        self._blocks += 1
+
+    def add_cycle(self, seconds: float) -> None:
+        """Counts the time from a block's start to when the next could start (frames made and context committed)."""
+        if self._blocks > 1:
+            self._cycles.append(seconds)
+
+    def head_start(self) -> float:
+        """Seconds before the frames run out at which the next block must start (infinite before the first block)."""
+        if not self.steps:
+            return math.inf
+        times = sorted(self.steps)
+        high = times[min(len(times) - 1, int(0.95 * len(times)))]
+        return high + self.margin + self._caution
+
+    def possible_speed(self, period: float) -> float:
+        """The share of the model's rate this machine keeps up with, 0.02 to 1. period: seconds a block should play."""
+        if len(self._cycles) < 2:
+            return 1.0
+        needed = self.usual_cycle() * 1.02 + 0.001
+        return max(_SLOWEST, min(1.0, period / needed))
+
+    def usual_cycle(self) -> float:
+        """Seconds from one block's start to the next possible one, as five of six blocks need no more than."""
+        if not self._cycles:
+            return 0.0
+        return sorted(self._cycles)[int(0.85 * (len(self._cycles) - 1))]
+
+
+class Pacer:
+    """Play clock, block times and statistics of one rollout, shared by the window's and the inference thread.
+
+    fps: the model's video frames a second. margin: seconds, see BlockTimes. Every method may be called from either
+    thread. A new rollout of the same model calls `restart`, which keeps what was learned about the machine.
+    """
+
+    def __init__(self, fps: float = 20.0, margin: float = 0.012) -> None:
+        self._lock = RLock()
+        self._times = BlockTimes(margin)
+        self._clock = PlayClock(fps)
+        self._stats = PlayStats()
+        self._block_frames = 1
+        self._spare = 0.0
+        self._pace = 1.0
+        self._blocks: deque[float] = deque(maxlen=128)
+        self._resumed_at = -math.inf
+
+    # -- the window's side ------------------------------------------------------------------------------------------
+
+    def advance(self, now: float) -> int | None:
+        """The frame to show now, see PlayClock.advance."""
+        with self._lock:
+            return self._clock.advance(now)
+
+    def next_change(self, now: float) -> float | None:
+        """When the window must draw again, see PlayClock.next_change."""
+        with self._lock:
+            return self._clock.next_change(now)
+
+    def displayed(self, frame: int, since: float | None, now: float) -> None:
+        """Notes that `frame` is on the window since `now`. since: when the oldest control it is first to show came.
+
+        A control from before a pause measures the pause, not the machine, and is left out.
+        """
+        with self._lock:
+            ahead = (self._clock.end - 1 - frame) * 1000.0 / self._clock.fps
+            measured = since is not None and since > self._resumed_at and not self._clock.paused
+            self._stats.displayed(now, ahead, (now - since) * 1000.0 if measured else None)
+
+    def pause(self, now: float) -> None:
+        """Stops the play clock at once."""
+        with self._lock:
+            self._clock.pause(now)
+
+    def resume(self, now: float) -> None:
+        """Goes on exactly where `pause` stopped."""
+        with self._lock:
+            if self._clock.paused:
+                self._resumed_at = now
+            self._clock.resume(now)
+
+    @property
+    def paused(self) -> bool:
+        return self._clock.paused
+
+    @property
+    def fps(self) -> float:
+        """The model's video frames a second."""
+        return self._clock.fps
+
+    # -- the inference thread's side --------------------------------------------------------------------------------
+
+    def restart(self, fps: float | None = None) -> None:
+        """Forgets all frames and figures for a new rollout. A pause stays. fps: the model's rate, None for the same."""
+        with self._lock:
+            self._new_clock(fps)
+            self._stats = PlayStats()
+
+    def cut(self) -> None:
+        """Forgets all frames, as after a rewind; the figures stay, and so does a pause."""
+        with self._lock:
+            late, undrawn = self._clock.late_frames, self._clock.undrawn_frames
+            self._new_clock()
+            self._clock.late_frames, self._clock.undrawn_frames = late, undrawn
+
+    def stand_still(self) -> None:
+        """The world begins anew from its newest frame, which stays until the next is there, see PlayClock."""
+        with self._lock:
+            self._clock.stand_still()
+
+    def new_figures(self) -> None:
+        """Counts anew from here: a recording begins."""
+        with self._lock:
+            self._clock.late_frames = self._clock.undrawn_frames = 0
+            self._stats = PlayStats()
+
+    def set_pace(self, share: float, now: float) -> None:
+        """Has the clock keep to a share of the model's rate, 0.02 to 1, however fast the machine is."""
+        with self._lock:
+            self._pace = max(_SLOWEST, min(1.0, share))
+            if self._clock.speed > self._pace:
+                self._clock.set_speed(self._pace, now)
+
+    def start_at(self) -> float | None:
+        """The moment the next block should start; -inf: at once; None: not before a frame is shown or play goes on.
+
+        As late as it may, so that it sees the freshest controls, and never more than one block ahead: the first frame
+        of the block before must be due, give or take the moment between two threads.
+        """
+        with self._lock:
+            clock = self._clock
+            if clock.paused:
+                return None
+            if clock.end == 0:
+                return -math.inf
+            if clock.shown < clock.end - 2 * self._block_frames:  # the window hangs: don't work ahead of it
+                return None
+            earliest = clock.due(clock.end - self._block_frames) - _HANDOVER
+            return max(earliest, clock.due(clock.end) - self._times.head_start())
+
+    def deliver(self, frames: int, now: float, step: float | None) -> int:
+        """Adds a finished block, and returns the number of its first frame.
+
+        frames: how many; step: seconds from taking its controls to having its frames, None if no engine made them.
+        """
+        with self._lock:
+            first = self._clock.end
+            self._spare = self._clock.deliver(frames, now)
+            self._block_frames = frames
+            if step is not None:
+                self._blocks.append(1000.0 * step)
+                self._times.add(step, frames / self._clock.fps, self._spare)
+            return first
+
+    def settled(self, cycle: float, now: float) -> None:
+        """Ends a block. cycle: seconds from its start to now, context pass and all. Adjusts the clock's speed."""
+        with self._lock:
+            self._times.add_cycle(cycle)
+            period = self._block_frames / self._clock.fps
+            goal = min(self._pace, self._times.possible_speed(period))
+            share = 1.0 - math.exp(-max(period, cycle))  # about a second's time constant, whatever the block's length
+            speed = self._clock.speed + (goal - self._clock.speed) * share
+            if goal == self._pace and speed > 0.99 * self._pace:
+                speed = self._pace
+            if speed != self._clock.speed:
+                self._clock.set_speed(speed, now)
+
+    def _new_clock(self, fps: float | None = None) -> None:
+        old, self._clock = self._clock, PlayClock(fps or self._clock.fps)
+        self._clock.speed = old.speed
+        if old.paused:
+            self._clock.pause(0.0)
+
+    # -- numbers ----------------------------------------------------------------------------------------------------
+
+    def report(self, now: float) -> PaceReport:
+        """The numbers of this moment, of about the last ten seconds where they are percentiles."""
+        with self._lock:
+            clock, frames = self._clock, self._block_frames
+            return PaceReport(
+                fps=clock.fps,
+                shown_fps=self._stats.shown_fps(now),
+                speed=clock.speed,
+                block_ms=percentiles([1000.0 * step for step in self._times.steps]),
+                deadline_ms=1000.0 * frames / clock.fps,
+                spare_ms=1000.0 * self._spare,
+                latency_ms=self._stats.latency(last=200),
+                lookahead_ms=self._stats.lookahead(last=200),
+                late_frames=clock.late_frames,
+                undrawn_frames=clock.undrawn_frames,
+                pace=self._pace,
+                possible=self._times.possible_speed(frames / clock.fps),
+                slow_words=self.slow_words(),
+                recent_ms=tuple(self._blocks),
+            )
+
+    def slow_words(self) -> str:
+        """What a person should know when the machine is too slow for the model's rate; "" if it isn't."""
+        with self._lock:
+            clock = self._clock
+            if clock.speed >= _FULL_SPEED * self._pace:
+                return ""
+            needs, has = self._times.usual_cycle() * 1000.0, 1000.0 * self._block_frames / clock.fps
+            what = "frame" if self._block_frames == 1 else f"block of {self._block_frames} frames"
+            return (
+                f"Playing at {clock.speed:.0%} speed: a {what} takes {needs:.0f} ms here, {has:.0f} ms would be in time"
+            )
+
+    def live_stats(self) -> LiveStats:
+        """The whole session's figures for the report."""
+        with self._lock:
+            return LiveStats(self._stats.latency(), self._clock.late_frames, self._stats.lookahead())

@@ -1,0 +1,1 @@
+"""From settings to a loaded model: what there is, whether it fits, where its files are."""

@@ -1,0 +1,141 @@
+"""Whether a large model fits into this machine's memory, and if not, which settings make it fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from engine.config.decoder import LightDecoderConfig
+from game.config.settings import Settings, load_settings
+from game.errors import InputError
+from game.models.loader import choose_dtype, placement
+from game.models.machine import Machine
+
+if TYPE_CHECKING:
+    from engine.config.model import ModelConfig
+    from engine.cost.memory import MemoryCount, MemoryNeed
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A model's need beside what there is, in bytes.
+
+    Attributes:
+        name: of the model.
+        need: what it takes.
+        gpu_free, host_free: what there is; None where the system does not say.
+        gpu: what the GPU is called.
+        offers: settings that make it fit, each with the GPU and host memory it then takes; looked for only if it
+            does not fit.
+    """
+
+    name: str
+    need: MemoryNeed
+    gpu_free: int | None
+    host_free: int | None
+    gpu: str
+    offers: tuple[tuple[str, MemoryNeed], ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """As far as is known."""
+        return not self.lacking(self.need)
+
+    def lacking(self, need: MemoryNeed) -> str | None:
+        """In words, which memory is too small for a need; None if none is."""
+        if need.gpu is not None and self.gpu_free is not None and need.gpu.total > self.gpu_free:
+            return f"{gigabytes(self.gpu_free)} of GPU memory free on {self.gpu}"
+        if self.host_free is not None and need.host.total > self.host_free:
+            return f"{gigabytes(self.host_free)} of memory available"
+        return None
+
+    def line(self) -> str:
+        """The need in one line for people."""
+        free = "" if self.host_free is None else f" (of {gigabytes(self.host_free)} available)"
+        host = f"{gigabytes(self.need.host.total)} of memory{free}"
+        if self.need.gpu is None:
+            return f"{self.name} takes {host}"
+        free = "" if self.gpu_free is None else f" (of {gigabytes(self.gpu_free)} free)"
+        return f"{self.name} takes {gigabytes(self.need.gpu.total)} of GPU memory{free} and {host}"
+
+    def remedy(self) -> str:
+        """What to do where it does not fit."""
+        if not self.offers:
+            return "no setting makes it fit here; close other programs, or take a larger machine"
+        told = "; ".join(f"{words} ({needed(need)})" for words, need in self.offers)
+        return f"this would fit: {told}"
+
+
+def examine(settings: Settings, device: str, machine: Machine) -> Fit:
+    """Compares what `settings` need with what `machine` has. device: "cpu" or "cuda[:N]", already chosen."""
+    index = int(device.partition(":")[2] or 0)
+    gpu = machine.gpus[index] if device != "cpu" and index < len(machine.gpus) else None
+    count = _Count(device, gpu.bfloat16 if gpu else None)
+    need = count.need(settings)
+    fit = Fit(settings.model.name, need, gpu and gpu.free, machine.available, gpu.name if gpu else "the GPU")
+    if fit.fits:
+        return fit
+    found = [(words, count.need(other)) for words, other in _alternatives(settings, device)]
+    return replace(fit, offers=tuple((words, need) for words, need in found if fit.lacking(need) is None))
+
+
+def check_fits(fit: Fit, insist: bool) -> str | None:
+    """A warning for people where the model does not fit and `insist` is off, else None.
+
+    Raises InputError where it does not fit and `insist` is on.
+    """
+    if fit.fits:
+        return None
+    what, remedy = f"{fit.name} does not fit into memory", fit.remedy()
+    if not insist:
+        return f"{what}, tried all the same: {fit.line()}; {remedy}"
+    forced = f"{remedy}; check_memory=false tries all the same"
+    raise InputError(what, got=fit.lacking(fit.need), expected=needed(fit.need), remedy=forced)
+
+
+def needed(need: MemoryNeed) -> str:
+    """A need in a few words."""
+    host = f"{gigabytes(need.host.total)} of memory"
+    return host if need.gpu is None else f"{gigabytes(need.gpu.total)} on the GPU and {host}"
+
+
+def gigabytes(size: int) -> str:
+    """Bytes for people."""
+    return f"{size / 2**30:.1f} GB"
+
+
+class _Count:
+    """Counts what settings need; of settings of the same model the parts they share only once."""
+
+    def __init__(self, device: str, bfloat16: bool | None) -> None:
+        self._device, self._bfloat16 = device, bfloat16
+        self._counts: dict[ModelConfig, MemoryCount] = {}
+
+    def need(self, settings: Settings) -> MemoryNeed:
+        from engine.cost.memory import MemoryCount
+
+        if settings.model not in self._counts:
+            self._counts[settings.model] = MemoryCount(settings.model)
+        dtype = choose_dtype(settings, self._device, self._bfloat16)
+        return self._counts[settings.model].need(placement(settings, self._device, dtype))
+
+
+def _alternatives(settings: Settings, device: str) -> list[tuple[str, Settings]]:
+    """Settings that may need less, those that cost a player least first."""
+    devices, on_gpu = settings.devices, device != "cpu"
+    tower = replace(settings, devices=replace(devices, image_tower="cpu"))
+    light = replace(settings, model=replace(settings.model, decoder=LightDecoderConfig()))
+    light_and_tower = replace(light, devices=tower.devices)
+    vae = replace(settings, devices=replace(devices, vae="cpu"))
+    both = replace(vae, devices=replace(vae.devices, image_tower="cpu"))
+    fast = replace(settings, quality=load_settings(["quality=fast"]).quality)
+    tried = [
+        (on_gpu, "devices.image_tower=cpu", tower),
+        (True, "decoder=taehv", light),
+        (on_gpu, "decoder=taehv devices.image_tower=cpu", light_and_tower),
+        (True, "quality=fast", fast),
+        (True, "dtype=bfloat16", replace(settings, dtype="bfloat16")),
+        (on_gpu, "devices.vae=cpu", vae),
+        (on_gpu, "devices.vae=cpu devices.image_tower=cpu", both),
+    ]  # fmt: skip
+    return [(words, other) for sensible, words, other in tried if sensible and other != settings]

@@ -1,0 +1,279 @@
+"""Settings -> a loaded WorldModel: which weights, which device, which numbers. Imports torch only when it loads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from game import VERSION
+from game.config.paths import fetched_folder, weights_folder
+from game.config.settings import Settings
+from game.errors import InputError
+from game.models.compiling import CompilingWorld, compile_first, compiled_from
+from game.models.digests import remembered_sha256
+from game.recording.format import SessionHeader, picture_sha256
+
+if TYPE_CHECKING:
+    from engine.actions import Actions
+    from engine.rollout.rollout import Rollout
+    from engine.weights.placement import Placement
+    from engine.world import WorldModel
+
+Progress = Callable[[str, float], None]
+RANDOM = "random"
+PUBLISHED = "Skywork/Matrix-Game-2.0 on Hugging Face"
+
+
+def calm_threads() -> None:
+    """Keeps idle OpenMP threads from spinning: they made a layer 20 times slower beside a second process.
+
+    Must run before torch is imported. What a person has set already stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("KMP_BLOCKTIME", "0")
+
+
+def find_weights(settings: Settings) -> Path:
+    """The folder (or file) of the model's weights. Raises InputError, with what to do, if there is none."""
+    name = settings.model.name
+    if random_weights(settings):
+        remedy = f"time it with --bench model={name}, or choose another model or weights"
+        raise InputError("a model of random weights has no world to show", got=name, remedy=remedy)
+    if settings.weights is not None:
+        path = Path(settings.weights)
+        if not path.exists():
+            remedy = f"give the folder that holds {PUBLISHED}, or leave weights= away for the embedded model"
+            raise InputError(
+                "the weights are not there", got=path, expected="a folder or file that exists", remedy=remedy
+            )
+        return path
+    path = fetched_folder() if is_large(settings) else weights_folder(name)
+    if path.is_dir():
+        return path
+    if not is_large(settings):
+        remedy = "make them with python -m engine.training, or name their folder with weights=DIR"
+    else:
+        remedy = f"python -m game --fetch model={name} downloads them; or name the folder of {PUBLISHED}: weights=DIR"
+    raise InputError(f"the model {name} comes without weights", remedy=remedy)
+
+
+def random_weights(settings: Settings) -> bool:
+    """Whether the weights are to be made up: by weights=random, or because the model is a slice, that has no files."""
+    return settings.weights == RANDOM or (settings.weights is None and is_slice(settings))
+
+
+def is_slice(settings: Settings) -> bool:
+    """Whether the model is a few layers of a larger one, that only --bench can use."""
+    return settings.model.name.endswith("-slice")
+
+
+def choose_device(settings: Settings) -> str:
+    """ "cpu" or "cuda[:N]". Raises InputError if a GPU is asked for that torch does not see."""
+    import torch
+
+    seen = torch.cuda.is_available()
+    if settings.device == "auto":
+        return "cuda" if seen else "cpu"
+    if settings.device.startswith("cuda"):
+        if not seen:
+            built = torch.version.cuda is not None
+            why = "torch sees no GPU: see python -m game --doctor" if built else "this torch is built without CUDA"
+            raise InputError(
+                "there is no GPU to use", got=f"device={settings.device}", remedy=f"{why}; or use device=cpu"
+            )
+        index = int(settings.device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            expected = f"cuda:0 to cuda:{torch.cuda.device_count() - 1}"
+            raise InputError("there is no such GPU", got=settings.device, expected=expected)
+    return settings.device
+
+
+def choose_dtype(settings: Settings, device: str, bfloat16: bool | None = None) -> str:
+    """Name of the dtype: the one asked for, else the quality's, else what the device is fast at.
+
+    bfloat16: whether the GPU computes in it; None to ask torch.
+    """
+    if settings.dtype != "auto":
+        return settings.dtype
+    if settings.quality.dtype is not None:
+        return settings.quality.dtype
+    if device == "cpu":
+        return "float32"
+    if bfloat16 is None:
+        import torch
+
+        bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bfloat16" if bfloat16 else "float16"
+
+
+def is_large(settings: Settings) -> bool:
+    """Whether the model is one of those made for a GPU."""
+    return settings.model.image_tower is not None
+
+
+def placement(settings: Settings, device: str, dtype: str) -> Placement:
+    """Where each network goes. device, dtype: of the transformer. What runs on a CPU beside a GPU does so in float32.
+
+    Raises InputError for a device that there is not, or for a model that has no such parts.
+    """
+    import torch
+
+    from engine.weights.placement import Place, Placement
+
+    def place(name: str) -> Place | None:
+        wanted = getattr(settings.devices, name)
+        if wanted is None:
+            return None
+        if not is_large(settings):
+            raise InputError(f"devices.{name} is for the large models", got=settings.model.name, remedy="leave it away")
+        return Place(wanted, torch.float32 if wanted == "cpu" and device != "cpu" else getattr(torch, dtype))
+
+    return Placement(Place(device, getattr(torch, dtype)), vae=place("vae"), image_tower=place("image_tower"))
+
+
+def open_world(
+    settings: Settings,
+    progress: Progress | None = None,
+    warn: Callable[[str], None] | None = None,
+    *,
+    compiled: bool = True,
+) -> WorldModel:
+    """Loads the model that `settings` describe; takes seconds, so call it on a thread that may wait.
+
+    progress: told (what is being done, share 0..1). warn: told lines a person should read: what a large model takes, a
+    missing GPU. compiled: compile it too, if the settings say so; else that is left to the caller. Raises InputError
+    for weights or devices that cannot be used, or where the model does not fit.
+    """
+    weights = find_weights(settings)
+    places = _ready(settings, progress)
+    from engine.world import load_world
+
+    light = settings.decoder.weights
+    world = load_world(
+        settings.model,
+        weights,
+        device=places.transformer.device,
+        dtype=places.transformer.dtype,
+        vae=places.vae,
+        image_tower=places.image_tower,
+        light_decoder=None if light is None else Path(light),
+        hash_of=remembered_sha256,
+        checked=lambda: _before_reading(settings, places, warn),
+        progress=progress,
+    )
+    return _sped_up(world, settings, progress, warn, compiled)
+
+
+def make_world(
+    settings: Settings, progress: Progress | None = None, warn: Callable[[str], None] | None = None
+) -> WorldModel:
+    """As open_world, with random weights made in memory: a world just as fast as the real one, and good for no more."""
+    places = _ready(settings, progress)
+    from engine.weights.seeded import seeded_networks
+    from engine.world import WorldModel
+
+    if progress is not None:
+        progress("making random weights", 0.0)
+    _before_reading(settings, places, warn)
+    main = places.transformer
+    networks = seeded_networks(
+        settings.model, device=main.device, dtype=main.dtype, vae=places.vae, image_tower=places.image_tower
+    )
+    world = WorldModel(networks, RANDOM)
+    return _sped_up(world, settings, progress, warn, True)
+
+
+def _sped_up(
+    world: WorldModel, settings: Settings, progress: Progress | None, warn: Callable[[str], None] | None, compiled: bool
+) -> WorldModel:
+    """The world with the fastest kernels that its settings allow."""
+    from engine.cost.kernels import best_kernels
+
+    world.use(best_kernels(world.networks))
+    if compiled:
+        compile_first(world, settings.compile.name, progress, warn)
+    return world
+
+
+def _before_reading(settings: Settings, places: Placement, warn: Callable[[str], None] | None) -> None:
+    """Says what a large model takes, and that it will be slow. Raises InputError if it does not fit.
+
+    Not before the files are known to be right: a wrong one is the only line there is.
+    """
+    if not is_large(settings):
+        return
+    from game.models.fit import check_fits, examine
+    from game.models.machine import look
+
+    device = str(places.transformer.device)
+    fit = examine(settings, device, look(tools=False))
+    told = check_fits(fit, settings.check_memory) or fit.line()
+    if warn is not None:
+        warn(told)
+        if device == "cpu":
+            name = settings.model.name
+            warn(f"no GPU: {name} runs on the CPU, far below real time (python -m game --doctor says how far)")
+
+
+def _ready(settings: Settings, progress: Progress | None) -> Placement:
+    """Imports and sets up torch; where to load to."""
+    if progress is not None:
+        progress("starting torch", 0.0)
+    calm_threads()
+    import torch
+
+    # A small model's layers are over before a second thread has joined in: 16 ms a block on one, 22 ms on two.
+    threads = settings.threads or (0 if is_large(settings) else 1)
+    if threads:
+        torch.set_num_threads(threads)
+    # Else a GPU's convolutions in float32 are none: the VAE of quality=max, and the recogniser wherever it runs.
+    torch.backends.cudnn.allow_tf32 = False
+    device = choose_device(settings)
+    for name in ("image_tower", "vae"):
+        wanted = getattr(settings.devices, name)
+        if wanted is not None:
+            choose_device(replace(settings, device=wanted))
+    return placement(settings, device, choose_dtype(settings, device))
+
+
+def header_of(
+    world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str, prelude: Actions | None = None
+) -> SessionHeader:
+    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people.
+    prelude: what the rollout was told before."""
+    import torch
+
+    config = world.config
+    if isinstance(world, CompilingWorld):
+        world.keep_kernels()  # since the header can say only once which they are
+    return SessionHeader(
+        model=config.name,
+        mode=config.mode,
+        seed=rollout.seed,
+        width=config.width,
+        height=config.height,
+        fps=config.fps,
+        first_frame_sha256=picture_sha256(rollout.first_frame),
+        weights_sha256=world.weights_sha256,
+        version=VERSION,
+        source=source,
+        scene=scene,
+        quality=settings.quality.name,
+        overrides=settings.overrides,
+        denoising_steps=tuple(config.denoising_steps),
+        device=" ".join([str(world.device), *_elsewhere(settings)]),
+        dtype=str(world.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        torch=str(torch.__version__),
+        compiled=world.kernels.compiled,
+        compiled_from=compiled_from(rollout, world),
+        prelude=0 if prelude is None else len(prelude),
+    )
+
+
+def _elsewhere(settings: Settings) -> list[str]:
+    """The parts that run on a device of their own, since that may round differently."""
+    return [f"{name}:{where}" for name, where in vars(settings.devices).items() if where is not None]

@@ -1,0 +1,113 @@
+"""The models that can be chosen while the window is open, and how each is opened. Knows no window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from game.config.settings import Settings, load_settings, options
+from game.console import say
+from game.errors import InputError
+from game.live.player import OpenWorld
+from game.models.compiling import CompilingWorld
+from game.models.loader import Progress, find_weights, open_world
+
+if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
+    from engine.world import WorldModel
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model as a list shows it. problem: why it cannot be chosen, "" if it can; short_problem: the same in a word."""
+
+    name: str
+    mode: str
+    width: int
+    height: int
+    fps: float
+    problem: str
+    short_problem: str
+
+
+class Shelf:
+    """All models, and the one that is in use.
+
+    words: the command line's settings; what they say of anything but model, quality and weights counts for every model.
+    wrap: what is to be made of a world that was opened (a profile, for one). compile_first: before anything is played,
+    since it will be recorded; otherwise beside play.
+    """
+
+    def __init__(self, words: list[str], wrap: Callable = lambda world: world, compile_first: bool = False) -> None:
+        self._words, self._wrap, self._compile_first = list(words), wrap, compile_first
+        self.settings: Settings = load_settings(words)
+        self.model, self.quality = self.settings.model.name, self.settings.quality.name
+        self._chosen = list(words)  # the words of the model in use
+        self._of: WeakKeyDictionary[WorldModel, Settings] = WeakKeyDictionary()
+
+    def choices(self, weights: str) -> list[ModelChoice]:
+        """Every model, the usable ones first; takes a moment. weights: folder of the large models', "" for none."""
+        found = []
+        for name in options("model"):
+            if name.endswith("-slice"):
+                continue
+            settings = load_settings(self._for(name, self.quality, weights))
+            config, problem = settings.model, ""
+            try:
+                find_weights(settings)
+            except InputError as error:
+                problem = str(error)
+            short = "needs its weights" if problem else ""
+            found.append(ModelChoice(name, config.mode, config.width, config.height, config.fps, problem, short))
+        return sorted(found, key=lambda choice: bool(choice.problem))
+
+    @staticmethod
+    def qualities() -> list[str]:
+        """The qualities there are."""
+        return options("quality")
+
+    def choose(self, model: str, quality: str, weights: str) -> OpenWorld:
+        """Makes a model the one in use; what comes back opens it. Raises nothing before it is called."""
+        self.model, self.quality = model, quality
+
+        def opener(progress: Progress) -> WorldModel:
+            words = self._for(model, quality, weights)  # hydra takes its time: not in the window's thread
+            self.settings, self._chosen = load_settings(words), words
+            return self._open(progress)
+
+        return opener
+
+    def opener(self) -> OpenWorld:
+        """Opens the model that the command line chose."""
+        return self._open
+
+    def at_quality(self, world: WorldModel, quality: str) -> WorldModel:
+        """The weights of `world` at another quality's denoising steps, ready at once."""
+        words = [word for word in self._chosen if word.partition("=")[0] != "quality"]
+        settings = load_settings([f"quality={quality}", *words])
+        made = self._wrap(world.with_steps(settings.model.denoising_steps))
+        self.quality, self._of[made] = quality, settings
+        return made
+
+    def settings_of(self, world: WorldModel) -> Settings:
+        """The settings that a world was opened with, or last changed to."""
+        return self._of[world]
+
+    def _open(self, progress: Progress) -> WorldModel:
+        world = self._wrap(open_world(self.settings, progress, say, compiled=self._compile_first))
+        how = self.settings.compile.name
+        if how != "off" and not self._compile_first:
+            world = CompilingWorld(world, how, progress, say)
+        self._of[world] = self.settings
+        return world
+
+    def _for(self, model: str, quality: str, weights: str) -> list[str]:
+        """The words for another model: the command line's, without those that are about the one it named."""
+        mine = ("model", "quality", "weights")
+        kept = [word for word in self._words if word.partition("=")[0].split(".")[0] not in mine]
+        if model == load_settings(self._words).model.name:
+            kept = [word for word in self._words if word.partition("=")[0] not in ("model", "quality")]
+            weights = ""
+        needs = [f"weights={weights}"] if weights and model != "tiny" else []
+        return [f"model={model}", f"quality={quality}", *needs, *kept]

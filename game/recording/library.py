@@ -1,0 +1,295 @@
+"""The recordings there are: listed, looked at, thrown away and brought back, rendered again. No window, no engine."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from game.errors import EngineError, RecordingError, ScriptError
+from game.media.video import Video
+from game.recording.format import ACTIONS, FIRST_FRAME, SessionHeader, folder_error, holds_session, numbered
+from game.recording.recordings import read_recording
+from game.recording.rendering import Rendering, start_rendering
+
+TRASH = ".trash"
+_ICONS, _CURRENT = "_icon.mp4", "_current.mp4"
+_MB = 2**20
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recording as a list shows it.
+
+    name: of its videos. seconds: of play. made: local time of its beginning. live: a person played it. problem: why it
+    cannot be replayed, in words, or None. video, icons: its mp4 without and with icons, None if it has none.
+    """
+
+    folder: Path
+    name: str
+    model: str
+    mode: str
+    scene: str
+    made: datetime
+    frames: int
+    fps: float
+    seconds: float
+    problem: str | None
+    video: Path | None
+    icons: Path | None = None
+    live: bool = True
+
+
+@dataclass(frozen=True)
+class Thrown:
+    """A recording in the trash, see `Library.restore`."""
+
+    folder: Path
+    trashed: Path
+
+
+@dataclass(frozen=True)
+class Trash:
+    """What lies in the trash. recordings: how many. mb: what they take."""
+
+    recordings: int = 0
+    mb: float = 0.0
+
+
+Folders = Callable[[], Iterable[Path]]
+
+
+class Library:
+    """The recordings under one folder. Methods but `busy` and `rendering` may take a moment; none needs the engine.
+
+    root: need not exist. elsewhere: folders of recordings outside it, which need not exist either. being_written: the
+    folders that this program is recording into.
+    """
+
+    def __init__(self, root: Path, elsewhere: Folders = tuple, being_written: Folders = tuple) -> None:
+        self.root = root
+        self._elsewhere, self._being_written = elsewhere, being_written
+        self._renderings: dict[Path, Rendering] = {}  # by the recording that is rendered
+
+    def entries(self) -> list[Entry]:
+        """All recordings, the newest first; broken ones with their problem. Never raises."""
+        try:
+            folders = [path for path in self.root.iterdir() if not path.name.startswith(".")]
+        except OSError:
+            folders = []
+        found = {folder.resolve(): folder for folder in (*self._elsewhere(), *folders) if holds_session(folder)}
+        return sorted(map(read_entry, found.values()), key=lambda entry: entry.made, reverse=True)
+
+    def busy(self, folder: Path) -> str:
+        """Why a recording cannot be deleted now, in words; "" if it can be."""
+        renderings = {recording: one for recording, one in tuple(self._renderings.items()) if one.running}
+        if _is_among(folder, [*self._being_written(), *(one.folder for one in renderings.values())]):
+            return "it is being written"
+        return "it is being rendered again" if _is_among(folder, renderings) else ""
+
+    def thumbnail(self, entry: Entry) -> np.ndarray | None:
+        """(H, W, 3) uint8 RGB from the middle of a recording, None if it has no picture to show."""
+        from game.media.pictures import read_picture
+
+        try:
+            if entry.video is not None:
+                with Video(entry.video) as video:
+                    return video.at(video.frames // 2)
+        except RecordingError:
+            pass  # then its first frame has to do
+        try:
+            return read_picture(entry.folder / FIRST_FRAME)
+        except EngineError:
+            return None
+
+    def open_video(self, entry: Entry, icons: bool = False) -> Video:
+        """Its video, to play without the engine. Raises RecordingError if it has none that can be read."""
+        path = entry.icons if icons and entry.icons is not None else entry.video
+        if path is None:
+            raise RecordingError("the recording has no video", got=entry.folder, remedy="render it again")
+        return Video(path)
+
+    def delete(self, entry: Entry) -> Thrown:
+        """Puts a recording into the trash. Raises RecordingError; also while it is `busy`, and where a folder that a
+        person chose for it holds other things too."""
+        if words := self.busy(entry.folder):
+            raise RecordingError(f"not deleted: {words}", got=entry.folder, remedy="end that first")
+        trash = self.root / TRASH
+        try:
+            if entry.folder.parent != self.root and (other := _stranger(entry)) is not None:
+                what = "not deleted: its folder holds more than it"
+                raise RecordingError(what, got=other, remedy="delete it by hand")
+            trash.mkdir(parents=True, exist_ok=True)
+            target = next(path for path in numbered(trash / entry.folder.name) if not path.exists())
+            _move(entry.folder, target)
+        except OSError as error:
+            raise folder_error(entry.folder, error) from error
+        return Thrown(entry.folder, target)
+
+    def restore(self, thrown: Thrown) -> Path:
+        """Brings a recording back from the trash; returns its folder. Raises RecordingError."""
+        if thrown.folder.exists():
+            raise RecordingError("another recording has taken its place", got=thrown.folder)
+        try:
+            _move(thrown.trashed, thrown.folder)
+        except OSError as error:
+            raise folder_error(thrown.folder, error) from error
+        return thrown.folder
+
+    def trash(self) -> Trash:
+        """What there is in the trash. Never raises."""
+        sizes = []
+        for folder in self._trashed():
+            with contextlib.suppress(OSError):  # part of it may be gone meanwhile
+                sizes.append(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+        return Trash(len(sizes), sum(sizes) / _MB)
+
+    def empty_trash(self) -> tuple[Path, ...]:
+        """Deletes for good what is in the trash; returns the folders that were. Raises RecordingError."""
+        folders = tuple(self._trashed())
+        for folder in folders:
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise folder_error(folder, error) from error
+        return folders
+
+    def render(self, entry: Entry, words: tuple[str, ...] = ()) -> None:
+        """Begins to render a recording again, with icons, in a process of its own: see `rendering`.
+
+        words: settings, such as weights. Raises RecordingError if no folder for it can be made, the process does not
+        start, or one is at it already.
+        """
+        if (one := self._renderings.get(entry.folder)) is not None and one.running:
+            raise RecordingError("it is being rendered already", got=entry.folder)
+        self._renderings[entry.folder] = start_rendering(entry.folder, entry.name, entry.frames, self.root, words)
+
+    def rendering(self, folder: Path) -> Rendering | None:
+        """The rendering of a recording that was begun, until it is done `without`."""
+        return self._renderings.get(folder)
+
+    def without(self, rendering: Rendering) -> None:
+        """Forgets a rendering that is over."""
+        for folder, one in tuple(self._renderings.items()):
+            if one is rendering:
+                del self._renderings[folder]
+
+    def close(self) -> list[str]:
+        """Cancels the renderings that are not done, since nobody will see how they end; returns a line for each."""
+        running = {folder: one for folder, one in self._renderings.items() if one.running}
+        for one in running.values():
+            one.cancel()
+        lines = []
+        for folder, one in running.items():
+            one.join()
+            try:
+                one.poll()
+            except RecordingError as error:
+                lines.append(f"{folder.name}: {error}")
+        return lines
+
+    def _trashed(self) -> list[Path]:
+        try:
+            return [path for path in (self.root / TRASH).iterdir() if path.is_dir()]
+        except OSError:
+            return []
+
+
+def read_entry(folder: Path) -> Entry:
+    """What can be said of the recording in `folder`, whatever state it is in. Never raises."""
+    header, problem, frames = None, None, 0
+    try:
+        recording = read_recording(folder / ACTIONS)
+        header, frames = recording.header, len(recording.actions)
+        if not recording.first_frame.is_file():
+            problem = f"its first frame is missing: {FIRST_FRAME}"
+    except (ScriptError, OSError) as error:
+        problem = str(error)
+        header, frames = _remains(folder)
+    fps = header.fps if header is not None and header.fps > 0 else 0.0
+    video = _video(folder)
+    icons = None if video is None else video.with_name(video.stem + _ICONS)
+    return Entry(
+        folder=folder,
+        name=folder.name if video is None else video.stem,
+        model="" if header is None else header.model,
+        mode="" if header is None else header.mode,
+        scene="" if header is None else header.scene,
+        made=_made(folder),
+        frames=frames,
+        fps=fps,
+        seconds=frames / fps if fps else 0.0,
+        problem=problem,
+        video=video,
+        icons=icons if icons is not None and icons.is_file() else None,
+        live=header is None or header.source == "live",
+    )
+
+
+def _is_among(folder: Path, folders: Iterable[Path]) -> bool:
+    """Whether one of `folders` is `folder`, by whatever name."""
+    others = [other.resolve() for other in folders]
+    return bool(others) and folder.resolve() in others
+
+
+def _stranger(entry: Entry) -> Path | None:
+    """Something in a recording's folder that is none of its files, if there is any."""
+    numbered = r"first_frame(-\d+)?\.png|prelude(-\d+)?\.jsonl"
+    videos = rf"{re.escape(entry.name)}({_ICONS}|{_CURRENT}|\.mp4)"
+    its_own = re.compile(rf"actions\.jsonl|report\.json|trace\.json|profile\.json|{numbered}|{videos}|\..*\.tmp")
+    return next((path for path in sorted(entry.folder.iterdir()) if not its_own.fullmatch(path.name)), None)
+
+
+def _move(folder: Path, target: Path) -> None:
+    """Moves a folder, also to another disk; whatever fails, it is whole in one place. Raises OSError."""
+    try:
+        os.replace(folder, target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    try:
+        shutil.copytree(folder, target)
+    except OSError:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    shutil.rmtree(folder)
+
+
+def _remains(folder: Path) -> tuple[SessionHeader | None, int]:
+    """Header and frames of a recording that cannot be read whole, as far as they can be made out."""
+    try:
+        with (folder / ACTIONS).open(encoding="utf-8", errors="replace") as log:
+            first = log.readline()
+            frames = sum(1 for line in log if line.strip())
+        return SessionHeader.from_json(json.loads(first)), frames
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None, 0
+
+
+def _made(folder: Path) -> datetime:
+    """When it began: as its folder's name says, else as old as its action log."""
+    try:
+        return datetime.strptime(folder.name[:16] + "+0000", "%Y%m%dT%H%M%SZ%z").astimezone().replace(tzinfo=None)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromtimestamp((folder / FIRST_FRAME).stat().st_mtime)
+    except OSError:
+        return datetime.fromtimestamp(0)
+
+
+def _video(folder: Path) -> Path | None:
+    """The clean video among its files."""
+    found = [path for path in folder.glob("*.mp4") if not path.name.startswith(".")]
+    clean = sorted(path for path in found if not path.name.endswith((_ICONS, _CURRENT)))
+    return next((path for path in clean if path.stat().st_size), None)

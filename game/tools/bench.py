@@ -1,0 +1,314 @@
+"""`--bench`: how fast the chosen model is on this machine, beside how fast its products alone could be."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.actions import Actions, benchmark_actions
+from engine.block import Block, Timings
+from game.config.paths import SCENES
+from game.config.settings import Settings, load_settings
+from game.console import GentleStop, Progress, say
+from game.errors import RunError
+from game.models.loader import find_weights, is_slice, make_world, open_world, random_weights
+from game.recording.format import RunStats, check_folder, folder_error, write_json
+from game.tools.render import OpenWorld
+
+if TYPE_CHECKING:
+    import torch
+
+    from engine.rollout.rollout import Rollout
+    from engine.world import WorldModel
+
+_WARM_BLOCKS = 8
+_PATIENCE_S = 20.0  # after so long a slow model is as warm as it gets, and one timed block has to do
+_GEMM_SECONDS = 1.0
+_ORIGINAL_LAUNCHES, _ORIGINAL_WAITS = 9000, 900  # of Matrix-Game-2's own program: operations a pass, waits a block
+
+
+def bench(words: list[str], blocks: int | None, out: Path | None, open_model: OpenWorld | None = None) -> int:
+    """Times `blocks` blocks (by default about ten seconds' worth), prints a table and writes bench.json.
+
+    words: overrides; weights=random times any model without its files. out: bench.json's folder, the working directory
+    by default. Returns the exit code. Raises InputError, RunError.
+    """
+    settings = load_settings(words)
+    made_up = random_weights(settings)
+    if not made_up:
+        find_weights(settings)
+    check_folder(out or Path("."))
+    progress = Progress()
+    began = time.perf_counter()
+    open_model = open_model or (lambda s: (make_world if made_up else open_world)(s, progress, say))
+    world = open_model(settings)
+    results = measure(world, settings, blocks, progress, began)
+    print(table(results))
+    path = (out or Path(".")) / "bench.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, results)
+    except OSError as error:
+        raise folder_error(path.parent, error) from error
+    print(path)
+    return 0
+
+
+def measure(world: WorldModel, settings: Settings, blocks: int | None, progress: Progress, began: float) -> dict:
+    """bench.json's fields. began: the perf_counter() at which loading began.
+
+    first_block_ms is the very first step, cold; warmup_ms all from the beginning of loading to the first timed block. A
+    block's time is that of its step and of its context pass; of a slice only the transformer's part counts, in the
+    floor too, and the same is timed with the readable kernels.
+    """
+    import torch
+
+    config, part = world.config, is_slice(settings)
+    actions = _Actions(config.mode)
+    rollout = world.start(bench_picture(config.height, config.width), 0)
+    first_ms = _warm(rollout, actions, blocks, progress)
+    warmup_ms = (time.perf_counter() - began) * 1000
+    before = gemm_gflops(str(world.device), world.dtype)
+    stats, start, cpu = RunStats(), time.perf_counter(), time.process_time()
+    with GentleStop() as stop:
+        while not stop.asked and _more(stats.blocks, blocks, time.perf_counter() - start):
+            stats.add(_settled(rollout, actions, part))
+            progress("timing", stats.blocks / blocks if blocks else (time.perf_counter() - start) / 10.0)
+    progress.clear()
+    if not stats.blocks:
+        raise RunError("stopped before a block was timed")
+    cpu = (time.process_time() - cpu) / stats.blocks
+    gemm = max(before, gemm_gflops(str(world.device), world.dtype))
+    speed, flops = stats.to_report(config.fps), _flops(world, part)
+    floor_ms = flops / (gemm * 1e6)
+    return (
+        _by_cpu_time(world, cpu, flops)
+        | _compared(world, settings, progress)
+        | {
+            "model": config.name,
+            "device": str(world.device),
+            "dtype": str(world.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "block_ms": speed["block_ms"],
+            "stage_ms": speed["stage_ms"],
+            "generated_fps": speed["generated_fps"],
+            "realtime_factor": speed["realtime_factor"],
+            "flops_per_block": flops,
+            "gemm_gflops": round(gemm, 1),
+            "floor_ms": round(floor_ms, 3),
+            "floor_ratio": round(speed["block_ms"]["p50"] / floor_ms, 3) if floor_ms else None,
+            "peak_rss_mb": peak_rss_mb(),
+            "first_block_ms": round(first_ms, 3),
+            "warmup_ms": round(warmup_ms, 3),
+            "blocks": stats.blocks,
+            "quality": settings.quality.name,
+            "compile": world.kernels.compiled,
+            "timed": "the transformer's part of a block" if part else "whole blocks",
+            "random_weights": random_weights(settings),
+            "torch": str(torch.__version__),
+        }
+    )
+
+
+def _warm(rollout: Rollout, actions: _Actions, blocks: int | None, progress: Progress) -> float:
+    """Makes a few blocks that are not timed; returns the milliseconds of the very first step."""
+    start, first_ms = time.perf_counter(), 0.0
+    for i in range(_WARM_BLOCKS if blocks is None else min(_WARM_BLOCKS, 1 + blocks)):
+        if i and time.perf_counter() - start > _PATIENCE_S:
+            break
+        progress("warming up", i / _WARM_BLOCKS)
+        rollout.step(actions.take(rollout.next_frames))
+        first_ms = first_ms or (time.perf_counter() - start) * 1000
+        rollout.settle()
+    return first_ms
+
+
+def _by_cpu_time(world: WorldModel, seconds: float, flops: int) -> dict:
+    """The floor ratio in seconds of CPU time, all threads together, that other programs' work does not distort."""
+    if world.device.type != "cpu":
+        return {}
+    rate = gemm_gflops("cpu", world.dtype, time.process_time)
+    return {"cpu_seconds": round(seconds, 3), "cpu_floor_ratio": round(seconds * rate * 1e9 / flops, 3)}
+
+
+def _compared(world: WorldModel, settings: Settings, progress: Progress) -> dict:
+    """What the fast kernels are compared with: the readable ones' time, of a slice, and both kinds' counted work."""
+    made = {}
+    if is_slice(settings):
+        made["readable_block_ms"] = _readable_ms(world, progress)
+    if world.kernels.fast:
+        made["work"] = work_of(settings, world.dtype)
+    progress.clear()
+    return made
+
+
+def _settled(rollout: Rollout, actions: _Actions, part: bool) -> Block:
+    """The next block and its context pass. part: with the times of the transformer's part alone."""
+    block = rollout.step(actions.take(rollout.next_frames))
+    context_ms = rollout.settle() if part else 0.0
+    if not part:
+        rollout.settle()
+        return block
+    denoise_ms = block.timings.denoise_ms
+    return replace(block, timings=Timings(denoise_ms, context_ms, 0.0, denoise_ms + context_ms))
+
+
+def _flops(world: WorldModel, part: bool) -> int:
+    if not part:
+        return world.flops_per_block()
+    from engine.cost.flops import block_flops
+
+    flops = block_flops(world.config)
+    return flops.denoise + flops.context
+
+
+def _readable_ms(world: WorldModel, progress: Progress) -> float:
+    """The transformer's part of one block, window full, computed as it is written down to be read."""
+    from engine.cost.kernels import readable_kernels
+    from engine.pictures import fit_picture
+    from engine.rollout.rollout import Rollout
+
+    config, networks, actions = world.config, world.networks, _Actions(world.config.mode)
+    picture = fit_picture(bench_picture(config.height, config.width), config.height, config.width)
+    rollout = Rollout(networks, picture, 0, readable_kernels(networks))
+    blocks = -(-config.window // config.block_latents)  # the last of them sees a full window
+    for number in range(blocks):
+        progress("timing the readable model", number / blocks)
+        block = _settled(rollout, actions, part=True)
+    return round(block.timings.total_ms, 3)
+
+
+def work_of(settings: Settings, dtype: torch.dtype) -> dict[str, dict]:
+    """What a block of the model asks of its device, by kernels: launches of a pass and a block, bytes made, host waits.
+
+    A slice's is that of the whole model it is of: counting needs no weights.
+    """
+    from engine.cost.counting import block_work
+
+    parent = settings.model.name.removesuffix("-slice")
+    config = load_settings([f"model={parent}"]).model if is_slice(settings) else settings.model
+    made = {}
+    for name, fast in (("readable", False), ("fast", True)):
+        work = block_work(config, fast=fast, dtype=dtype)
+        made[name] = {"pass_launches": work.one_pass.launched, "block_launches": work.total.launched,
+                      "bytes_made": work.total.bytes_made, "host_waits": work.total.host_waits}  # fmt: skip
+    return made
+
+
+def _more(done: int, wanted: int | None, seconds: float) -> bool:
+    """Whether another block is to be timed: `wanted` of them, or ten seconds' worth and three if they are not slow."""
+    if wanted is not None:
+        return done < wanted
+    return seconds < 10.0 or done < (3 if seconds < _PATIENCE_S else 1)
+
+
+class _Actions:
+    """The original's benchmark mix without end."""
+
+    def __init__(self, mode: str) -> None:
+        self._mix, self._at = benchmark_actions(mode, 42, 1201), 0
+
+    def take(self, frames: int) -> Actions:
+        self._at = self._at + frames if self._at + 2 * frames <= len(self._mix) else 0
+        return self._mix[self._at : self._at + frames]
+
+
+def gemm_gflops(device: str, dtype, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Billions of operations a second of a large matrix product, the best of about a second's worth.
+
+    device: "cpu" or "cuda[:N]". dtype: a torch.dtype. clock: whose seconds. Threads: as torch is set to.
+    """
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    size = 8192 if on_gpu else 2048
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    product = torch.empty(size, size, device=device, dtype=dtype)
+
+    def once() -> float:
+        start = clock()
+        torch.mm(left, right, out=product)
+        if on_gpu:
+            torch.cuda.synchronize(device)
+        return clock() - start
+
+    once()
+    deadline, best = time.perf_counter() + _GEMM_SECONDS, once()
+    while time.perf_counter() < deadline:
+        best = min(best, once())
+    return 2 * size**3 / best / 1e9
+
+
+def peak_rss_mb() -> float | None:
+    """Largest resident memory of this process so far, MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+
+
+def bench_picture(height: int, width: int) -> np.ndarray:
+    """A first frame to time with: the first shipped scene, or a gradient where there is none."""
+    scenes = sorted(SCENES.glob("*.png"))
+    if scenes:
+        from game.media.pictures import read_picture
+
+        return read_picture(scenes[0])
+    column, row = np.linspace(0, 255, width), np.linspace(0, 255, height)
+    grey = (column[None, :] + row[:, None]) / 2
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+
+
+def table(results: dict) -> str:
+    """bench.json for people."""
+    block, stage = results["block_ms"], results["stage_ms"]
+    weights = ", random weights" if results["random_weights"] else ""
+    where = f"{results['device']}, {results['dtype']}, {results['threads']} threads{weights}"
+    rows = [
+        ("model", f"{results['model']} on {where}"),
+        ("block", f"{block['p50']:.1f} ms (p95 {block['p95']:.1f}), median of {results['blocks']}"),
+        ("  denoise", f"{stage['denoise']:.1f} ms"),
+        ("  context pass", f"{stage['context']:.1f} ms"),
+        ("  decode", f"{stage['decode']:.1f} ms"),
+        ("speed", f"{results['generated_fps']:.1f} frames/s = {results['realtime_factor']:.2f} x real time"),
+        ("operations", f"{results['flops_per_block'] / 1e9:.2f} GFLOP a block"),
+        ("matrix product", f"{results['gemm_gflops']:.0f} GFLOP/s in the same run"),
+        (
+            "floor",
+            f"{results['floor_ms']:.1f} ms a block at that rate; the block takes {results['floor_ratio']} x that",
+        ),
+        ("memory", f"{results['peak_rss_mb']} MB at most"),
+        ("first block", f"{results['first_block_ms']:.0f} ms; {results['warmup_ms']:.0f} ms from start to warm"),
+    ]
+    return "\n".join([*(f"{name:<15} {value}" for name, value in rows), *_further(results)])
+
+
+def _further(results: dict) -> list[str]:
+    """The lines that not every run has: CPU time, the readable kernels' time, and the work of a block by kernels."""
+    lines = []
+    if "cpu_floor_ratio" in results:
+        lines.append(
+            f"{'CPU time':<15} {results['cpu_seconds']:.3g} s a block, {results['cpu_floor_ratio']} x its floor"
+        )
+    if "readable_block_ms" in results:
+        obvious, ours = results["readable_block_ms"], results["block_ms"]["p50"]
+        lines.append(f"{'timed':<15} {results['timed']} alone, and its operations; the codec is a stand-in")
+        lines.append(
+            f"{'readable':<15} {obvious:.1f} ms for the same by the readable model, {obvious / ours:.2f} x ours"
+        )
+    if "work" in results:
+        lines.append(f"{'work, counted':<15} {'kernels a pass':>15}{'a block':>10}{'GB made':>10}{'host waits':>12}")
+        lines.append(f"{'  the original':<15} {_ORIGINAL_LAUNCHES:>15}{'-':>10}{'-':>10}{_ORIGINAL_WAITS:>12}")
+        for name, work in results["work"].items():
+            made = f"{work['bytes_made'] / 1e9:.0f}"
+            launches = f"{work['pass_launches']:>15}{work['block_launches']:>10}"
+            lines.append(f"{'  ' + name:<15} {launches}{made:>10}{work['host_waits']:>12}")
+    return lines

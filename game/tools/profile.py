@@ -1,0 +1,172 @@
+"""`--profile`: a Chrome trace with named ranges, and the time of every block, for any way of running a world."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine.actions import Actions
+from engine.block import Block
+from game.config.settings import Settings
+from game.console import Progress, say
+from game.models.loader import make_world, open_world, random_weights
+from game.recording.format import RunStats, folder_error, write_json
+
+if TYPE_CHECKING:
+    from engine.rollout.rollout import Rollout
+    from engine.world import WorldModel
+
+_STAGES = ("denoise", "context", "decode", "total")
+_TRACED_BLOCKS = 32  # a trace of more is too large for the viewers
+
+
+class ProfiledWorld:
+    """A WorldModel whose rollouts are profiled; in everything else it is the world it wraps.
+
+    The profiler starts with the first rollout, on the thread that makes it, since it sees only the operations of that
+    thread. Times of blocks are the engine's own: by events in the device's queue on a GPU, by the wall clock elsewhere.
+    """
+
+    def __init__(self, world: WorldModel) -> None:
+        self._world = world
+        self._profiler: Any = None
+        self._stats = RunStats()
+        self._blocks: list[dict] = []
+        self._encode_ms: list[float] = []  # of each rollout's first frame
+        self._stopped = False
+        self._thread = threading.local()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
+
+    def start(self, first_frame: np.ndarray, seed: int) -> ProfiledRollout:
+        """As WorldModel.start."""
+        if self._profiler is None:
+            self._profiler = _start_profiler()
+            self._thread.end = _AtThreadsEnd(self._stop)
+        began = time.perf_counter()
+        rollout = self._world.start(first_frame, seed)
+        self._encode_ms.append(round((time.perf_counter() - began) * 1000, 3))
+        return ProfiledRollout(rollout, self)
+
+    def step(self, rollout: Rollout, actions: Actions) -> Block:
+        """One step of `rollout`, traced and timed; the engine names the ranges within it."""
+        from torch.profiler import record_function
+
+        with record_function(f"block {rollout.blocks_done}"):
+            block = rollout.step(actions)
+        self._note(block)
+        return block
+
+    def _note(self, block: Block) -> None:
+        timings = block.timings
+        self._stats.add(block)
+        times = {f"{stage}_ms": round(getattr(timings, f"{stage}_ms"), 3) for stage in _STAGES}
+        self._blocks.append({"block": block.index, "frames": len(block.frames)} | times)
+        if len(self._blocks) == _TRACED_BLOCKS:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._profiler is not None and not self._stopped:
+            self._profiler.stop()
+            self._stopped = True
+
+    def write(self, folder: Path) -> list[str]:
+        """Writes trace.json and profile.json into `folder`. Returns the lines to show. Raises OSError."""
+        if not self._blocks:
+            return ["nothing was profiled: no block was made"]
+        self._stop()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._profiler.export_chrome_trace(str(folder / "trace.json"))
+        report = self._stats.to_report(self._world.config.fps)
+        write_json(folder / "profile.json", report | {"encode_ms": self._encode_ms, "blocks": self._blocks})
+        speed = f"{report['generated_fps']:.1f} frames/s, {report['realtime_factor']:.2f} x real time (while profiled)"
+        encoded = f"first frame encoded in {self._encode_ms[0]:.1f} ms"
+        return [encoded, *block_table(self._blocks), speed, f"{folder / 'trace.json'}: open it in ui.perfetto.dev"]
+
+
+class ProfiledRollout:
+    """A Rollout that tells its ProfiledWorld about every block."""
+
+    def __init__(self, rollout: Rollout, world: ProfiledWorld) -> None:
+        self._rollout, self._world = rollout, world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._rollout, name)
+
+    def step(self, actions: Actions) -> Block:
+        """As Rollout.step."""
+        return self._world.step(self._rollout, actions)
+
+
+class _AtThreadsEnd:
+    """Kept in a thread's own memory, it calls `stop` as the last thing of that thread.
+
+    A profiler has to be stopped on the thread that started it, and an inference thread may end at any block.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def __del__(self) -> None:
+        self._stop()
+
+
+def _start_profiler() -> Any:
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    # Kineto tells its own story on standard error otherwise.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    activities = [ProfilerActivity.CPU]
+    if torch.cuda.is_available():
+        activities.append(ProfilerActivity.CUDA)
+    profiler = profile(activities=activities)
+    profiler.start()
+    return profiler
+
+
+def block_table(blocks: list[dict], most: int = 40) -> list[str]:
+    """Lines of a table with the times of each block; the middle is left out if there are more than `most`."""
+    lines = ["block  frames  denoise  context   decode    total  ms"]
+    shown = blocks if len(blocks) <= most else blocks[: most // 2] + blocks[-most // 2 :]
+    for i, b in enumerate(shown):
+        if i == most // 2 and len(blocks) > most:
+            lines.append("...")
+        times = "".join(f"{b[f'{stage}_ms']:9.1f}" for stage in _STAGES)
+        lines.append(f"{b['block']:5d}  {b['frames']:6d}{times}")
+    return lines
+
+
+def run_profiled(run: Callable[[Callable[[Settings], ProfiledWorld]], int], folder: Path) -> int:
+    """Calls `run` with a way to open worlds that are profiled, then writes the trace into `folder`.
+
+    Returns run's exit code. Raises what run raises, once the trace of what was done is written.
+    """
+    worlds: list[ProfiledWorld] = []
+
+    def open_profiled(settings: Settings) -> ProfiledWorld:
+        opened = make_world if random_weights(settings) else open_world
+        worlds.append(ProfiledWorld(opened(settings, Progress(), say)))
+        return worlds[-1]
+
+    try:
+        return run(open_profiled)
+    finally:
+        for world in worlds:
+            for line in write_trace(world, folder):
+                print(line, flush=True)
+
+
+def write_trace(world: ProfiledWorld, folder: Path) -> list[str]:
+    """ProfiledWorld.write, with a folder that cannot be written turned into RecordingError."""
+    try:
+        return world.write(folder)
+    except OSError as error:
+        raise folder_error(folder, error) from error

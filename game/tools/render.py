@@ -1,0 +1,287 @@
+"""Headless rendering and replay: a script's or a recording's actions through a rollout into a session's folder."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.actions import Actions, ActionSpace
+from game.config.settings import Settings, load_settings, options
+from game.console import GentleStop, Progress, say
+from game.errors import ConfigError, InputError, RecordingError, RunError, ScriptError
+from game.media.pictures import read_picture
+from game.models.loader import find_weights, header_of, open_world
+from game.recording.format import (
+    ACTIONS,
+    PRELUDE,
+    Job,
+    SessionHeader,
+    check_folder,
+    holds_session,
+    new_folder,
+    picture_sha256,
+)
+from game.recording.recordings import Enter, Happenings, Recording
+from game.recording.replay import Replay, begin
+from game.recording.scribe import Scribe
+from game.recording.script import Script
+from game.recording.writer import Recorder
+from game.world.playthrough import Journey
+from game.world.scenes import Scene, find_scene, shipped_scenes
+
+if TYPE_CHECKING:
+    from engine.world import WorldModel
+
+OpenWorld = Callable[[Settings], "WorldModel"]
+
+
+def render(source: Script | Recording, words: list[str], job: Job, open_model: OpenWorld | None = None) -> int:
+    """Renders a script, or replays a recording and compares the frames. Returns the exit code.
+
+    words: overrides from the command line; they win over what the source says. open_model: makes the world (tests).
+    Ctrl-C ends well and keeps what was rendered. Raises InputError, RunError.
+    """
+    settings = _settings(source, words)
+    find_weights(settings)
+    actions, first = _actions(source, settings), _first_scene(source, job)
+    picture = first.picture()
+    if isinstance(source, Recording) and job.scene is None:
+        check_first_frame(source, picture)
+    check_folder(job.out or Path(settings.record.root))
+    _check_out(source, job.out)
+    progress = Progress()
+    world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
+    progress.clear()
+    journey = _begin(source, world, picture, _seed(source, job), progress)
+    prelude = journey.actions_of(journey.present)
+    header = header_of(world, journey.rollout, settings, source="headless", scene=first.name, prelude=prelude)
+    if isinstance(source, Recording):
+        _say_what_differs(source.header, header)
+    folder = new_folder(job.out, job.name, root=Path(settings.record.root), keep_live=False)
+    recorder = Recorder(
+        folder, header, name=job.name, first_frame=journey.rollout.first_frame, prelude=prelude, wait=True,
+        current=settings.record.current, settings=settings.record,
+    )  # fmt: skip
+    happenings = source.happenings if isinstance(source, Recording) else Happenings()
+    replay = Replay(journey, actions, happenings, str(source.path))
+    with GentleStop() as stop:  # around the closing, too: a file cut short there would be lost
+        try:
+            run(replay, Scribe(recorder, journey), progress, stop)
+        except Exception:
+            with contextlib.suppress(RecordingError):  # the first failure is the one to tell
+                recorder.close()
+            raise
+        report = recorder.close()
+    print(summary(report, folder, job.name), flush=True)
+    if report["frames"] < len(actions):
+        print("stopped early; what was rendered is kept", flush=True)
+    elif isinstance(source, Recording):
+        return _compare(source, header, report, varied=job.seed is not None or job.scene is not None)
+    return 0
+
+
+def run(replay: Replay, scribe: Scribe, progress: Progress, stop: GentleStop) -> None:
+    """Plays all of `replay` into `scribe`, or until asked to stop. Raises RecordingError as soon as the recording
+    fails, and ScriptError as Replay.play."""
+    while not replay.done and not stop.asked:
+        scribe.add(replay.play())
+        frames = len(replay.actions)
+        progress(f"frame {replay.frame} of {frames}", replay.frame / frames)
+    progress.clear()
+
+
+def _begin(
+    source: Script | Recording, world: WorldModel, picture: np.ndarray, seed: int, progress: Progress
+) -> Journey:
+    """The journey at the moment where the source begins."""
+    if not isinstance(source, Recording):
+        return Journey(world, picture, seed)
+    journey = begin(source, world, picture, seed, tell=lambda share: progress("playing up to the recording", share))
+    progress.clear()
+    return journey
+
+
+def _settings(source: Script | Recording, words: list[str]) -> Settings:
+    """The words' settings over the source's. Raises ConfigError; ScriptError where a recording's header is to blame."""
+    defaults = defaults_of(source)
+    try:
+        return load_settings(words, defaults)
+    except ConfigError as error:
+        if isinstance(source, Recording):
+            load_settings(words)  # raises if it was the command line
+            raise ScriptError(f"{source.path}, line 1: {error}") from error
+        raise
+
+
+def defaults_of(source: Script | Recording) -> list[str]:
+    """The overrides a source asks for. Raises ScriptError if it asks for a model there isn't."""
+    model = source.model if isinstance(source, Script) else source.header.model
+    if model is None:
+        return []
+    where = source.where("model") if isinstance(source, Script) else f"{source.path}, line 1"
+    if model not in options("model"):
+        raise ScriptError(f"{where}: unknown model", got=model, expected=" or ".join(options("model")))
+    if isinstance(source, Script):
+        return [f"model={model}"]
+    header = source.header
+    words = [f"model={model}", f"threads={header.threads}", f"dtype={header.dtype}", *header.overrides]
+    if header.compiled in options("compile"):
+        words.append(f"compile={header.compiled}")
+    return [*words, f"quality={header.quality}"] if header.quality in options("quality") else words
+
+
+def summary(report: dict, folder: Path, name: str) -> str:
+    """What was made and how fast, in two lines."""
+    seconds = report["frames"] / report["fps"]
+    speed = f"{report['generated_fps']:.1f} frames/s, {report['realtime_factor']:.2f} x real time"
+    made = f"{report['frames']} frames ({seconds:.1f} s of play) in {report['blocks']} blocks: {speed}"
+    return f"{made}\n{folder / name}.mp4  frames_sha256 {report['frames_sha256']}"
+
+
+def _seed(source: Script | Recording, job: Job) -> int:
+    if job.seed is not None:
+        return job.seed
+    return source.header.seed if isinstance(source, Recording) else source.seed or 0
+
+
+def _actions(source: Script | Recording, settings: Settings) -> Actions:
+    from engine.actions import action_space
+
+    space = action_space(settings.model.mode)
+    if isinstance(source, Script):
+        return source.actions(space)
+    if source.header.mode != space.mode:
+        remedy = f"leave model= away, or use model={source.header.model}"
+        raise ScriptError(
+            f"{source.path} was recorded in another mode", got=source.header.mode, expected=space.mode, remedy=remedy
+        )
+    check_recorded(source, space)
+    return source.actions
+
+
+def check_recorded(recording: Recording, space: ActionSpace) -> None:
+    """Raises ScriptError for actions that this mode's keys and mouse do not make: a file was changed by hand."""
+    _check_actions(recording.path, recording.actions, space)
+    if recording.prelude is not None:
+        _check_actions(recording.path.with_name(PRELUDE), recording.prelude, space)
+    for events in recording.happenings.events.values():
+        for event in events:
+            if isinstance(event, Enter) and event.actions is not None:
+                _check_actions(recording.path, event.actions, space)
+
+
+def _check_actions(path: Path, actions: Actions, space: ActionSpace) -> None:
+    from engine.errors import ActionError
+
+    known: dict[tuple[str, ...], tuple[float, ...]] = {}
+    for frame, action in enumerate(actions):
+        try:
+            space.check(actions[frame : frame + 1])
+            if action.keys not in known:
+                known[action.keys] = space.action(action.keys).keyboard
+            if action.keyboard != known[action.keys]:
+                expected = f"{list(known[action.keys])} for {list(action.keys)}"
+                raise ActionError("keyboard and keys do not say the same", got=list(action.keyboard), expected=expected)
+        except ActionError as error:
+            raise ScriptError(f"{path}, video frame {frame}: {error}") from error
+
+
+def _first_scene(source: Script | Recording, job: Job) -> Scene:
+    if job.scene is not None:
+        return find_scene(job.scene)
+    if isinstance(source, Recording):
+        if not source.first_frame.is_file():
+            remedy = "put it back, or name a picture with --scene PATH"
+            raise ScriptError(f"the recording's first frame is missing: {source.first_frame}", remedy=remedy)
+        return Scene(source.header.scene or "first_frame", source.first_frame)
+    name = "scene" if source.scene is not None else "first_frame"
+    try:
+        if source.scene is not None:
+            return find_scene(source.scene)
+        if source.first_frame is not None:
+            read_picture(source.first_frame)
+            return Scene(source.first_frame.stem, source.first_frame)
+    except InputError as error:
+        raise ScriptError(f"{source.where(name)}: {error}") from error
+    return shipped_scenes()[0]
+
+
+def check_first_frame(source: Recording, picture: np.ndarray) -> None:
+    """Raises ScriptError unless `picture` is the one that the recording started from."""
+    if picture_sha256(picture) != source.header.first_frame_sha256:
+        remedy = "put the original back, or name a picture with --scene PATH"
+        raise ScriptError(f"{source.first_frame} is not the picture this recording started from", remedy=remedy)
+
+
+def _check_out(source: Script | Recording, out: Path | None) -> None:
+    if out is None or not holds_session(out):
+        return
+    if isinstance(source, Recording) and out.resolve() == source.folder.resolve():
+        raise InputError("--out is the recording being replayed", got=out, remedy="choose another folder")
+    if _is_live(out / ACTIONS):
+        raise InputError(
+            "--out holds a live session, which no script could make again", got=out, remedy="choose another folder"
+        )
+
+
+def _is_live(log: Path) -> bool:
+    from game.recording.recordings import read_header
+
+    try:
+        return read_header(log).source == "live"
+    except ScriptError:
+        return True  # unreadable: better kept
+
+
+_REASONS = (
+    "weights_sha256",
+    "seed",
+    "first_frame_sha256",
+    "denoising_steps",
+    "overrides",
+    "dtype",
+    "device",
+    "threads",
+    "compiled",
+    "compiled_from",
+    "torch",
+)
+
+
+def differences(recorded: SessionHeader, now: SessionHeader) -> list[str]:
+    """Why frames may differ, likeliest first, as "what: recorded X, now Y"."""
+    found = []
+    for name in _REASONS:
+        was, is_now = getattr(recorded, name), getattr(now, name)
+        if was != is_now:
+            short = (str(was)[:12], str(is_now)[:12]) if name.endswith("sha256") else (was, is_now)
+            found.append(f"{name.removesuffix('_sha256').replace('_', ' ')}: recorded {short[0]}, now {short[1]}")
+    return found
+
+
+def _say_what_differs(recorded: SessionHeader, now: SessionHeader) -> None:
+    if recorded.weights_sha256 != now.weights_sha256:
+        say("the weights differ from the recording's, so the frames will too")
+
+
+def _compare(source: Recording, header: SessionHeader, report: dict, varied: bool) -> int:
+    """Says whether the replay's frames are the recording's. Raises RunError if not; varied: they need not be."""
+    recorded = source.report
+    if recorded is None:
+        print("no report.json beside the recording: nothing to compare the frames with", flush=True)
+        return 0
+    if recorded["frames_sha256"] == report["frames_sha256"]:
+        print("identical: every frame is the recording's, bit for bit", flush=True)
+        return 0
+    reasons = differences(source.header, header)
+    if recorded["frames"] != report["frames"]:
+        reasons.insert(0, f"frames: recorded {recorded['frames']}, now {report['frames']}")
+    why = "; ".join(reasons) or "nothing in the header explains it"
+    if varied:
+        print(f"not the recording's frames, as asked for: {why}", flush=True)
+        return 0
+    raise RunError(f"not identical to the recording in {source.folder} ({why})")

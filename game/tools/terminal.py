@@ -1,0 +1,165 @@
+"""Playing in a terminal (`--script -`): one line of keys per block, the newest block in NAME_current.mp4."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import numpy as np
+
+from engine.actions import Action, Actions, ActionSpace
+from game.config.settings import load_settings
+from game.console import GentleStop, Progress, say
+from game.errors import InputError, RecordingError
+from game.models.loader import find_weights, header_of, open_world
+from game.recording.format import Job, check_folder, new_folder
+from game.recording.writer import Recorder
+from game.tools.render import OpenWorld, summary
+from game.world.scenes import find_scene, shipped_scenes
+
+if TYPE_CHECKING:
+    from engine.rollout.rollout import Rollout
+
+_CAMERA = {"I": (1.0, 0.0), "K": (-1.0, 0.0), "J": (0.0, -1.0), "L": (0.0, 1.0)}
+_CAMERA_WORDS = {"I": "look up", "K": "look down", "J": "look left", "L": "look right"}
+_NOTHING = ("Q", "U")
+_OPPOSITES = {"W": "S", "S": "W", "A": "D", "D": "A", "I": "K", "K": "I", "J": "L", "L": "J"}
+_MOST_BLOCKS = 1000
+_IDLE = "nothing"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line understood. words: what it says, for people. blocks: for how many blocks it holds."""
+
+    action: Action
+    words: str
+    blocks: int = 1
+
+
+def read_line(text: str, space: ActionSpace) -> Line | None:
+    """Keys such as "W L", "wl" or "W D x24" (for 24 blocks) -> what to do; None for "n", stop.
+
+    Raises InputError, naming the keys there are, for anything else.
+    """
+    words = text.upper().split()
+    if words == ["N"]:
+        return None
+    blocks = 1
+    if words and (times := re.fullmatch(r"[X*](\d{1,6})", words[-1])):
+        blocks = int(times[1])
+        words.pop()
+        if not 1 <= blocks <= _MOST_BLOCKS:
+            raise InputError("too many blocks at once", got=blocks, expected=f"x1 to x{_MOST_BLOCKS}")
+    held: list[str] = []
+    for key in "".join(words):
+        if key not in space.keys and not (space.has_mouse and key in _CAMERA) and key not in _NOTHING:
+            raise InputError("no such key", got=key, expected=keys_help(space))
+        opposite = _OPPOSITES.get(key)
+        if opposite in held:
+            raise InputError(f"{opposite} and {key} cancel each other", expected="one of them")
+        held.append(key)
+    keys = list(dict.fromkeys(key for key in held if key in space.keys))
+    camera = list(dict.fromkeys(key for key in held if key in _CAMERA and key not in space.keys))
+    pitch, yaw = (space.mouse_limit * sum(_CAMERA[key][axis] for key in camera) for axis in (0, 1))
+    action = space.action(keys, (pitch, yaw) if space.has_mouse else None)
+    return Line(action, " + ".join([*keys, *(_CAMERA_WORDS[key] for key in camera)]) or _IDLE, blocks)
+
+
+def keys_help(space: ActionSpace) -> str:
+    """The keys a line may hold, in a few words."""
+    camera = ", I K J L (look up, down, left, right)" if space.has_mouse else ""
+    return f"{' '.join(space.keys)}{camera}, Q (nothing), n (stop)"
+
+
+def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdin: TextIO | None = None) -> int:
+    """Asks for keys block by block until `n`, the end of input or Ctrl-C. Returns the exit code.
+
+    words: overrides. open_model: makes the world (tests). stdin: where lines come from, standard input by default.
+    Raises InputError, RunError.
+    """
+    settings = load_settings(words)
+    find_weights(settings)
+    scene = find_scene(job.scene) if job.scene is not None else shipped_scenes()[0]
+    picture = scene.picture()
+    check_folder(job.out or Path(settings.record.root))
+    progress = Progress()
+    world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
+    progress.clear()
+    rollout = world.start(picture, job.seed or 0)
+    header = header_of(world, rollout, settings, source="live", scene=scene.name)
+    folder = new_folder(job.out, job.name, root=Path(settings.record.root))
+    recorder = Recorder(
+        folder, header, name=job.name, first_frame=rollout.first_frame, wait=True, settings=settings.record
+    )
+    current = recorder.path("_current.mp4")
+    print(
+        f"{current} holds the newest block; a line of keys makes the next one, x5 at its end five of them (it then "
+        "holds all five)"
+    )
+    print(f"keys: {keys_help(world.action_space)}", flush=True)
+    try:
+        before = _IDLE
+        for line in _lines(stdin or sys.stdin, world.action_space):
+            with GentleStop() as stop:
+                _play_line(line, before, rollout, recorder, progress, stop)
+            if stop.asked:
+                break
+            before = line.words
+    except KeyboardInterrupt:
+        print()
+    except Exception:
+        with contextlib.suppress(RecordingError):  # the first failure is the one to tell
+            recorder.close()
+        raise
+    finally:
+        progress.clear()
+    report = recorder.close()
+    print(summary(report, folder, job.name), flush=True)
+    return 0
+
+
+def _lines(stdin: TextIO, space: ActionSpace) -> Iterator[Line]:
+    """Lines understood; what isn't is asked for again."""
+    asks = stdin.isatty()
+    while True:
+        if asks:
+            print("keys> ", end="", flush=True)
+        text = stdin.readline()
+        if not text:
+            return
+        try:
+            line = read_line(text, space)
+        except InputError as error:
+            print(f"{error}; say it again", flush=True)
+            continue
+        if line is None:
+            return
+        yield line
+
+
+def _play_line(
+    line: Line, before: str, rollout: Rollout, recorder: Recorder, progress: Progress, stop: GentleStop
+) -> None:
+    """Makes a line's blocks. before: what was held until now, in words, which the line replaces."""
+    frames = []
+    for done in range(line.blocks):
+        if stop.asked:
+            break
+        progress(f"block {rollout.blocks_done}: {line.words}", done / line.blocks)
+        block = rollout.step(Actions.stack([line.action] * rollout.next_frames))
+        recorder.add(block)
+        rollout.settle()
+        frames.append(block.frames)
+        progress.clear()
+        last = block.first_frame + len(block.frames) - 1
+        where = f"frame {last}" if len(block.frames) == 1 else f"frames {block.first_frame}-{last}"
+        print(f"block {block.index}  {where}: {before} -> {line.words}  ({block.timings.total_ms:.0f} ms)", flush=True)
+        before = line.words
+    if frames:
+        recorder.write_current(np.concatenate(frames))

@@ -1,0 +1,330 @@
+"""The window's loop: events in, pictures out. It loads and computes nothing of a world; see game/live/player.py.
+
+States: loading, playing, failed (the worker's), paused (the play clock's), and the menu over any of them. One loop
+sleeps until an event, a due frame or a changed word, and draws only when something looks different.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import game.ui.window  # noqa: F401  (sets what SDL must know before pygame is there)
+
+import pygame  # isort: skip
+
+from engine.errors import InputError
+from game.config.preferences import SettingsFile
+from game.input.controls import Controls
+from game.input.devices import Gamepads
+from game.live.clock import Pacer
+from game.live.player import Habits, MakeRecorder, OpenWorld, Worker
+from game.live.status import Figures, Picture, SceneLike, State
+from game.models.switcher import Shelf
+from game.recording.library import Library
+from game.ui.commands import Cockpit, feel_of
+from game.ui.events import Router
+from game.ui.hud import Hud, Numbers, numbers_of
+from game.ui.pages import make_menu
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.style import TEXT_SIZES
+from game.ui.view import BEATS, Look, Scenery, View
+from game.ui.window import Window, on_display_lost
+
+_KEYS_SECONDS, _FADE_SECONDS, _NOTICE_SECONDS = 10.0, 1.5, 5.0
+_SLOW_START = 0.5  # s a new world may take before the window says what it waits for
+_LONGEST_SLEEP = 0.05  # s: bounds how late a signal (Ctrl-C) or a missed wake-up is noticed
+_FIGURES_EVERY = 0.25  # s
+_MENU_EVERY = 1 / 60  # s between two looks at a menu that may change by itself
+_PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
+
+
+@dataclass(frozen=True)
+class PlaySettings:
+    """How to play.
+
+    scenes: first frames to choose from, at least one. scene: number of the one to begin with. seed: of every world.
+    record: keep every world from its beginning, if there is a recorder. rewind_mb: as Habits. seconds: close by itself
+    after so many seconds of play, None for never. margin_ms: slack of the block scheduler. shots: folder of
+    screenshots. debug: on failure print the traceback too. settings_file: the person's preferences, None for those in
+    their folder. shelf, library: the models and recordings that the menu offers, None for none.
+    """
+
+    scenes: Sequence[SceneLike]
+    scene: int = 0
+    seed: int = 0
+    record: bool = True
+    rewind_mb: int | None = None
+    seconds: float | None = None
+    margin_ms: float = 12.0
+    debug: bool = False
+    settings_file: SettingsFile | None = None
+    shelf: Shelf | None = None
+    library: Library | None = None
+    shots: Path = Path("recordings")
+
+
+def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None = None) -> int:
+    """Opens the window and plays until it is closed.
+
+    open_world: loads the model and tells its progress; called in the inference thread, and again when a person
+    restarts after it failed. make_recorder: as game/recording/keeping.py has it, None where nothing can be
+    recorded. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
+    Raises InputError when there is no display to open a window on.
+    """
+    try:
+        app = App(settings, open_world, make_recorder)
+    except pygame.error as error:
+        pygame.quit()
+        remedy = "without one, render a script: python -m game --headless --script FILE"
+        raise InputError("no window can be opened here", got=error, expected="a display", remedy=remedy) from error
+    return app.run()
+
+
+def _habits(settings: PlaySettings, settings_file: SettingsFile) -> Habits:
+    """How the worker is to play, by what was asked for and what the person prefers."""
+    now = settings_file.now
+    return Habits(
+        seed=settings.seed,
+        record=settings.record,
+        rewind_mb=settings.rewind_mb,
+        idle_hold=now.idle_hold,
+        anchor_every=now.anchor_every,
+        quality="default" if settings.shelf is None else settings.shelf.quality,
+    )
+
+
+class App:
+    """The window and its loop. Raises pygame.error when no window can be opened."""
+
+    def __init__(self, settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None) -> None:
+        self._settings = settings
+        settings_file = settings.settings_file or SettingsFile()
+        self._window = Window(settings_file.now.window_size, settings_file.now.full_screen)
+        self._controls = Controls(feel=feel_of(settings_file.now))
+        self._pacer = Pacer(margin=settings.margin_ms / 1000.0)
+        self._wake_event = pygame.event.custom_type()
+        self._worker = Worker(
+            open_world,
+            settings.scenes,
+            self._controls,
+            self._pacer,
+            scene=settings.scene,
+            habits=_habits(settings, settings_file),
+            make_recorder=make_recorder,
+            change_quality=None if settings.shelf is None else settings.shelf.at_quality,
+            shots=settings.shots,
+            wake=self._wake,
+        )
+        self._cockpit = Cockpit(self._worker, self._pacer, self._controls, settings_file, self._window, self._say,
+                          shelf=settings.shelf, library=settings.library)  # fmt: skip
+        self._pads = Gamepads()
+        self._paint = Painter()
+        self._menu = make_menu(self._cockpit, self._pads, self._paint, settings.scenes, self._menu_closed, self._quit)
+        self._router = Router(
+            self._cockpit, self._pads, self._menu, leave=self._quit, redraw=self._redraw, save=self._save
+        )
+        self._view = View(self._paint, Hud(self._paint), self._menu)
+        self._cockpit.use_menu(self._router.open_menu, self._menu.close, self._menu.pop)
+        on_display_lost(self._end_without_display)
+        self._open = True
+        self._remark = ("", -math.inf)
+        self._notices = 0
+        self._played_since: float | None = None
+        self._ended_since: float | None = None  # loading ended, well or badly
+        self._loading_since = math.inf
+        self._figures: tuple[float, Figures | None, Numbers] = (-math.inf, None, Numbers())
+        self._drawn: Scenery | None = None
+        self._cold = ["Resume", "World", "Controls", "Picture"]  # sections whose words no one has rendered yet
+        self._counted: Picture | None = None
+        for words in [*settings_file.problems, self._pads.problem]:
+            if words:
+                print(f"game: {words}", file=sys.stderr, flush=True)
+
+    def run(self) -> int:
+        """Plays until the window is closed; returns the exit code."""
+        try:
+            self._draw(time.perf_counter())
+            self._worker.start()
+            while self._open:
+                self._turn()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            status = self._worker.status
+            self._window.close()
+            ended = self._worker.stop(_PATIENCE)
+            self._cockpit.background.stop()
+            self._end_renderings()
+            problem = self._cockpit.settings_file.save()
+            pygame.quit()
+        if problem:
+            print(f"game: {problem}", file=sys.stderr)
+        if not ended:
+            print("game: the block in flight did not end, the program ends without it", file=sys.stderr)
+        if status.state is not State.FAILED:
+            return 0
+        print(status.details if self._settings.debug else f"game: {status.words}", file=sys.stderr)
+        return status.exit_code
+
+    def _quit(self) -> None:
+        self._open = False
+
+    def _redraw(self) -> None:
+        self._drawn = None
+
+    def _menu_closed(self) -> None:
+        self._router.menu_closed()
+
+    def _end_without_display(self) -> None:
+        """Keeps what was recorded and ends the program, which Xlib would otherwise do here and now."""
+        self._open = False
+        # In the inference thread nothing can be waited for; then the recording is left as a kill would leave it.
+        if threading.current_thread() is threading.main_thread():
+            self._worker.stop(_PATIENCE)
+            self._end_renderings()
+        print("game: the display is gone; what was recorded is kept", file=sys.stderr, flush=True)
+        os._exit(1)
+
+    def _end_renderings(self) -> None:
+        """Nobody would be told of them."""
+        for words in self._settings.library.close() if self._settings.library is not None else ():
+            print(f"game: {words}", file=sys.stderr, flush=True)
+
+    # -- one turn of the loop ----------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        for event in self._sleep():
+            self._router.handle(event, time.perf_counter())
+        now = time.perf_counter()
+        self._router.tick(now)
+        self._note_state(now)
+        self._note_figures(now)
+        if self._menu.is_open:
+            self._menu.tick(now)
+        self._draw(now)
+        if self._cold and self._worker.status.state is State.LOADING:  # there is time to
+            self._menu.warm(self._window.surface.get_size(), self._cold.pop())
+
+    def _sleep(self) -> list[pygame.event.Event]:
+        """Waits for something to do, and returns the events that came."""
+        now = time.perf_counter()
+        due = self._worker.next_change(now)
+        longest = _MENU_EVERY if self._menu.is_open else _LONGEST_SLEEP
+        wait = longest if due is None else max(0.0, min(longest, due - now))
+        first = pygame.event.wait(max(1, math.ceil(wait * 1000)))
+        return [first, *pygame.event.get()] if first.type != pygame.NOEVENT else []
+
+    def _wake(self) -> None:
+        """Called from the inference thread: look again."""
+        if not self._open:
+            return
+        # An error means the queue is full (then the loop is awake), or the window has just been closed.
+        with contextlib.suppress(pygame.error):
+            pygame.event.post(pygame.event.Event(self._wake_event))
+
+    def _note_state(self, now: float) -> None:
+        status = self._worker.status
+        if status.notices > self._notices:
+            self._notices = status.notices
+            self._say(status.notice, _NOTICE_SECONDS)
+        if status.state is State.PLAYING and self._played_since is None:
+            self._played_since = now
+        if status.state is State.LOADING:
+            self._loading_since = min(self._loading_since, now)
+        else:
+            self._loading_since = math.inf
+            if status.state is State.FAILED and self._window.captured:
+                self._router.let_go()
+            if self._ended_since is None:
+                self._ended_since = now
+        if self._settings.seconds is not None and self._ended_since is not None:
+            self._open = self._open and now - self._ended_since < self._settings.seconds
+
+    def _note_figures(self, now: float) -> None:
+        taken, _, _ = self._figures
+        if self._worker.status.state is State.PLAYING and now - taken >= _FIGURES_EVERY:
+            figures = self._worker.figures(now)
+            self._figures = (now, figures, numbers_of(figures, self._worker.status))
+            self._cockpit.advice = figures.advice
+
+    def _draw(self, now: float) -> None:
+        """Shows what is due, if it looks other than what is there."""
+        picture = self._worker.look(now)
+        scenery = self._scenery(picture, now)
+        if scenery.same_as(self._drawn):
+            return
+        self._view.draw(self._window.surface, scenery)
+        pygame.display.flip()
+        self._drawn = scenery
+        if picture is not None and not picture.backdrop:
+            self._cockpit.frame_size = picture.pixels.shape[1::-1]
+        if picture is not None and picture.number is not None and picture is not self._counted:
+            self._counted = picture
+            self._pacer.displayed(picture.number, picture.control.since, time.perf_counter())
+
+    def _scenery(self, picture: Picture | None, now: float) -> Scenery:
+        status, cockpit = self._worker.status, self._cockpit
+        self._paint.times = TEXT_SIZES[cockpit.preferences.text]
+        words, until = self._remark
+        if now >= until:
+            words = self._waiting_words() if now - self._loading_since > _SLOW_START else status.beside
+        scenery = Scenery(
+            picture=picture,
+            status=status,
+            paused=self._pacer.paused and status.state is not State.LOADING,
+            size=self._window.surface.get_size(),
+            look=self._look(),
+            remark=words,
+        )
+        if self._menu.is_open:
+            return replace(scenery, menu=self._menu.stamp)
+        if scenery.waiting and not status.progress:
+            return replace(scenery, beat=int(now / _LONGEST_SLEEP) % BEATS)
+        strength = self._keys_strength(now)
+        known = status.space is not None
+        return replace(
+            scenery,
+            keys=cockpit.first_keys(status.space.mode) if strength and known else (),
+            keys_strength=strength if known else 0.0,
+            advice=cockpit.advice if status.state is State.PLAYING else None,
+            ease=cockpit.key_of("ease"),
+            numbers=self._figures[2] if cockpit.show_numbers and known and self._figures[1] else None,
+            take_over="a walking key, a stick or a click takes over" if status.replay is not None else "",
+            hints=(
+                f"{cockpit.key_of('pause')} goes on, {cockpit.key_of('menu')} opens the menu",
+                f"{cockpit.key_of('restart')} tries again, {cockpit.key_of('menu')} opens the menu",
+            ),
+        )
+
+    def _waiting_words(self) -> str:
+        status = self._worker.status
+        return status.words + (f", {status.progress:.0%}" if status.words and 0.0 < status.progress < 1.0 else "")
+
+    def _look(self) -> Look:
+        now = self._cockpit.preferences
+        return Look(now.scale, now.icons, now.icons_place, now.text)
+
+    def _keys_strength(self, now: float) -> float:
+        """How strongly the first start's keys are shown; once they were, they never are again."""
+        if self._played_since is None or self._cockpit.preferences.keys_shown or self._pacer.paused:
+            return 0.0
+        left = self._played_since + _KEYS_SECONDS - now
+        if left <= 0:
+            self._cockpit.change(keys_shown=True)
+            self._save()
+        return round(max(0.0, min(1.0, left / _FADE_SECONDS)) * 12) / 12
+
+    def _say(self, words: str, seconds: float) -> None:
+        self._remark = (words, time.perf_counter() + seconds)
+
+    def _save(self) -> None:
+        if problem := self._cockpit.settings_file.save():
+            self._say(problem, _NOTICE_SECONDS)

@@ -1,0 +1,154 @@
+"""Live play put together: scenes, settings and a recorder for game/ui/app.py's window."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from game.config.preferences import SettingsFile
+from game.config.settings import LiveSettings, load_settings
+from game.console import say
+from game.models.loader import find_weights, header_of
+from game.recording.format import (
+    ACTIONS,
+    FIRST_FRAME,
+    PRELUDE,
+    REPORT,
+    Job,
+    check_folder,
+    holds_session,
+    new_folder,
+    numbered,
+)
+from game.world.scenes import scenes_from
+
+if TYPE_CHECKING:
+    from engine.actions import Actions
+    from engine.rollout.rollout import Rollout
+    from engine.world import WorldModel
+    from game.models.switcher import Shelf
+    from game.recording.writer import Recorder
+
+
+def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool, profile: bool, debug: bool) -> int:
+    """Opens the window and plays until it is closed. Returns the exit code.
+
+    words: overrides. seconds: close by itself after so long. record: keep every world that is played. profile: write a
+    trace at the end. debug: show tracebacks. Raises InputError before the window opens, for what can be known by then.
+    """
+    settings = load_settings(words)
+    find_weights(settings)
+    scenes, index = scenes_from(job.scene)
+    root = Path(settings.record.root)
+    if record:
+        check_folder(job.out or root)
+    from game.models.switcher import Shelf
+    from game.recording.library import Library
+    from game.ui.app import PlaySettings, play
+
+    worlds: list = []
+
+    def profiled(world: WorldModel) -> WorldModel:
+        from game.tools.profile import ProfiledWorld
+
+        worlds.append(ProfiledWorld(world))
+        return worlds[-1]
+
+    shelf = Shelf(words, profiled if profile else (lambda world: world), record)
+    recordings = _Recordings(shelf, job)
+    how = PlaySettings(
+        scenes=scenes,
+        scene=index,
+        seed=job.seed or 0,
+        record=record,
+        rewind_mb=settings.play.rewind_mb,
+        seconds=seconds,
+        margin_ms=settings.play.margin_ms,
+        debug=debug,
+        settings_file=SettingsFile(session=said_of_play(settings.play, words)),
+        shelf=shelf,
+        library=Library(root, recordings.folders, recordings.being_written),
+        shots=job.out or root,
+    )
+    code = play(how, shelf.opener(), recordings)
+    if recordings.tell():
+        code = code or 1
+    for world in worlds:
+        from game.tools.profile import write_trace
+
+        print("\n".join(write_trace(world, job.out or Path("."))), flush=True)
+    return code
+
+
+def said_of_play(play: LiveSettings, words: list[str]) -> dict[str, Any]:
+    """The preferences that the command line's play.NAME=VALUE words stand for: they count for this run only."""
+    said = {word.partition("=")[0] for word in words}
+    meant = {
+        "sensitivity": play.sensitivity,
+        "scale": play.scale,
+        "icons": "normal" if play.icons else "off",
+        "numbers": play.numbers,
+        "full_screen": play.full_screen,
+    }
+    return {name: value for name, value in meant.items() if f"play.{name}" in said}
+
+
+class _Recordings:
+    """Makes a recorder for every rollout, each in a folder of its own, and remembers where they went."""
+
+    def __init__(self, shelf: Shelf, job: Job) -> None:
+        self._shelf, self._job = shelf, job
+        self._recorders: list[Recorder] = []
+
+    def __call__(self, rollout: Rollout, world: WorldModel, scene: str, prelude: Actions | None = None) -> Recorder:
+        """A recorder for a rollout that was told `prelude` so far. Raises RecordingError if its folder cannot be
+        written."""
+        from game.recording.writer import Recorder
+
+        settings, job = self._shelf.settings_of(world), self._job
+        header = header_of(world, rollout, settings, source="live", scene=scene, prelude=prelude)
+        folder = new_folder(job.out, job.name, root=Path(settings.record.root))
+        recorder = Recorder(
+            folder,
+            header,
+            name=job.name,
+            first_frame=rollout.first_frame,
+            prelude=prelude,
+            current=settings.record.current,
+            settings=settings.record,
+        )
+        # One that was here before has been deleted meanwhile, and what lies here at the end is not its own.
+        self._recorders = [other for other in self._recorders if other.folder != folder] + [recorder]
+        return recorder
+
+    def folders(self) -> list[Path]:
+        """Where this run's recordings are, and those that earlier runs left in the same --out."""
+        there = [] if self._job.out is None else takewhile(holds_session, numbered(self._job.out))
+        return [*there, *(recorder.folder for recorder in self._recorders)]
+
+    def being_written(self) -> list[Path]:
+        """The folders of this run's recordings that are not finished."""
+        return [recorder.folder for recorder in self._recorders if not recorder.closed]
+
+    def tell(self) -> bool:
+        """Says what was kept and where. Returns whether any recording went wrong."""
+        for recorder in self._recorders:
+            if recorder.frames:
+                print(f"{recorder.frames} frames in {recorder.folder}", flush=True)
+            else:
+                _discard(recorder)
+            if recorder.problem is not None:
+                say(f"game: {recorder.problem}")
+        return any(recorder.problem is not None for recorder in self._recorders)
+
+
+def _discard(recorder: Recorder) -> None:
+    """Removes the files of a world that was left before its first frame; a folder that holds more than them stays."""
+    files = [recorder.folder / name for name in (ACTIONS, FIRST_FRAME, PRELUDE, REPORT)]
+    files += [recorder.path(suffix) for suffix in (".mp4", "_icon.mp4", "_current.mp4")]
+    with contextlib.suppress(OSError):
+        for file in files:
+            file.unlink(missing_ok=True)
+        recorder.folder.rmdir()

@@ -1,0 +1,393 @@
+"""The menu: sections at the left, the page of one of them beside; mouse, keyboard and gamepad do the same things.
+
+It knows widgets and pages, and nothing of worlds. The app hands it named inputs and the pointer, and draws it when its
+`stamp` has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pygame
+
+from game.ui.toolkit.layout import Placed, arrange, focusable, neighbour, page_height
+from game.ui.toolkit.page import Page
+from game.ui.toolkit.paint import Painter
+from game.ui.toolkit.plan import Plan, make_plan
+from game.ui.toolkit.style import ACCENT, LINE, PANEL, PAPER, QUIET, RAISED
+
+_STEPS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
+_NAMES = {f"pad {part} {way}": way for part in ("dpad", "left stick") for way in _STEPS}
+_NAMES |= {way: way for way in _STEPS}
+_NAMES |= {"return": "accept", "enter": "accept", "keypad enter": "accept", "space": "accept", "pad a": "accept"}
+_NAMES |= {"escape": "close", "pad start": "close", "pad b": "back", "backspace": "back", "mouse right": "back"}
+_NAMES |= {"delete": "clear", "pad x": "clear", "tab": "swap"}
+_NAMES |= {"page up": "page up", "page down": "page down", "home": "home", "end": "end"}
+_NAMES |= {"pad left shoulder": "page up", "pad right shoulder": "page down"}
+_REPEAT_AFTER, _REPEAT_EVERY = 0.35, 0.06  # s
+
+
+@dataclass(frozen=True)
+class Section:
+    """A line of the menu: a page, something to do at once, or both (then the page is only looked at)."""
+
+    name: str
+    page: Page | None = None
+    act: Callable[[], None] | None = None
+
+
+class Menu:
+    """Open or not; where a person is in it. done: called when it closes."""
+
+    def __init__(self, title: str, sections: Sequence[Section], paint: Painter, done: Callable[[], None]) -> None:
+        self._title, self.sections, self._paint, self._done = title, list(sections), paint, done
+        self.is_open = False
+        self.stamp = 0
+        self.remark = ""
+        self._section = 0
+        self._stack: list[Page] = []  # pages laid over the section's
+        self._inside = False  # whether the focus is on the page, or on the sections
+        self._repeat: tuple[str, float] | None = None
+        self._dragged: Placed | None = None
+        self._size = (640, 400)
+
+    # -- opening and closing -----------------------------------------------------------------------------------------
+
+    def open(self, name: str | None = None, page: Page | None = None) -> None:
+        """Opens it, at a section and a page over that section's if they are given."""
+        if name is not None:
+            self._leave_stack()
+            self._section = self._number(name)
+        self._inside = name is not None
+        was_open, self.is_open = self.is_open, True
+        if not was_open or name is not None:
+            self._enter()
+        if page is not None:
+            self.push(page)
+        self._touch()
+
+    def close(self) -> None:
+        """Closes it, wherever a person is in it."""
+        if not self.is_open:
+            return
+        self._leave_stack()
+        self._leave()
+        self.is_open, self._inside, self._repeat, self._dragged, self.remark = False, False, None, None, ""
+        self._section = 0
+        self._touch()
+        self._done()
+
+    def push(self, page: Page) -> None:
+        """Lays a page over the present one."""
+        self._stack.append(page)
+        self._inside = True
+        page.opened()
+        self._touch()
+
+    def pop(self) -> None:
+        """Goes back to the page under the present one; from the lowest, to the sections."""
+        if self._stack:
+            self._stack.pop().closed()
+        elif self._inside:
+            self._inside = False
+        else:
+            self.close()
+        self._touch()
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether the page in view waits for whatever input comes next."""
+        return self._inside and self.page is not None and self.page.waits
+
+    @property
+    def page(self) -> Page | None:
+        """The page in view."""
+        return self._stack[-1] if self._stack else self.sections[self._section].page
+
+    def tick(self, now: float) -> None:
+        """Lets time pass: a held key repeats, pictures come."""
+        if self._repeat is not None and now >= self._repeat[1]:
+            self._repeat = (self._repeat[0], now + _REPEAT_EVERY)
+            self._do(self._repeat[0])
+        page = self.page
+        if page is not None and page.tick(now):
+            self._touch()
+
+    # -- inputs ------------------------------------------------------------------------------------------------------
+
+    def input(self, name: str, down: bool, now: float) -> None:
+        """An input, named as game/config/bindings.py does, went down or up."""
+        page = self.page
+        if page is not None and self._inside and page.takes_input(name, down, now):
+            self._touch()
+            return
+        what = _NAMES.get(name)
+        if not down:
+            if self._repeat is not None and self._repeat[0] == what:
+                self._repeat = None
+        elif what is not None:
+            self._repeat = (what, now + _REPEAT_AFTER) if what in _STEPS or what.startswith("page") else None
+            self._do(what)
+
+    def _do(self, what: str) -> None:
+        self.remark = ""
+        if what == "close":
+            self.pop() if self._stack else self.close()
+        elif what == "back":
+            self.pop()
+        elif not self._inside:
+            self._do_outside(what)
+        else:
+            self._do_inside(what)
+        self._touch()
+
+    def _do_outside(self, what: str) -> None:
+        if what in ("up", "down", "home", "end", "page up", "page down"):
+            last = len(self.sections) - 1
+            goal = {"up": self._section - 1, "down": self._section + 1, "home": 0, "page up": 0}.get(what, last)
+            self._go_to(goal % len(self.sections))
+        elif what in ("accept", "right", "swap"):
+            section = self.sections[self._section]
+            if what == "accept" and section.act is not None:
+                section.act()
+            elif section.page is not None:
+                self._inside = True
+
+    def _do_inside(self, what: str) -> None:
+        placed = self._placed()
+        at = self._focused(placed)
+        if what == "swap" or (at is None and what == "left"):
+            self.pop()
+        elif at is None:
+            self.wheel({"up": 1, "down": -1, "page up": 5, "page down": -5}.get(what, 0))
+        elif what == "accept":
+            at.widget.activate()
+        elif what == "clear":
+            at.widget.clear()
+        elif what in _STEPS:
+            dx, dy = _STEPS[what]
+            if dx and at.widget.adjust(dx):
+                return
+            other = neighbour(placed, at, dx, dy)
+            if other is not None:
+                self._focus(other)
+            elif dx < 0 and not self._stack:
+                self._inside = False
+            elif dy < 0:
+                self.page.scroll = 0  # what stands above the first row comes into view
+        else:
+            self._leap(what, placed, at)
+
+    def _leap(self, what: str, placed: list[Placed], at: Placed) -> None:
+        """Home, End and a page's height up or down."""
+        known, reach = focusable(placed), self._plan().view.height
+        if what in ("home", "end"):
+            self._focus(known[0 if what == "home" else -1])
+            return
+        way = -1 if what == "page up" else 1
+        beyond = [one for one in known if 0 < (one.area.top - at.area.top) * way <= reach]
+        if beyond:
+            self._focus(beyond[-1] if way > 0 else beyond[0])
+
+    # -- the pointer -------------------------------------------------------------------------------------------------
+
+    def move(self, pos: tuple[int, int], rel: tuple[int, int], now: float) -> None:
+        """The mouse moved."""
+        plan, page = self._plan(), self.page
+        if page is not None and self._inside:
+            page.takes_motion(*rel, now)
+        if self._dragged is not None:
+            area = self._on_window(self._dragged.area, plan)
+            if self._dragged.widget.drag(area, plan.unit, pos[0]):
+                self._touch()
+            return
+        over = self._under(pos, plan)
+        if over is not None and (not self._inside or over.widget.key != page.focus):
+            self._inside = True
+            page.focus = over.widget.key
+            self._touch()
+
+    def press(self, pos: tuple[int, int]) -> None:
+        """The left button went down."""
+        plan = self._plan()
+        self.remark = ""
+        number = self._section_under(pos, plan)
+        if number is not None:
+            self._leave_stack()
+            self._go_to(number)
+            self._inside = False
+            self._do_outside("accept")
+        elif self._leads_back(plan) and plan.head.collidepoint(pos):
+            self.pop()
+        elif (over := self._under(pos, plan)) is not None:
+            self._inside = True
+            self.page.focus = over.widget.key
+            self._dragged = over
+            over.widget.click(self._on_window(over.area, plan), plan.unit, pos[0])
+        self._touch()
+
+    def release(self) -> None:
+        """The left button went up."""
+        self._dragged = None
+
+    def wheel(self, steps: float) -> None:
+        """The wheel was turned; > 0 is up."""
+        if self.page is not None:
+            self.page.scroll -= round(3 * steps * self._plan().unit)
+            self._clamp(self._placed(), self._plan())
+            self._touch()
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """The upper right of what is free beside the page's title."""
+        return self._plan().corner
+
+    # -- where things are --------------------------------------------------------------------------------------------
+
+    def _plan(self) -> Plan:
+        return make_plan(self._size, self._paint.unit_of(self._size), sections=not self._inside)
+
+    def _placed(self) -> list[Placed]:
+        plan = self._plan()
+        return arrange(self.page.widgets(), self._paint, plan.unit, plan.view.width) if self.page else []
+
+    def _on_window(self, area: pygame.Rect, plan: Plan) -> pygame.Rect:
+        return area.move(plan.view.left, plan.view.top - self.page.scroll)
+
+    def _under(self, pos: tuple[int, int], plan: Plan) -> Placed | None:
+        if self.page is None or not plan.view.collidepoint(pos):
+            return None
+        inside = (pos[0] - plan.view.left, pos[1] - plan.view.top + self.page.scroll)
+        return next((one for one in focusable(self._placed()) if one.area.collidepoint(inside)), None)
+
+    def _section_rows(self, plan: Plan) -> list[pygame.Rect]:
+        return plan.rows(len(self.sections))
+
+    def _leads_back(self, plan: Plan) -> bool:
+        """Whether a click on the page's title goes back from it."""
+        return bool(self._stack) or plan.sides is None
+
+    def _section_under(self, pos: tuple[int, int], plan: Plan) -> int | None:
+        return next((i for i, row in enumerate(self._section_rows(plan)) if row.collidepoint(pos)), None)
+
+    def _focused(self, placed: list[Placed]) -> Placed | None:
+        known = focusable(placed)
+        chosen = next((one for one in known if one.widget.key == self.page.focus), None)
+        return chosen or (known[0] if known else None)
+
+    def _focus(self, one: Placed) -> None:
+        self.page.focus = one.widget.key
+        plan, placed = self._plan(), self._placed()
+        first = focusable(placed)[0]
+        top = 0 if one.area.top == first.area.top else one.area.top - plan.unit
+        self.page.scroll = max(min(self.page.scroll, top), one.area.bottom + plan.unit - plan.view.height)
+        self._clamp(placed, plan)
+
+    def _clamp(self, placed: list[Placed], plan: Plan) -> None:
+        self.page.scroll = max(0, min(self.page.scroll, page_height(placed) - plan.view.height))
+
+    def _go_to(self, section: int) -> None:
+        self._leave()
+        self._section = section
+        self._enter()
+
+    def _enter(self) -> None:
+        if self.page is not None:
+            self.page.opened()
+
+    def _leave(self) -> None:
+        if self.page is not None:
+            self.page.closed()
+
+    def _leave_stack(self) -> None:
+        while self._stack:
+            self._stack.pop().closed()
+
+    def _touch(self) -> None:
+        self.stamp += 1
+
+    def warm(self, size: tuple[int, int], name: str) -> None:
+        """Draws a section where nobody sees it, so that its words are rendered before somebody waits for them."""
+        if self.is_open:
+            return
+        section, inside, self._section = self._section, self._inside, self._number(name)
+        surface = pygame.Surface(size)
+        for self._inside in (False, True):
+            self.draw(surface)
+        self._section, self._inside = section, inside
+
+    def _number(self, name: str) -> int:
+        return next(i for i, section in enumerate(self.sections) if section.name == name)
+
+    # -- how it looks ------------------------------------------------------------------------------------------------
+
+    def draw(self, surface: pygame.Surface, notice: str = "") -> None:
+        """Draws it over whatever is there. notice: a passing line from outside."""
+        self._size = surface.get_size()
+        plan = self._plan()
+        if plan.sides is not None:
+            self._draw_sections(surface, plan)
+        if plan.body.width:
+            self._draw_page(surface, plan, notice)
+
+    def _draw_sections(self, surface: pygame.Surface, plan: Plan) -> None:
+        paint, unit = self._paint, plan.unit
+        paint.panel(surface, plan.sides, PANEL, round(0.7 * unit))
+        at = (plan.sides.left + round(1.5 * unit), plan.sides.top + round(1.9 * unit))
+        paint.put(surface, self._title, round(1.15 * unit), ACCENT, at, bold=True, room=plan.sides.width - 2 * unit)
+        for number, (section, row) in enumerate(zip(self.sections, self._section_rows(plan), strict=True)):
+            current = number == self._section
+            if current and not self._inside:
+                paint.panel(surface, row, RAISED, round(0.4 * unit))
+            if current:
+                bar = pygame.Rect(row.left + unit // 3, 0, max(2, unit // 6), round(1.1 * unit))
+                bar.centery = row.centery
+                paint.panel(surface, bar, ACCENT, bar.width // 2)
+            colour = PAPER if current else QUIET
+            paint.put(surface, section.name, unit, colour, (row.left + unit, row.centery), bold=current,
+                      room=row.width - round(1.5 * unit))  # fmt: skip
+
+    def _draw_page(self, surface: pygame.Surface, plan: Plan, notice: str) -> None:
+        paint, unit, page = self._paint, plan.unit, self.page
+        paint.panel(surface, plan.body, PANEL, round(0.7 * unit))
+        at = (plan.body.left + round(1.5 * unit), plan.body.top + round(1.9 * unit))
+        name = page.title if page is not None else self.sections[self._section].name
+        name = f"‹  {name}" if self._leads_back(plan) else name
+        paint.put(surface, name, round(1.4 * unit), PAPER, at, bold=True, room=plan.body.width - 3 * unit)
+        hint = self._usual_hint()
+        if page is not None:
+            placed = self._placed()
+            self._clamp(placed, plan)
+            at_focus = self._focused(placed)
+            if self._inside:
+                hint = "↑ ↓ scroll    ← back    Esc close" if at_focus is None else at_focus.widget.hint or hint
+            self._draw_widgets(surface, plan, placed, at_focus if self._inside else None)
+        middle = plan.footer.centery
+        surface.fill(LINE, (plan.view.left + unit // 2, plan.footer.top, plan.view.width - unit, 1))
+        words = self.remark or notice or hint
+        colour = ACCENT if self.remark or notice else QUIET
+        paint.put(surface, words, round(0.85 * unit), colour, (plan.view.left + unit, middle),
+                  room=plan.view.width - 2 * unit)  # fmt: skip
+
+    def _usual_hint(self) -> str:
+        if not self._inside:
+            section = self.sections[self._section]
+            does = "→ or Enter open" if section.act is None else f"Enter {section.name.lower()}"
+            return f"↑ ↓ choose    {does}    Esc close"
+        return "↑ ↓ choose    ← → change    Enter do    Backspace back    Esc close"
+
+    def _draw_widgets(self, surface: pygame.Surface, plan: Plan, placed: list[Placed], at: Placed | None) -> None:
+        old = surface.get_clip()
+        surface.set_clip(plan.view)
+        for one in placed:
+            area = self._on_window(one.area, plan)
+            if area.colliderect(plan.view):
+                one.widget.draw(self._paint, surface, area, plan.unit, one is at)
+        surface.set_clip(old)
+        whole, seen = page_height(placed), plan.view.height
+        if whole > seen:
+            rail = pygame.Rect(plan.body.right - plan.unit // 2, plan.view.top, max(3, plan.unit // 5), seen)
+            grip = pygame.Rect(rail.left, 0, rail.width, max(2 * plan.unit, seen * seen // whole))
+            grip.top = rail.top + (rail.height - grip.height) * self.page.scroll // max(1, whole - seen)
+            self._paint.panel(surface, grip, LINE, grip.width // 2)

@@ -1,0 +1,185 @@
+"""Drawing in the window's design: text, panels, patches, key caps. Keeps what it rendered, so that what stays costs
+nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
+
+import numpy as np
+import pygame
+
+from game.media.icons import rounded_panel
+from game.ui.toolkit.style import BOLD, LINE, PAPER, RAISED, REGULAR, SMALLEST_TEXT, Colour, text_unit
+
+_MOST_PATCHES = 400
+
+
+class Painter:
+    """Draws on surfaces. times: how much larger than usual a person wants text."""
+
+    def __init__(self) -> None:
+        pygame.font.init()
+        self.times = 1.0
+        self._font = lru_cache(maxsize=48)(self._load_font)
+        self._text = lru_cache(maxsize=512)(self._render)
+        self._wide = lru_cache(maxsize=2048)(self._measure)
+        self._glasses = lru_cache(maxsize=24)(self._make_glass)
+        self._patches: dict[int, tuple[np.ndarray, pygame.Surface]] = {}
+
+    def unit(self, surface: pygame.Surface) -> int:
+        """The height of ordinary text on this window, in pixels."""
+        return self.unit_of(surface.get_size())
+
+    def unit_of(self, size: tuple[int, int]) -> int:
+        """The same for a window of this size."""
+        return text_unit(*size, self.times)
+
+    # -- text --------------------------------------------------------------------------------------------------------
+
+    def text(self, words: str, size: int, colour: Colour = PAPER, *, bold: bool = False) -> pygame.Surface:
+        """Rendered words, to be blitted and not to be drawn on."""
+        return self._text(words, max(SMALLEST_TEXT, size), colour, bold)
+
+    def wide(self, words: str, size: int, *, bold: bool = False) -> int:
+        """Width of words in pixels."""
+        return self._wide(words, max(SMALLEST_TEXT, size), bold)
+
+    def line(self, size: int) -> int:
+        """Height of a line of text in pixels."""
+        return self._font(max(SMALLEST_TEXT, size), False).get_height()
+
+    def put(
+        self,
+        surface: pygame.Surface,
+        words: str,
+        size: int,
+        colour: Colour,
+        at: tuple[int, int],
+        *,
+        anchor: str = "midleft",
+        bold: bool = False,
+        room: int | None = None,
+    ) -> pygame.Rect:
+        """Puts one line of text. at: where its `anchor` (a pygame.Rect name) goes. room: shortened to this width."""
+        if room is not None:
+            words = self.shortened(words, size, room, bold=bold)
+        rendered = self.text(words, size, colour, bold=bold)
+        place = rendered.get_rect(**{anchor: at})
+        surface.blit(rendered, place)
+        return place
+
+    def shortened(self, words: str, size: int, width: int, *, bold: bool = False) -> str:
+        """`words`, or as much of their beginning as a width has room for and three dots."""
+        if self.wide(words, size, bold=bold) <= width:
+            return words
+        low, high = 0, len(words)
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = self.wide(words[:middle].rstrip() + "…", size, bold=bold) <= width
+            low, high = (middle, high) if fits else (low, middle - 1)
+        return words[:low].rstrip() + "…"
+
+    def wrapped(self, words: str, size: int, width: int) -> list[str]:
+        """`words` in lines no wider than `width`."""
+        lines: list[str] = []
+        for word in words.split():
+            longer = f"{lines[-1]} {word}" if lines else word
+            if lines and self.wide(longer, size) <= width:
+                lines[-1] = longer
+            else:
+                lines.append(self.shortened(word, size, width))
+        return lines
+
+    def fitting_size(self, rows: Sequence[Sequence[str]], size: int, width: int) -> int:
+        """The size, at most `size`, at which the columns of text beside each other fit into a width."""
+
+        def needed(size: int) -> int:
+            return sum(max(self.wide(words, size) for words in column) for column in zip(*rows, strict=True))
+
+        while size > SMALLEST_TEXT and needed(size) > width:
+            size -= 1
+        return size
+
+    # -- shapes ------------------------------------------------------------------------------------------------------
+
+    def panel(self, surface: pygame.Surface, area: pygame.Rect, colour: Colour, radius: int) -> None:
+        """An opaque panel with smooth round corners, however large, cheaply."""
+        radius = max(0, min(radius, area.width // 2, area.height // 2))
+        if radius == 0:
+            surface.fill(colour, area)
+            return
+        surface.fill(colour, area.inflate(-2 * radius, 0))
+        surface.fill(colour, area.inflate(0, -2 * radius))
+        disc = self._surface_of(rounded_panel(2 * radius, 2 * radius, float(radius), colour, 1.0))
+        for x, left in ((area.left, 0), (area.right - radius, radius)):
+            for y, top in ((area.top, 0), (area.bottom - radius, radius)):
+                surface.blit(disc, (x, y), (left, top, radius, radius))
+
+    def glass(self, surface: pygame.Surface, area: pygame.Rect, colour: Colour, opacity: float, radius: int) -> None:
+        """A panel with smooth round corners that the picture shines through."""
+        surface.blit(self._glasses(area.size, colour, opacity, radius), area)
+
+    def outline(self, surface: pygame.Surface, area: pygame.Rect, colour: Colour, radius: int, width: int) -> None:
+        """A rounded frame around an area, inside it."""
+        pygame.draw.rect(surface, colour, area, width, border_radius=radius)
+
+    def cap_wide(self, words: str, unit: int) -> int:
+        """Width of a key cap."""
+        return max(round(1.5 * unit), self.wide(words, round(0.85 * unit)) + round(0.9 * unit))
+
+    def cap(self, surface: pygame.Surface, words: str, unit: int, at: tuple[int, int]) -> int:
+        """A key cap with a name on it. at: its middle left. Returns its width."""
+        width, size = self.cap_wide(words, unit), round(0.85 * unit)
+        area = pygame.Rect(0, 0, width, round(1.5 * unit))
+        area.midleft = at
+        self.panel(surface, area, LINE, round(0.35 * unit))
+        self.panel(surface, area.inflate(-2, -2), RAISED, round(0.35 * unit) - 1)
+        self.put(surface, words, size, PAPER, area.center, anchor="center")
+        return width
+
+    def patch(self, surface: pygame.Surface, rgba: np.ndarray, x: int, y: int) -> None:
+        """Lays an RGBA patch, (h, w, 4) uint8, over a surface with its upper left corner at (x, y)."""
+        surface.blit(self._surface_of(rgba), (x, y))
+
+    def _surface_of(self, rgba: np.ndarray) -> pygame.Surface:
+        known = self._patches.get(id(rgba))
+        if known is None or known[0] is not rgba:
+            if len(self._patches) > _MOST_PATCHES:
+                self._patches.clear()
+            height, width = rgba.shape[:2]
+            known = (rgba, pygame.image.frombuffer(rgba.tobytes(), (width, height), "RGBA").convert_alpha())
+            self._patches[id(rgba)] = known  # holding the array keeps its id from being given to another
+        return known[1]
+
+    # -- what is kept ------------------------------------------------------------------------------------------------
+
+    def _make_glass(self, size: tuple[int, int], colour: Colour, opacity: float, radius: int) -> pygame.Surface:
+        glass = pygame.Surface(size, pygame.SRCALPHA)
+        glass.fill((*colour, round(255 * opacity)))
+        radius = max(1, min(radius, size[0] // 2, size[1] // 2))
+        disc = self._surface_of(rounded_panel(2 * radius, 2 * radius, float(radius), colour, opacity))
+        for x, left in ((0, 0), (size[0] - radius, radius)):
+            for y, top in ((0, 0), (size[1] - radius, radius)):
+                glass.blit(disc, (x, y), (left, top, radius, radius), pygame.BLEND_RGBA_MIN)
+        return glass
+
+    @staticmethod
+    def _load_font(size: int, bold: bool) -> pygame.font.Font:
+        path = BOLD if bold else REGULAR
+        return pygame.font.Font(str(path) if path.is_file() else None, size)
+
+    def _render(self, words: str, size: int, colour: Colour, bold: bool) -> pygame.Surface:
+        return self._font(size, bold).render(printable(words), True, colour)
+
+    def _measure(self, words: str, size: int, bold: bool) -> int:
+        return self._font(size, bold).size(printable(words))[0]
+
+
+def printable(words: str) -> str:
+    """`words` without what a font refuses: an error may name a file whose name is no text at all."""
+    return words.replace("\0", " ").encode("utf-8", "replace").decode("utf-8")

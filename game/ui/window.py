@@ -1,0 +1,128 @@
+"""The window itself: the display, the surface, full screen, who has the mouse, and what keys are called."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable
+
+os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
+os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, not enlarged ones
+os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "neural-world")  # for the desktop's lists; else the interpreter's name
+if sys.platform.startswith("linux"):
+    # SDL would push each frame through OpenGL: 8 ms a frame where that is software, against 0.1 ms by shared memory.
+    os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
+
+import pygame
+
+from game.media.icons import key_cap
+
+TITLE = "Neural world"
+_MOUSE = {1: "mouse left", 2: "mouse middle", 3: "mouse right"}
+_WHEEL = (4, 5)
+_lost_handler = None  # X keeps no reference to it
+
+
+class Window:
+    """The display surface, full screen or not, and who has the mouse. Raises pygame.error when none can be opened."""
+
+    def __init__(self, size: tuple[int, int] | None, full_screen: bool) -> None:
+        _open_display()
+        self._size = size or self.fitting_size()
+        pygame.display.set_caption(TITLE)
+        icon = key_cap("W", 64, True)
+        pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
+        self.full_screen = False
+        pygame.display.set_mode(self._size, pygame.RESIZABLE)
+        pygame.key.stop_text_input()  # an input method would keep keys to itself
+        self.captured = False
+        if full_screen:
+            self.toggle_full_screen()
+
+    @property
+    def surface(self) -> pygame.Surface:
+        """Today's surface: another one after every change of size."""
+        return pygame.display.get_surface()
+
+    def toggle_full_screen(self) -> None:
+        """Fills the screen with the window, or gives it its old size back."""
+        self.full_screen = not self.full_screen
+        if self.full_screen:
+            self._size = self.surface.get_size()
+            pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
+        else:
+            for _ in range(2):  # the first call leaves full screen and keeps the screen's size
+                pygame.display.set_mode(self._size, pygame.RESIZABLE)
+
+    def resize(self, size: tuple[int, int] | None) -> None:
+        """Another size, None to fit the screen; also that to come back to from full screen."""
+        self._size = size or self.fitting_size()
+        if not self.full_screen and self.surface.get_size() != self._size:
+            pygame.display.set_mode(self._size, pygame.RESIZABLE)
+
+    def capture(self) -> None:
+        """Takes the mouse: hidden and held, so that only its motion counts."""
+        self.captured = True
+        pygame.mouse.set_visible(False)
+        pygame.event.set_grab(True)
+        pygame.event.clear(pygame.MOUSEMOTION)  # the jump to the middle is not the person's
+
+    def give_back(self) -> None:
+        """Lets the mouse go where it likes."""
+        self.captured = False
+        pygame.event.set_grab(False)
+        pygame.mouse.set_visible(True)
+
+    def close(self) -> None:
+        """Takes the window off the screen at once, whatever is still to be finished."""
+        self.captured = False
+        pygame.display.quit()
+
+    @staticmethod
+    def fitting_size() -> tuple[int, int]:
+        """1152 x 672, the shape of the embedded model's picture, or as much of it as the screen has room for.
+
+        A screen of more and finer pixels gets a window of as many more.
+        """
+        screen = (pygame.display.get_desktop_sizes() or [(1280, 720)])[0]
+        wanted = max(1.0, screen[1] / 1080)
+        scale = min(wanted, 0.9 * screen[0] / 1152, 0.85 * screen[1] / 672)
+        return round(1152 * scale), round(672 * scale)
+
+
+def _open_display() -> None:
+    """Connects to the display, and not to the one nobody sees that SDL would make do with. Raises pygame.error."""
+    chosen = os.environ.get("SDL_VIDEODRIVER")
+    if sys.platform.startswith("linux") and not chosen and not os.environ.get("XDG_RUNTIME_DIR"):
+        os.environ["SDL_VIDEODRIVER"] = "x11,KMSDRM"  # Wayland cannot work then, and says so on standard error
+    pygame.display.init()
+    if pygame.display.get_driver() == "offscreen" and chosen != "offscreen":
+        raise pygame.error("no display")
+
+
+def on_display_lost(end: Callable[[], None]) -> None:
+    """Has `end`, which must not return, called when the X server goes away (elsewhere SDL asks the program to quit)."""
+    global _lost_handler
+    if pygame.display.get_driver() == "x11" and sys.platform.startswith("linux"):  # SDL itself loads X by this name
+        _lost_handler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda display: end())
+        ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_lost_handler)
+
+
+def key_name(event: pygame.event.Event) -> str:
+    """Name of the key of a KEYDOWN or KEYUP event: what is printed on it, or the Latin letter of its place."""
+    name = pygame.key.name(event.key)
+    place = getattr(event, "scancode", 0) - pygame.KSCAN_A
+    if not (name and name.isascii()) and 0 <= place < 26:  # on a Cyrillic keyboard, W is where it always was
+        return chr(ord("a") + place)
+    return name
+
+
+def wheel_notches(event: pygame.event.Event) -> list[str]:
+    """Names of what a MOUSEWHEEL event's notches are, as game/config/bindings.py has them."""
+    return ["wheel up" if event.y > 0 else "wheel down"] * abs(event.y)
+
+
+def button_name(button: int) -> str | None:
+    """Name of a mouse button, as game/config/bindings.py has it; None for the wheel."""
+    return None if button in _WHEEL else _MOUSE.get(button, f"mouse {button - 2}")

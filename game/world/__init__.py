@@ -1,0 +1,1 @@
+"""A world being played: no thread, no clock, no file."""
