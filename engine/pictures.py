@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange
+from PIL import Image
 from torch import Tensor
 
 from engine.errors import PictureError
@@ -19,16 +19,15 @@ def fit_picture(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
     picture: (h, w, 3) uint8 RGB, any size. Returns (height, width, 3) uint8, a new array; a picture that already has
     the size comes back unchanged, so that a stored first frame replays bit for bit. Raises PictureError for any other
-    shape or dtype. Source: Matrix-Game-2 inference.py (`_resizecrop`, then a bilinear antialiased resize).
+    shape or dtype. Source: Matrix-Game-2 inference.py (`_resizecrop`, then the bilinear resize of a Pillow image, whose
+    whole-number arithmetic no other library has).
     """
     check_picture(picture)
     if picture.shape[:2] == (height, width):
         return np.array(picture, order="C")
     top, bottom, left, right = middle(*picture.shape[:2], height, width)
-    part = torch.from_numpy(np.array(picture[top:bottom, left:right], order="C"))
-    planes = rearrange(part, "h w c -> 1 c h w").float()
-    planes = F.interpolate(planes, size=(height, width), mode="bilinear", align_corners=False, antialias=True)
-    return rearrange(planes.round().clamp(0, 255).to(torch.uint8), "1 c h w -> h w c").contiguous().numpy()
+    part = Image.fromarray(np.array(picture[top:bottom, left:right], order="C"))
+    return np.array(part.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def check_picture(picture: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from engine.errors import PictureError
 from engine.pictures import fit_picture, to_signed, to_uint8
@@ -26,6 +27,20 @@ def test_a_picture_of_the_right_size_is_not_touched():
     picture = ramp(80, 144)
     fitted = fit_picture(picture, 80, 144)
     assert np.array_equal(fitted, picture) and not np.shares_memory(fitted, picture)
+
+
+@pytest.mark.parametrize(
+    "size", [(1080, 1920), (333, 500), (352, 641), (353, 640), (1001, 777), (120, 90), (512, 512), (7, 1000)]
+)
+@pytest.mark.parametrize("target", [(352, 640), (720, 1280)])
+def test_a_picture_is_cropped_and_resized_to_the_bit_as_the_original_does(size, target):
+    picture, (high, wide) = np.random.default_rng(sum(size)).integers(0, 256, (*size, 3), dtype=np.uint8), target
+    image = Image.fromarray(picture)  # and from here on what the original does to its Pillow image
+    w, h = image.size
+    new_w, new_h = (w, int(w * high / wide)) if h / w > high / wide else (int(h * wide / high), h)
+    image = image.crop(((w - new_w) / 2, (h - new_h) / 2, (w + new_w) / 2, (h + new_h) / 2))
+    expected = np.asarray(image.resize((wide, high), Image.Resampling.BILINEAR))
+    assert np.array_equal(fit_picture(picture, high, wide), expected)
 
 
 def test_fitting_twice_is_fitting_once():
