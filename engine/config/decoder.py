@@ -1,4 +1,4 @@
-"""Sizes of TAEHV's decoders and encoder; apart from engine.config.model for length alone, and, as that, without torch."""
+"""Sizes of TAEHV's decoders and encoder; without torch, as engine.config.model."""
 
 import math
 from dataclasses import dataclass

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from engine.config.waypoint import WaypointTransformerConfig
 from engine.nets.waypoint import WaypointTransformer
-from engine.nets.waypoint_config import WaypointTransformerConfig
 from tests.parity.common import (
     TOLERANCE,
     Fixture,
