@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import numpy as np
 import torch
@@ -24,22 +25,72 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 def fetch(frames: Tensor) -> Callable[[], np.ndarray]:
     """Begins to bring a finished tensor to the host; the call of what comes back waits for it.
 
-    From a GPU it is copied to pinned memory by the current stream, and only that copy is waited for.
+    From a GPU it is copied to pinned memory by the current stream, and only that copy is waited for. Called once.
     """
     if frames.is_meta:  # networks without data, whose work is only counted
         return lambda: np.zeros(frames.shape, np.uint8)
     if frames.device.type != "cuda":
         return frames.numpy
-    host = torch.empty(frames.shape, dtype=frames.dtype, pin_memory=True)
-    host.copy_(frames, non_blocking=True)
+    return _pinned().fetch(frames)
+
+
+class PinnedMemory:
+    """Pinned host memory that arrays pass through on their way from a GPU.
+
+    Pictures live on for minutes (recordings, the way back), and pinning memory makes the whole process wait: they are
+    copied out of the few pieces there are, which are then free again. allocate, copied: fakes, for tests.
+    """
+
+    def __init__(
+        self,
+        allocate: Callable[[int], Tensor] | None = None,
+        copied: Callable[[torch.device], Callable[[], None]] | None = None,
+    ) -> None:
+        self._allocate, self._copied = allocate or _pin, copied or _event
+        self._free: list[Tensor] = []
+
+    def fetch(self, frames: Tensor) -> Callable[[], np.ndarray]:
+        """Queues the copy of `frames`; the call of what comes back waits for it and returns ordinary memory."""
+        size = frames.nbytes
+        fitting = (i for i, piece in enumerate(self._free) if piece.nbytes >= size)
+        index = next(fitting, None)
+        piece = self._allocate(size) if index is None else self._free.pop(index)
+        host = piece[:size].view(frames.dtype).view(frames.shape)
+        host.copy_(frames, non_blocking=True)
+        wait_for_copy = self._copied(frames.device)
+
+        def wait() -> np.ndarray:
+            wait_for_copy()
+            own = np.array(host.numpy())
+            self._free.append(piece)
+            return own
+
+        return wait
+
+
+def _pin(size: int) -> Tensor:
+    return torch.empty(size, dtype=torch.uint8, pin_memory=True)
+
+
+def _event(device: torch.device) -> Callable[[], None]:
     copied = torch.cuda.Event()
-    copied.record(torch.cuda.current_stream(frames.device))  # the decoder's GPU may be another than the current one
+    copied.record(torch.cuda.current_stream(device))  # the decoder's GPU may be another than the current one
+    return copied.synchronize
 
-    def wait() -> np.ndarray:
-        copied.synchronize()
-        return host.numpy()
 
-    return wait
+@cache
+def _pinned() -> PinnedMemory:
+    return PinnedMemory()
+
+
+@cache
+def side_lane(device: torch.device) -> SideLane:
+    """The second queue of a device: one for all its worlds.
+
+    The allocator keeps what was freed for the queue that used it: a queue of its own for every world would take the
+    decoder's gigabytes anew each time.
+    """
+    return SideLane(device)
 
 
 class SideLane:

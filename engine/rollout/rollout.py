@@ -20,7 +20,7 @@ from engine.pictures import to_signed, to_uint8
 from engine.rollout.action_windows import ActionHistory
 from engine.rollout.caches import CacheSnapshot
 from engine.rollout.condition import new_condition
-from engine.rollout.lanes import SideLane, fetch, send
+from engine.rollout.lanes import fetch, send, side_lane
 from engine.rollout.noise import noise_schedule
 from engine.rollout.sampler import Sampler
 from engine.rollout.stopwatch import Mark, Stopwatch
@@ -97,7 +97,7 @@ class Rollout:
         self._history = ActionHistory(config.transformer.actions, config.time_ratio)
         # On the CPU whatever the device, so that a world is the same everywhere, up to rounding.
         self._noise = torch.Generator().manual_seed(seed)
-        self._stopwatch, self._lane = Stopwatch(networks.device), SideLane(networks.device)
+        self._stopwatch, self._lane = Stopwatch(networks.device), side_lane(networks.device)
         self._pending: _Pending | None = None
         self._context: tuple[Mark, Mark] | None = None  # beginning and end of the newest context pass
         self._context_ms = 0.0  # of the pass before the next block, once it is known

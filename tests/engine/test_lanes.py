@@ -8,7 +8,7 @@ import torch
 
 import engine.rollout.rollout
 from engine.cost.kernels import best_kernels
-from engine.rollout.lanes import SideLane, fetch, send
+from engine.rollout.lanes import PinnedMemory, SideLane, fetch, send, side_lane
 from tests.engine.tiny import big_config, picture, random_actions, world
 
 
@@ -34,7 +34,7 @@ def log(monkeypatch) -> list[str]:
     """What a rollout does, in order, on a device with two lanes."""
     notes: list[str] = []
     Parallel.log = notes
-    monkeypatch.setattr(engine.rollout.rollout, "SideLane", Parallel)
+    monkeypatch.setattr(engine.rollout.rollout, "side_lane", Parallel)
 
     def noted_fetch(frames):
         notes.append("copy begins")
@@ -85,7 +85,7 @@ def test_on_one_lane_frames_come_before_the_context_pass():
 
 def test_two_lanes_make_the_same_frames(log):
     two = steps(world(big_config()), 3, log)
-    engine.rollout.rollout.SideLane = SideLane
+    engine.rollout.rollout.side_lane = side_lane
     assert all(np.array_equal(a, b) for a, b in zip(two, steps(world(big_config()), 3, []), strict=True))
 
 
@@ -94,3 +94,66 @@ def test_without_a_gpu_nothing_is_copied_twice():
     assert fetch(frames)().__array_interface__["data"][0] == frames.data_ptr()
     assert send(frames, torch.device("cpu")) is frames
     assert not SideLane(torch.device("cpu")).parallel
+
+
+def test_all_worlds_of_a_device_share_one_second_queue(monkeypatch):
+    made = []
+
+    class Stream:
+        def __init__(self, device: torch.device, priority: int) -> None:
+            made.append(device)
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    side_lane.cache_clear()
+    lanes = {side_lane(torch.device("cuda", 0)) for _ in range(8)}
+    assert len(lanes) == 1 and made == [torch.device("cuda", 0)]
+    side_lane(torch.device("cuda", 1))
+    assert len(made) == 2
+    side_lane.cache_clear()
+
+
+def test_a_rollout_takes_its_devices_queue(monkeypatch):
+    asked = []
+    monkeypatch.setattr(engine.rollout.rollout, "side_lane", lambda device: asked.append(device) or SideLane(device))
+    made = world(big_config())
+    for _ in range(2):
+        made.start(picture(made.config), 0)
+    assert asked == [torch.device("cpu")] * 2
+
+
+class Host:
+    """Stands in for pinned memory: counts what is allocated and which copies were waited for."""
+
+    def __init__(self) -> None:
+        self.allocated: list[int] = []
+        self.waited = 0
+
+    def memory(self) -> PinnedMemory:
+        def allocate(size: int) -> torch.Tensor:
+            self.allocated.append(size)
+            return torch.zeros(size, dtype=torch.uint8)
+
+        return PinnedMemory(allocate, lambda device: self.wait)
+
+    def wait(self) -> None:
+        self.waited += 1
+
+
+def test_frames_that_live_on_take_no_new_pinned_memory():
+    host = Host()
+    memory, kept = host.memory(), []
+    for block in range(20):
+        frames = torch.full((12, 4, 6, 3), block, dtype=torch.uint8)
+        kept.append(memory.fetch(frames)())
+    assert len(host.allocated) == 1 and host.waited == 20
+    assert all((frames == block).all() for block, frames in enumerate(kept))
+
+
+def test_copies_on_their_way_do_not_share_pinned_memory():
+    host = Host()
+    memory = host.memory()
+    for _ in range(3):
+        waits = [memory.fetch(torch.full((2, 2), number, dtype=torch.uint8)) for number in range(3)]
+        assert [int(wait()[0, 0]) for wait in waits] == [0, 1, 2]
+    assert len(host.allocated) == 3
+    assert memory.fetch(torch.ones(2))().dtype == np.float32  # whatever is fetched: bytes are bytes
