@@ -1,8 +1,8 @@
-"""Caches of fixed memory and fixed shapes: a block's place is a tensor of slot numbers, and every slot is always read.
+"""Caches of fixed memory and fixed shapes: a block's place is a tensor of slot numbers.
 
-The readable caches hand out a longer slice as they fill. Here attention always sees the whole memory; while it fills,
-a mask of one shape hides the slots nobody has written to. Frames come first, (frames, tokens a frame, heads, head dim):
-a block is then written in one piece, and no axis need be moved before attention.
+Once they are full, attention always sees the whole memory; while they fill, the leading slots. Frames come first,
+(frames, tokens a frame, heads, head dim): a block is then written in one piece, and no axis need be moved before
+attention.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,7 +54,6 @@ class SlotCaches:
         slots = torch.arange(ring.capacity, device=device)
         # Slots in the order of frames, from any of them on: a block's are one piece of it, so no number is ever sent.
         self._order = torch.cat((slots, slots[ring.sink :]))
-        self._slots = slots
 
     def begin_block(self, frames: int) -> int:
         """Makes room for a block of `frames` latent frames; returns its first frame's position."""
@@ -68,9 +67,9 @@ class SlotCaches:
         first, frames = self.ring.spans[0].slot, sum(span.length for span in self.ring.spans)
         return self._order[first : first + frames]
 
-    def seen(self) -> Tensor | None:
-        """Which slots hold a frame, (capacity,) bool; None when all do."""
-        return None if self.ring.filled == self.ring.capacity else self._slots < self.ring.filled
+    def held(self) -> int | None:
+        """How many slots, the leading ones, hold a frame; None when all do."""
+        return None if self.ring.filled == self.ring.capacity else self.ring.filled
 
     def snapshot(self, since: CacheSnapshot | None = None) -> CacheSnapshot:
         """Everything, to keep. Slots that hold what they held in `since` are shared with it."""

@@ -5,8 +5,9 @@ never a slow block later. Nothing here is aware of threads; a client compiles wh
 rollouts `use` what came out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -16,13 +17,14 @@ from engine.cost.kernels import Kernels
 from engine.errors import CompileError
 from engine.fast.decoder import FastWanDecoder, decode_later
 from engine.fast.graphs import CudaGraphs, GraphProgram
-from engine.fast.layers import filling_pass, steady_pass
+from engine.fast.layers import filling_pass, layer_pass, steady_pass
 from engine.fast.transformer import FastBlockInputs, FastTransformer, PassPrograms
 from engine.rollout.action_windows import ActionHistory
 
 # What torch's compiler is told. Graphs are recorded by engine.fast.graphs, on the thread that replays them: the
 # compiler's own belong to the thread that compiled.
 MODES = {"default": "default", "max": "max-autotune-no-cudagraphs"}
+_FILLS = 3  # most programs of first passes
 
 
 class Compilation:
@@ -43,12 +45,16 @@ class Compilation:
         self._options = {"backend": backend} | ({"mode": mode} if backend == "inductor" else {})
         self._transformer = kernels.transformer
         self._device = kernels.transformer.net.patch_embedding.weight.device
-        self._steady, self._filling = self._compiled(steady_pass), self._compiled(filling_pass)
+        layer = self._compiled(layer_pass)
+        self._steady, self._filling = partial(steady_pass, run=layer), filling_pass
         self._decode = self._compiled(decode_later)
         steps = {"passes": self._compile_steady}
         if isinstance(kernels.decoder, FastWanDecoder):
             steps["decoder"] = self._compile_decoder
-        if config.window > config.block_latents:
+        # Each number of frames held takes a program of its own, so a long way to a full window is not worth it.
+        fills = range(config.block_latents, config.window, config.block_latents)
+        if 0 < len(fills) <= _FILLS:
+            self._filling = partial(filling_pass, run=layer)
             steps["first passes"] = self._compile_filling
         self._steps = steps
 
@@ -94,20 +100,21 @@ class Compilation:
         return torch.compile(program, fullgraph=True, dynamic=False, **self._options)
 
     def _compile_steady(self) -> None:
-        block, x = self._block(fill=True)
+        *_, (block, x) = self._blocks()
         self._warm(self._steady, self._transformer.network, x, block.passes[0])
 
     def _compile_filling(self) -> None:
-        block, x = self._block(fill=False)
-        self._filling(self._transformer.network, x, block.passes[0], block.mask)
+        for block, x in self._blocks():
+            if block.held is not None:
+                self._filling(self._transformer.network, x, block.passes[0], block.held)
 
     def _compile_decoder(self) -> None:
         network, (height, width) = self._kernels.decoder.network, self._config.latent_size
         latent = network.mean.new_zeros(self._config.codec.latent_channels, height, width)
         self._warm(self._decode, network, latent, network.new_memory(height, width))
 
-    def _block(self, fill: bool) -> tuple[FastBlockInputs, torch.Tensor]:
-        """A block's inputs like those of play: of a rollout's first block, or of the first with a full window."""
+    def _blocks(self) -> Iterator[tuple[FastBlockInputs, torch.Tensor]]:
+        """Blocks' inputs like those of play, from a rollout's first to the first with a full window."""
         config, net = self._config, self._transformer
         weight, visual = net.net.patch_embedding.weight, config.transformer.visual_context
         context = weight.new_zeros(1, visual.tokens, visual.channels)
@@ -116,8 +123,8 @@ class Compilation:
         history = ActionHistory(config.transformer.actions, config.time_ratio)
         idle = Actions.stack([action_space(config.mode).idle()] * config.frames_of_block(0))
         windows = history.extend(idle).to(weight.device, weight.dtype)
-        block = net.prepare_block(prepared, windows, config.block_latents, caches)
-        while fill and block.mask is not None:
+        channels, full = config.transformer.in_channels, False
+        while not full:
             block = net.prepare_block(prepared, windows, config.block_latents, caches)
-        channels = config.transformer.in_channels
-        return block, torch.zeros(1, config.block_latents, channels, *config.latent_size, device=weight.device)
+            full = block.held is None
+            yield block, torch.zeros(1, config.block_latents, channels, *config.latent_size, device=weight.device)

@@ -1,12 +1,17 @@
-"""One pass of the transformer as a module of fixed shapes; see engine.nets.transformer for what it computes, and why.
+"""One pass of the transformer in fixed shapes; see engine.nets.transformer for what it computes, and why.
+
+A pass is a loop over layers that share one program, `layer_pass`: what differs between them is weights and tensors, so
+torch's compiler makes it once for all of them (twice where only some have an action module), in the time of one.
 
 Each step away from the readable layers is one function or class here:
 queries, keys and values of self attention in one product; modulation folded into the normalisation before it; both
 halves of a norm or rotation of queries and keys in one kernel; sums into the residual stream done by the product.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -51,25 +56,62 @@ class PassTensors(NamedTuple):
     mouse_values: tuple[Tensor, ...]
 
 
-def attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+class ActionTensors(NamedTuple):
+    """The part of one action module in PassTensors; caches are (capacity, 1 or S, heads, head dim)."""
+
+    cos: Tensor
+    sin: Tensor
+    keyboard_keys: Tensor
+    keyboard_values: Tensor
+    mouse: Tensor | None
+    mouse_keys: Tensor | None
+    mouse_values: Tensor | None
+
+
+class LayerTensors(NamedTuple):
+    """One layer's part of PassTensors: modulation (6, width), context (heads, length, head dim)."""
+
+    modulation: Tensor
+    cos: Tensor
+    sin: Tensor
+    slots: Tensor
+    context_keys: Tensor
+    context_values: Tensor
+    keys: Tensor
+    values: Tensor
+    actions: ActionTensors | None
+
+
+def of_layer(t: PassTensors, layer: int, actions: int | None) -> LayerTensors:
+    """The part of a layer. actions: its number among those that have an action module, or None."""
+    of_actions = None
+    if actions is not None:
+        keyboard = (cache[:, actions, None] for cache in (t.keyboard_keys, t.keyboard_values))
+        mouse = (None, None, None)
+        if t.mouse is not None:
+            mouse = (t.mouse[actions], t.mouse_keys[actions], t.mouse_values[actions])
+        of_actions = ActionTensors(t.action_cos, t.action_sin, *keyboard, *mouse)
+    context = (part[layer] for part in t.context)
+    return LayerTensors(
+        t.modulation[:, layer], t.cos, t.sin, t.slots, *context, t.keys[layer], t.values[layer], of_actions
+    )
+
+
+def attend(q: Tensor, keys: Tensor, values: Tensor, held: int | None) -> Tensor:
     """Every token sees every token: q (T, S, H, D), keys and values (C, S', H, D) -> (T, S, H D).
 
-    mask: (C,) bool, the frames there are; None when all of them are.
+    held: how many leading frames there are, None for all. No mask: with one, the quickest kernels cannot be used.
     """
     frames, tokens, heads, dim = q.shape
-    if mask is not None:
-        mask = mask[:, None].expand(-1, keys.shape[1]).reshape(1, 1, 1, -1)
-    q, keys, values = (t.flatten(0, 1).transpose(0, 1)[None] for t in (q, keys, values))
-    out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+    q, keys, values = (t.flatten(0, 1).transpose(0, 1)[None] for t in (q, keys[:held], values[:held]))
+    out = F.scaled_dot_product_attention(q, keys, values)
     return out[0].transpose(0, 1).reshape(frames, tokens, heads * dim)
 
 
-def attend_over_time(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Every position by itself: q (T, S, H, D), keys and values (C, S, H, D) -> (T, S, H D). mask: as in `attend`."""
-    if mask is not None:
-        mask = mask.view(1, 1, 1, -1)
-    q, keys, values = (t.permute(1, 2, 0, 3) for t in (q, keys, values))
-    out = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+def attend_over_time(q: Tensor, keys: Tensor, values: Tensor, held: int | None) -> Tensor:
+    """Every position by itself: q (T, S, H, D), keys and values (C, S, H, D) -> (T, S, H D). held: as in `attend`."""
+    q, keys, values = (t.permute(1, 2, 0, 3) for t in (q, keys[:held], values[:held]))
+    out = F.scaled_dot_product_attention(q, keys, values)
     return out.permute(2, 0, 1, 3).flatten(2)
 
 
@@ -90,17 +132,16 @@ class FastSelfAttention(nn.Module):
         self.weight, self.bias = (one_storage(parts, name) for name in ("weight", "bias"))
         self.norm = one_storage((source.norm_q, source.norm_k), "weight")
 
-    def forward(self, x: Tensor, t: PassTensors, layer: int, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, t: LayerTensors, held: int | None) -> Tensor:
         """x (T, S, width), normalised and modulated -> the same shape."""
         frames, tokens, width = x.shape
         qkv = F.linear(x, self.weight, self.bias).view(frames, tokens, 3, width)
         qk = F.rms_norm(qkv[:, :, :2], (width,), None, self.eps) * self.norm.view(2, width)
         qk = Rotation(t.cos, t.sin).apply(qk.view(frames, tokens, 2 * self.heads, -1))
         q, k = qk.chunk(2, dim=2)
-        keys, values = t.keys[layer], t.values[layer]
-        keys.index_copy_(0, t.slots, k)
-        values.index_copy_(0, t.slots, qkv[:, :, 2].unflatten(-1, (self.heads, -1)))
-        return self.o(attend(q, keys, values, mask))
+        t.keys.index_copy_(0, t.slots, k)
+        t.values.index_copy_(0, t.slots, qkv[:, :, 2].unflatten(-1, (self.heads, -1)))
+        return self.o(attend(q, t.keys, t.values, held))
 
 
 def cross_attention(net: CrossAttention, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -113,38 +154,36 @@ def cross_attention(net: CrossAttention, x: Tensor, keys: Tensor, values: Tensor
 
 
 class FastActions(nn.Module):
-    """The action module of layer `number` of those that have one; what does not depend on tokens is in PassTensors."""
+    """An action module; what does not depend on tokens is in ActionTensors."""
 
-    def __init__(self, layer: Layer, number: int) -> None:
+    def __init__(self, layer: Layer) -> None:
         super().__init__()
-        self.number, self.source = number, layer.action_model
+        self.source = layer.action_model
         self.eps = self.source.key_attn_q_norm.eps
 
-    def forward(self, x: Tensor, t: PassTensors, mask: Tensor | None) -> Tensor:
-        """x (T, S, width), added to in place; returns it."""
+    def forward(self, x: Tensor, t: ActionTensors, slots: Tensor, held: int | None) -> Tensor:
+        """x (T, S, width), added to in place; returns it. slots: as in PassTensors."""
         if t.mouse is not None:
-            self._mouse(x, t, mask)
+            self._mouse(x, t, slots, held)
         source = self.source
         q = source.mouse_attn_q(x).unflatten(-1, (source.heads, -1))
-        q = rotate_front(F.rms_norm(q, q.shape[-1:], None, self.eps), t.action_cos, t.action_sin)
-        keys, values = (cache[:, self.number, None] for cache in (t.keyboard_keys, t.keyboard_values))
-        _add_product(x, attend(q, keys, values, mask), source.proj_keyboard.weight)
+        q = rotate_front(F.rms_norm(q, q.shape[-1:], None, self.eps), t.cos, t.sin)
+        _add_product(x, attend(q, t.keyboard_keys, t.keyboard_values, held), source.proj_keyboard.weight)
         return x
 
-    def _mouse(self, x: Tensor, t: PassTensors, mask: Tensor | None) -> None:
-        source, number = self.source, self.number
+    def _mouse(self, x: Tensor, t: ActionTensors, slots: Tensor, held: int | None) -> None:
+        source = self.source
         first, *rest = source.mouse_mlp
         # The MLP's input is cat(token, mouse): its first product is split, the mouse's half is made once a block.
-        hidden = F.linear(x, first.weight[:, : x.shape[-1]]).add_(t.mouse[number])
+        hidden = F.linear(x, first.weight[:, : x.shape[-1]]).add_(t.mouse)
         for layer in rest:
             hidden = layer(hidden)
         qkv = source.t_qkv(hidden).unflatten(-1, (3, source.heads, -1))
         qk = F.rms_norm(qkv[:, :, :2], qkv.shape[-1:], None, self.eps)
-        q, k = rotate_front(qk, t.action_cos[:, :, None], t.action_sin[:, :, None]).unbind(2)
-        keys, values = t.mouse_keys[number], t.mouse_values[number]
-        keys.index_copy_(0, t.slots, k)
-        values.index_copy_(0, t.slots, qkv[:, :, 2])
-        _add_product(x, attend_over_time(q, keys, values, mask), source.proj_mouse.weight)
+        q, k = rotate_front(qk, t.cos[:, :, None], t.sin[:, :, None]).unbind(2)
+        t.mouse_keys.index_copy_(0, slots, k)
+        t.mouse_values.index_copy_(0, slots, qkv[:, :, 2])
+        _add_product(x, attend_over_time(q, t.mouse_keys, t.mouse_values, held), source.proj_mouse.weight)
 
 
 def _add_product(x: Tensor, left: Tensor, weight: Tensor) -> None:
@@ -153,28 +192,35 @@ def _add_product(x: Tensor, left: Tensor, weight: Tensor) -> None:
 
 
 class FastLayer(nn.Module):
-    """See engine.nets.transformer.Layer. actions: its number among the layers that have an action module, or None."""
+    """See engine.nets.transformer.Layer. actions: whether it has an action module."""
 
-    def __init__(self, source: Layer, index: int, actions: int | None) -> None:
+    def __init__(self, source: Layer, actions: bool) -> None:
         super().__init__()
-        self.index, self.eps = index, source.norm1.eps
+        self.eps = source.norm1.eps
         self.self_attn = FastSelfAttention(source.self_attn)
         self.norm3, self.cross_attn, self.ffn = source.norm3, source.cross_attn, source.ffn
-        self.actions = None if actions is None else FastActions(source, actions)
+        self.actions = FastActions(source) if actions else None
 
-    def forward(self, x: Tensor, t: PassTensors, mask: Tensor | None) -> Tensor:
-        """x (T, S, width), the residual stream, added to in place; returns it."""
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = t.modulation[:, self.index].unbind(0)
-        x.addcmul_(self.self_attn(self._norm(x, scale, shift), t, self.index, mask), gate)
-        keys, values = (part[self.index] for part in t.context)
-        x.add_(cross_attention(self.cross_attn, self.norm3(x), keys, values))
-        if self.actions is not None:
-            self.actions(x, t, mask)
+    def forward(self, x: Tensor, t: LayerTensors, held: int | None) -> Tensor:
+        """x (T, S, width), the residual stream -> the same, a new one."""
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = t.modulation.unbind(0)
+        x = torch.addcmul(x, self.self_attn(self._norm(x, scale, shift), t, held), gate)
+        x.add_(cross_attention(self.cross_attn, self.norm3(x), t.context_keys, t.context_values))
+        if self.actions is not None and t.actions is not None:
+            self.actions(x, t.actions, t.slots, held)
         return x.addcmul_(self.ffn(self._norm(x, ffn_scale, ffn_shift)), ffn_gate)
 
     def _norm(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         # A block's frames are at one timestep, so its modulation is the weight and bias of the norm before it.
         return F.layer_norm(x, x.shape[-1:], scale, shift, self.eps)
+
+
+LayerProgram = Callable[[FastLayer, Tensor, LayerTensors, int | None], Tensor]
+
+
+def layer_pass(layer: FastLayer, x: Tensor, t: LayerTensors, held: int | None) -> Tensor:
+    """The program of every layer. A function of its own, so that it is compiled once for all of them."""
+    return layer(x, t, held)
 
 
 class PassNetwork(nn.Module):
@@ -184,11 +230,11 @@ class PassNetwork(nn.Module):
         super().__init__()
         self.config, self.patch_embedding, self.head = net.config, net.patch_embedding, net.head
         listed = net.config.actions.layers
-        number = {layer: listed.index(layer) for layer in listed}
-        self.blocks = nn.ModuleList(FastLayer(layer, i, number.get(i)) for i, layer in enumerate(net.blocks))
+        self.numbers = {layer: listed.index(layer) for layer in listed}
+        self.blocks = nn.ModuleList(FastLayer(layer, i in self.numbers) for i, layer in enumerate(net.blocks))
 
-    def forward(self, x: Tensor, t: PassTensors, mask: Tensor | None) -> Tensor:
-        """x (1, T, in_channels, h, w), mask (capacity,) or None -> (1, T, out_channels, h, w) in x's dtype."""
+    def forward(self, x: Tensor, t: PassTensors, held: int | None, run: LayerProgram) -> Tensor:
+        """x (1, T, in_channels, h, w), held: as in `attend` -> (1, T, out_channels, h, w) in x's dtype."""
         _, p, q = self.config.patch
         frames, channels, height, width = x.shape[1:]
         rows, columns = height // p, width // q
@@ -196,19 +242,19 @@ class PassNetwork(nn.Module):
         patches = x.view(frames, channels, rows, p, columns, q).permute(0, 2, 4, 1, 3, 5)
         patches = patches.reshape(frames, rows * columns, channels * p * q).to(weight.dtype)
         tokens = F.linear(patches, weight.flatten(1), self.patch_embedding.bias)
-        for block in self.blocks:
-            tokens = block(tokens, t, mask)
+        for index, block in enumerate(self.blocks):
+            tokens = run(block, tokens, of_layer(t, index, self.numbers.get(index)), held)
         shift, scale = t.head.unbind(0)
         out = self.head.head(F.layer_norm(tokens, tokens.shape[-1:], scale, shift, self.config.eps))
         out = out.view(frames, rows, columns, p, q, -1).permute(0, 5, 1, 3, 2, 4)
         return out.reshape(1, frames, -1, height, width).to(x.dtype)
 
 
-def steady_pass(network: PassNetwork, x: Tensor, t: PassTensors) -> Tensor:
-    """The program of every pass once the window is full. A function of its own, so that it is compiled once."""
-    return network(x, t, None)
+def steady_pass(network: PassNetwork, x: Tensor, t: PassTensors, run: LayerProgram = layer_pass) -> Tensor:
+    """Every pass once the window is full. run: what computes a layer."""
+    return network(x, t, None, run)
 
 
-def filling_pass(network: PassNetwork, x: Tensor, t: PassTensors, mask: Tensor) -> Tensor:
-    """The program of every pass before that. mask: (capacity,) bool, the slots that hold a frame."""
-    return network(x, t, mask)
+def filling_pass(network: PassNetwork, x: Tensor, t: PassTensors, held: int, run: LayerProgram = layer_pass) -> Tensor:
+    """Every pass before that. held: the leading slots that hold a frame."""
+    return network(x, t, held, run)

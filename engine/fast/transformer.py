@@ -24,10 +24,10 @@ _POSITIONS = 4096  # of the time tables: 1.4 MB; a rollout moves its positions b
 
 @dataclass(frozen=True)
 class PassPrograms:
-    """The two functions a pass is one of: with (network, x, tensors), and with a mask behind them."""
+    """The two functions a pass is one of: with (network, x, tensors), and with the number of slots held behind them."""
 
     steady: Callable[[PassNetwork, Tensor, PassTensors], Tensor] = steady_pass
-    filling: Callable[[PassNetwork, Tensor, PassTensors, Tensor], Tensor] = filling_pass
+    filling: Callable[[PassNetwork, Tensor, PassTensors, int], Tensor] = filling_pass
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ class FastRolloutInputs:
 
 @dataclass(frozen=True)
 class FastBlockInputs:
-    """What stays the same in every pass of a block: one PassTensors per pass, and the mask while the window fills."""
+    """What stays the same in every pass of a block: one PassTensors per pass, and how many slots are held while the
+    window fills."""
 
     passes: tuple[PassTensors, ...]
-    mask: Tensor | None
+    held: int | None
 
 
 class ActionWeights(nn.Module):
@@ -164,13 +165,13 @@ class FastTransformer:
             "slots": slots,
         }  # fmt: skip
         passes = tuple(PassTensors(modulation=m, head=head, **shared) for m, head in rollout.modulations)
-        return FastBlockInputs(passes, caches.seen())
+        return FastBlockInputs(passes, caches.held())
 
     def __call__(self, x: Tensor, block: FastBlockInputs, step: int, caches: SlotCaches) -> Tensor:
         """As Transformer.forward, for one world: x (1, T, in_channels, h, w)."""
-        if block.mask is None:
+        if block.held is None:
             return self.programs.steady(self.network, x, block.passes[step])
-        return self.programs.filling(self.network, x, block.passes[step], block.mask)
+        return self.programs.filling(self.network, x, block.passes[step], block.held)
 
     def rebase(self, caches: SlotCaches, position: int) -> None:
         """As Transformer.rebase."""

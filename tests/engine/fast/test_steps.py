@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from engine.fast.decoder import FastFrameAttention, FrameWiseConv, Norm, TimedConv
-from engine.fast.layers import FastSelfAttention, PassTensors, rotate_front
+from engine.fast.layers import FastSelfAttention, LayerTensors, rotate_front
 from engine.fast.transformer import ActionWeights, FastTransformer
 from engine.nets.rope import Rotation, time_rotation
 from engine.nets.vae_layers import CausalConv, ChannelNorm, FrameAttention, FrameConv, StreamMemory, number_slots
@@ -44,11 +44,10 @@ def test_one_product_for_queries_keys_and_values(net, generator):
     ring.begin(frames)
     expected = source(x[None], Rotation(cos, sin), RingCache(ring))[0]
     keys, values = (torch.zeros(frames, tokens, heads, width // heads) for _ in range(2))
-    given = dict.fromkeys(PassTensors._fields) | {
-        "cos": cos[:, :, None], "sin": sin[:, :, None], "slots": torch.tensor([2, 0, 1]), "keys": (keys,),
-        "values": (values,),
+    given = dict.fromkeys(LayerTensors._fields) | {
+        "cos": cos[:, :, None], "sin": sin[:, :, None], "slots": torch.tensor([2, 0, 1]), "keys": keys, "values": values
     }  # fmt: skip
-    torch.testing.assert_close(FastSelfAttention(source)(x, PassTensors(**given), 0, None), expected, **CLOSE)
+    torch.testing.assert_close(FastSelfAttention(source)(x, LayerTensors(**given), None), expected, **CLOSE)
 
 
 @torch.no_grad()

@@ -5,7 +5,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from engine.config.model import ModelConfig
 from engine.fast.caches import SlotCaches
@@ -84,9 +86,8 @@ def test_merged_weights_are_parts_of_one_memory():
 @pytest.mark.parametrize("attention", [attend, attend_over_time])
 def test_a_hidden_slot_is_not_attended_to(attention: Callable, generator):
     q, keys, values = (torch.randn(n, 5, 2, 8, generator=generator) for n in (2, 4, 4))
-    mask = torch.tensor([True, True, True, False])
-    torch.testing.assert_close(attention(q, keys, values, mask), attention(q, keys[:3], values[:3], None))
-    assert not torch.allclose(attention(q, keys, values, mask), attention(q, keys, values, None))
+    torch.testing.assert_close(attention(q, keys, values, 3), attention(q, keys[:3], values[:3], None))
+    assert not torch.allclose(attention(q, keys, values, 3), attention(q, keys, values, None))
 
 
 @pytest.mark.parametrize(("capacity", "sink", "block"), [(6, 0, 3), (4, 0, 3), (8, 1, 3), (5, 2, 2), (4, 0, 4)])
@@ -98,9 +99,7 @@ def test_slots_are_those_of_the_ring(capacity, sink, block):
         twin.begin(block)
         expected = [span.slot + i for span in twin.spans for i in range(span.length)]
         assert caches.slots().tolist() == expected
-        seen = caches.seen()
-        assert (seen is None) == (twin.filled == capacity)
-        assert seen is None or seen.tolist() == [slot < twin.filled for slot in range(capacity)]
+        assert caches.held() == (None if twin.filled == capacity else twin.filled)
 
 
 def _one_cache(capacity: int):
@@ -123,3 +122,25 @@ def test_a_pass_is_one_of_two_programs_the_second_only_while_the_window_fills():
 
     stream(fast.with_programs(PassPrograms(note("steady"), note("filling"))), config, 5, {})
     assert called == ["filling"] * 4 + ["steady"] * 6
+
+
+class NoMask(TorchFunctionMode):
+    """Counts attentions, and those that are given a mask: these cannot be computed by the quickest kernels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attentions = self.masked = 0
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is F.scaled_dot_product_attention:
+            self.attentions += 1
+            self.masked += len(args) > 3 or (kwargs or {}).get("attn_mask") is not None
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("config", CASES)
+def test_no_attention_is_masked_while_the_window_fills_nor_later(config):
+    fast = FastTransformer(transformer(config), config.latent_size)
+    with NoMask() as seen:
+        stream(fast, config, 4, {})
+    assert seen.attentions and not seen.masked
