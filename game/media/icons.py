@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from engine.actions import ActionSpace
-from game.ui.toolkit.style import ACCENT, INK, PAPER
+from game.media.palette import ACCENT, INK, PAPER
 
 _ROWS = {
     "W": (0, 1),

@@ -31,11 +31,9 @@ from game.models.switcher import Shelf
 from game.recording.library import Library
 from game.ui.commands import Cockpit, feel_of
 from game.ui.events import Router
-from game.ui.hud import Hud, Numbers, numbers_of
 from game.ui.pages import make_menu
-from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.style import TEXT_SIZES
-from game.ui.view import BEATS, Look, Scenery, View
+from game.ui.toolkit.paint import TEXT_SIZES, Painter
+from game.ui.view import BEATS, Hud, Look, Numbers, Scenery, View, numbers_of
 from game.ui.window import Window, on_display_lost
 
 _KEYS_SECONDS, _FADE_SECONDS, _NOTICE_SECONDS = 10.0, 1.5, 5.0

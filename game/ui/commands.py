@@ -12,8 +12,8 @@ from game.input.controls import Controls, Feel
 from game.live.clock import Pacer
 from game.live.player import Worker
 from game.live.status import Advice, SceneLike, State, Status, Suggestion
-from game.ui.hud import KeyLine
 from game.ui.toolkit.background import Background
+from game.ui.view import KeyLine
 from game.ui.window import Window
 from game.world.scenes import Scene
 

@@ -14,9 +14,8 @@ import pygame
 from game.input.devices import STICKS, Gamepads
 from game.live.status import State
 from game.ui.commands import Cockpit
-from game.ui.pages.drop import DropPage
-from game.ui.toolkit.menu import Menu
-from game.ui.toolkit.page import Page
+from game.ui.pages.pictures import DropPage
+from game.ui.toolkit.menu import Menu, Page
 from game.ui.window import button_name, key_name, wheel_notches
 
 _LOOKS_ANEW = (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED, pygame.WINDOWRESTORED, pygame.WINDOWDISPLAYCHANGED)

@@ -1,4 +1,7 @@
-"""What the window looks like: the world's picture at its aspect, icons over it, the words of a state, and the menu."""
+"""What the window looks like: the world's picture at its aspect, icons over it, the words of a state, and the menu.
+
+Everything is laid out from one unit, the height of the text, which follows the window's size.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,272 @@ from dataclasses import dataclass, field, fields
 
 import pygame
 
-from game.live.status import Advice, Picture, State, Status
-from game.media.icons import control_icons
-from game.ui.hud import Hud, KeyLine, Numbers, clock_words
+from game.live.status import Advice, Figures, Picture, ReplayFigures, State, Status
+from game.media.icons import control_icons, rounded_panel
+from game.media.palette import ACCENT, GOOD, INK, LINE, PAPER, QUIET, RED, WARN
 from game.ui.toolkit.menu import Menu
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.style import INK
 from game.ui.window import TITLE
+
+Row = tuple[str, str, bool]  # name, value, whether it is worth a worry
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers' panel. rows: as people read them. times: of the last blocks, ms. deadline: ms a block may take."""
+
+    rows: tuple[Row, ...] = ()
+    times: tuple[float, ...] = ()
+    deadline: float = 0.0
+
+
+@dataclass(frozen=True)
+class KeyLine:
+    """A line of the first start's help. caps: short names of inputs. words: what they do."""
+
+    caps: tuple[str, ...]
+    words: str
+
+
+def numbers_of(figures: Figures, status: Status) -> Numbers:
+    """What the numbers' panel shows of a moment's figures."""
+    pace, rewind = figures.pace, figures.rewind
+
+    def spread(values: dict[str, float] | None) -> str:
+        return f"{values['p50']:.0f} / {values['p95']:.0f} ms" if values else "–"
+
+    slow, spare = bool(pace.slow_words), "to spare" if pace.spare_ms >= 0 else "late"
+    deadline = pace.deadline_ms / pace.speed  # the one that blocks are held to, not the one they should keep
+    vram = "" if figures.vram_mb is None else f", GPU {figures.vram_mb:.0f} MB"
+    rows = (
+        ("frames a second", f"{pace.shown_fps:.1f} of {pace.fps:g}", pace.shown_fps < 0.9 * pace.fps),
+        ("block p50 / p95", spread(pace.block_ms), pace.block_ms["p95"] > pace.deadline_ms),
+        ("deadline", f"{deadline:.0f} ms, {abs(pace.spare_ms):.0f} ms {spare}", pace.spare_ms < 0),
+        ("latency p50 / p95", spread(pace.latency_ms), False),
+        ("lookahead p50 / p95", spread(pace.lookahead_ms), False),
+        # Frames that are late are waited for: none is ever dropped.
+        ("late / drawn late / dropped", f"{pace.late_frames} / {pace.undrawn_frames} / 0", False),
+        ("play clock", f"{pace.speed:.0%}", slow),
+        ("memory", f"{figures.rss_mb:.0f} MB{vram}", False),
+        ("rewind", f"{rewind.depth_s:.0f} s, {rewind.mb:.0f} of {rewind.budget_mb:.0f} MB", False),
+        ("model", f"{status.model} on {status.device}", False),
+    )
+    return Numbers(rows, pace.recent_ms, deadline)
+
+
+def clock_words(seconds: float) -> str:
+    """A length as people write it: 1:05, 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Hud:
+    """Draws on a surface by a painter."""
+
+    def __init__(self, paint: Painter) -> None:
+        self._paint = paint
+
+    def loading(self, surface: pygame.Surface, title: str, words: str, progress: float, phase: float = 0.0) -> None:
+        """Title, what is being done and how far it is, in the middle.
+
+        progress: 0 to 1; at 0 nobody knows, and a piece of the bar goes to and fro instead. phase: of its way, 0 to 1.
+        """
+        paint, unit = self._paint, self._paint.unit(surface)
+        middle, y = surface.get_width() // 2, surface.get_height() // 2
+        room = surface.get_width() - 2 * unit
+        words = words[:1].upper() + words[1:]
+        paint.put(surface, title, 2 * unit, PAPER, (middle, y - 2 * unit), anchor="center", bold=True, room=room)
+        rail = pygame.Rect(0, 0, min(18 * unit, surface.get_width() - 4 * unit), max(3, unit // 4))
+        rail.center = (middle, y + unit // 2)
+        if progress:
+            self._bar(surface, rail, progress)
+        else:
+            self._bar(surface, rail, 0.0)
+            piece = pygame.Rect(*rail.topleft, rail.width // 4, rail.height)
+            piece.left += round((rail.width - piece.width) * (1.0 - abs(1.0 - 2.0 * phase)))
+            paint.panel(surface, piece, ACCENT, rail.height // 2)
+        paint.put(surface, words, unit, QUIET, (middle, y + 2 * unit), anchor="center", room=room)
+
+    def card(self, surface: pygame.Surface, title: str, words: str, hint: str, *, bad: bool = False) -> pygame.Rect:
+        """A titled panel in the middle. words: wrapped to the window's width. bad: in the colour of a failure."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        wide = min(surface.get_width() - 2 * unit, 42 * unit)
+        lines = paint.wrapped(words, unit, wide - 4 * unit)
+        room = max(1, (surface.get_height() - 9 * unit) // round(1.5 * unit))
+        if len(lines) > room:
+            lines = [*lines[: room - 1], paint.shortened(lines[room - 1] + " …", unit, wide - 5 * unit)]
+        big = paint.fitting_size([(title,)], 2 * unit, wide - 4 * unit)
+        texts = [paint.text(title, big, WARN if bad else PAPER, bold=True)]
+        texts += [paint.text(line, unit, PAPER) for line in lines]
+        texts += [paint.text(paint.shortened(hint, unit, wide - 2 * unit), unit, QUIET)]
+        gap = unit // 2
+        width = min(wide, max(text.get_width() for text in texts) + 4 * unit)
+        height = sum(text.get_height() for text in texts) + 2 * gap + 2 * unit
+        area = pygame.Rect(0, 0, width, min(height, surface.get_height()))
+        area.center = (surface.get_width() // 2, surface.get_height() // 2)
+        self._glass(surface, area, unit, 0.86)
+        y = area.top + unit
+        for number, text in enumerate(texts):
+            y += gap if number in (1, len(texts) - 1) else 0
+            surface.blit(text, text.get_rect(midtop=(area.centerx, y)))
+            y += text.get_height()
+        return area
+
+    def keys(self, surface: pygame.Surface, lines: Sequence[KeyLine], strength: float) -> pygame.Rect:
+        """The first start's keys, in the upper middle, as many columns as fit. strength: 0 (gone) to 1."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        gap, room = unit // 4, surface.get_width() - 2 * unit
+
+        def caps_wide(line: KeyLine) -> int:
+            return sum(paint.cap_wide(cap, unit) + gap for cap in line.caps)
+
+        for count in (3, 2, 1):  # columns
+            rows = -(-len(lines) // count)
+            columns = [lines[i : i + rows] for i in range(0, len(lines), rows)]
+            caps = [max(caps_wide(line) for line in column) for column in columns]
+            words = [max(paint.wide(line.words, unit) for line in column) + 2 * unit for column in columns]
+            if sum(caps) + sum(words) + unit <= room:
+                break
+        row = round(1.9 * unit)
+        rows = min(rows, max(1, (surface.get_height() - 3 * unit) // row))
+        size = (min(room, sum(caps) + sum(words) + unit), rows * row + round(1.2 * unit))
+        layer = pygame.Surface(size, pygame.SRCALPHA)
+        self._glass(layer, layer.get_rect(), unit, 0.82)
+        left = unit
+        for column, wide, told in zip(columns, caps, words, strict=True):
+            for number, line in enumerate(column[:rows]):
+                x, y = left + wide, round(0.6 * unit) + number * row + row // 2
+                paint.put(layer, line.words, unit, PAPER, (x + unit // 2, y), room=size[0] - x - unit)
+                for cap in reversed(line.caps):
+                    x -= paint.cap_wide(cap, unit) + gap
+                    paint.cap(layer, cap, unit, (x, y))
+            left += wide + told
+        layer.set_alpha(round(255 * strength))
+        return surface.blit(layer, layer.get_rect(midtop=(surface.get_width() // 2, unit)))
+
+    def remark(self, surface: pygame.Surface, words: str, y: int, *, bad: bool = False, cap: str = "") -> pygame.Rect:
+        """A short line in a pill, centred, its top at y. bad: as a warning. cap: a key that does what is offered."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        size, pad = round(0.95 * unit), unit
+        extra = paint.cap_wide(cap, unit) + unit // 2 if cap else 0
+        most = surface.get_width() - 13 * unit  # beside the recording's dot
+        if most < 20 * unit:
+            most, y = surface.get_width() - unit, max(y, round(2.6 * unit))  # or below it
+        room = most - extra - 2 * pad
+        lines = paint.wrapped(words, size, room)
+        if len(lines) > 3:
+            lines = [*lines[:2], paint.shortened(" ".join(lines[2:]), size, room)]
+        line = round(1.35 * size)
+        wide = max(paint.wide(text, size) for text in lines)
+        area = pygame.Rect(0, y, wide + extra + 2 * pad, len(lines) * line + round(0.9 * unit))
+        area.centerx = surface.get_width() // 2
+        self._glass(surface, area, unit, 0.8)
+        if cap:
+            paint.cap(surface, cap, unit, (area.left + pad, area.centery))
+        for number, text in enumerate(lines):
+            at = (area.left + pad + extra, area.top + round(0.45 * unit) + number * line)
+            paint.put(surface, text, size, WARN if bad else PAPER, at, anchor="topleft")
+        return area
+
+    def numbers(
+        self, surface: pygame.Surface, numbers: Numbers, taken: Sequence[pygame.Rect], bottom: int
+    ) -> pygame.Rect | None:
+        """The numbers' panel at the left, and the graph in it. Returns where it lies, None if nothing fits.
+
+        taken: what lies along the top, from the top down: it keeps clear of that. What would reach below `bottom` is
+        left out.
+        """
+        paint, unit = self._paint, self._paint.unit(surface)
+        pad, left = round(0.8 * unit), unit // 2
+        room = surface.get_width() - 2 * left - 2 * pad
+        size = paint.fitting_size([row[:2] for row in numbers.rows], round(0.85 * unit), room - unit)
+        line = round(1.4 * size)
+        # Whole units, so that a digit more does not make a new panel.
+        column = -(-max(paint.wide(name, size) for name, _, _ in numbers.rows) // unit) * unit + unit
+        wide = max(13 * unit - column, *(paint.wide(value, size) for _, value, _ in numbers.rows))
+        width = min(room, column + -(-wide // (3 * unit)) * 3 * unit)
+        area = pygame.Rect(left, unit // 2, width + 2 * pad, bottom)
+        for other in taken:
+            if other.left < area.right + left and other.bottom > area.top:
+                area.top = other.bottom + unit // 2
+        rows = numbers.rows[: max(0, (bottom - area.top - 2 * pad) // line)]
+        if not rows:
+            return None
+        graph = pygame.Rect(left + pad, area.top + pad + line * len(rows) + unit // 2, width, round(4.2 * unit))
+        fits = bool(numbers.times) and graph.bottom + pad <= bottom
+        area.height = line * len(rows) + 2 * pad + (unit // 2 + graph.height if fits else 0)
+        self._glass(surface, area, unit, 0.76)
+        for number, (name, value, worry) in enumerate(rows):
+            middle = area.top + pad + number * line + line // 2
+            paint.put(surface, name, size, QUIET, (left + pad, middle), room=column - unit // 2)
+            paint.put(surface, value, size, WARN if worry else PAPER, (left + pad + column, middle),
+                      room=width - column)  # fmt: skip
+        if fits:
+            self._graph(surface, graph, numbers, size)
+        return area
+
+    def dot(self, surface: pygame.Surface, seconds: int, corner: tuple[int, int] | None = None) -> pygame.Rect:
+        """The red dot and the length of a running recording. corner: its upper right; that of the window, if None."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        words = paint.text(clock_words(seconds), round(0.9 * unit), PAPER)
+        area = pygame.Rect(0, 0, words.get_width() + round(2.1 * unit), round(1.7 * unit))
+        area.topright = corner or (surface.get_width() - unit // 2, unit // 2)
+        self._glass(surface, area, unit, 0.72, radius=area.height // 2)
+        size = round(0.7 * unit)
+        spot = rounded_panel(size, size, size / 2, RED, 1.0)
+        paint.patch(surface, spot, area.left + round(0.6 * unit), area.centery - size // 2)
+        surface.blit(words, words.get_rect(midright=(area.right - round(0.5 * unit), area.centery)))
+        return area
+
+    def replay(self, surface: pygame.Surface, replay: ReplayFigures, hint: str, bottom: int) -> pygame.Rect:
+        """The bar of a recording that is replayed, its lower edge at `bottom`. hint: how to take the controls over."""
+        paint, unit = self._paint, self._paint.unit(surface)
+        area = pygame.Rect(0, 0, min(32 * unit, surface.get_width() - 2 * unit), round(3.0 * unit))
+        area.midbottom = (surface.get_width() // 2, bottom)
+        self._glass(surface, area, unit, 0.8)
+        size = round(0.85 * unit)
+        rail = pygame.Rect(area.left + unit, area.bottom - round(0.95 * unit), area.width - 2 * unit, max(3, unit // 4))
+        self._bar(surface, rail, replay.at_s / replay.length_s if replay.length_s else 0.0)
+        middle = area.top + round(1.05 * unit)
+        told = paint.put(surface, f"{clock_words(replay.at_s)} / {clock_words(replay.length_s)}", size, QUIET,
+                         (area.right - unit, middle), anchor="midright")  # fmt: skip
+        paint.put(surface, f"Replay   {hint}", size, PAPER, (area.left + unit, middle),
+                  room=told.left - unit - area.left - unit)  # fmt: skip
+        return area
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    def _graph(self, surface: pygame.Surface, area: pygame.Rect, numbers: Numbers, size: int) -> None:
+        """A bar for each of the last blocks, against the deadline."""
+        paint, deadline = self._paint, numbers.deadline
+        small = round(0.85 * size)
+        words = f"block time, deadline {deadline:.0f} ms"
+        told = paint.put(surface, words, small, ACCENT, area.topleft, anchor="topleft", room=area.width)
+        area = pygame.Rect(area.left, told.bottom, area.width, area.bottom - told.bottom)
+        top = max(1.25 * deadline, 1.1 * max(numbers.times))
+        unit = max(2, area.width // 64)
+        surface.fill(LINE, (area.left, area.bottom - 1, area.width, 1))
+        for number, value in enumerate(reversed(numbers.times[-(area.width // unit) :])):
+            high = max(1, round(value / top * area.height))
+            bar = pygame.Rect(area.right - (number + 1) * unit, area.bottom - high, unit - 1, high)
+            surface.fill(WARN if value > deadline else GOOD, bar)
+        y = area.bottom - round(deadline / top * area.height)
+        surface.fill(ACCENT, (area.left, y, area.width, max(1, size // 12)))
+
+    def _bar(self, surface: pygame.Surface, rail: pygame.Rect, share: float) -> None:
+        paint = self._paint
+        paint.patch(surface, rounded_panel(rail.width, rail.height, rail.height / 2, PAPER, 0.22), *rail.topleft)
+        filled = int(rail.width * max(0.0, min(1.0, share)))
+        if filled >= rail.height:
+            paint.panel(surface, pygame.Rect(*rail.topleft, filled, rail.height), ACCENT, rail.height // 2)
+
+    def _glass(
+        self, surface: pygame.Surface, area: pygame.Rect, unit: int, opacity: float, radius: int | None = None
+    ) -> None:
+        """A panel that the picture shines through."""
+        self._paint.glass(surface, area, INK, opacity, round(0.6 * unit) if radius is None else radius)
+
 
 _EDGE = (8, 9, 13)  # beside the picture, where the window's aspect is another
 _ICON_TIMES = {"small": 0.7, "normal": 1.0, "large": 1.4}

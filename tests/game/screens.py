@@ -28,13 +28,12 @@ from game.live.status import Advice, Figures, Picture, ReplayFigures, RewindFigu
 from game.models.switcher import ModelChoice
 from game.recording.library import Entry, Thrown, Trash
 from game.ui.commands import Cockpit, feel_of
-from game.ui.hud import Hud, numbers_of
 from game.ui.pages import make_menu
-from game.ui.pages.drop import DropPage
+from game.ui.pages.pictures import DropPage
 from game.ui.pages.recordings import RecordingPage
 from game.ui.toolkit.menu import Menu
 from game.ui.toolkit.paint import Painter
-from game.ui.view import Look, Scenery, View
+from game.ui.view import Hud, Look, Scenery, View, numbers_of
 from game.ui.window import Window
 from tests.game.fakes import FakeScene, landscape
 

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from game.input.devices import Gamepads
 from game.live.status import SceneLike
 from game.ui.commands import Cockpit
-from game.ui.pages.about import AboutPage
 from game.ui.pages.controls import ControlsPage
-from game.ui.pages.gallery import GalleryPage
-from game.ui.pages.keys import KeysPage
+from game.ui.pages.display import PicturePage
+from game.ui.pages.help import AboutPage, KeysPage
 from game.ui.pages.models import ModelsPage
-from game.ui.pages.picture import PicturePage
+from game.ui.pages.pictures import GalleryPage
 from game.ui.pages.recordings import RecordingsPage
 from game.ui.pages.world import WorldPage
+from game.ui.toolkit.background import Thumbnails
 from game.ui.toolkit.menu import Menu, Section
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.thumbnails import Thumbnails
 from game.ui.window import TITLE
 
 

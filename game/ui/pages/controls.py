@@ -24,13 +24,11 @@ from game.config.bindings import (
 from game.input.controls import Controls, FrameControl
 from game.input.devices import Gamepads
 from game.media.icons import control_icons
+from game.media.palette import INK, PAPER, QUIET
 from game.ui.commands import Cockpit, feel_of
-from game.ui.toolkit.menu import Menu
-from game.ui.toolkit.page import Page
+from game.ui.toolkit.menu import Menu, Page
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.plates import Canvas, Heading, Note
-from game.ui.toolkit.style import INK, PAPER, QUIET
-from game.ui.toolkit.widgets import Button, Choice, KeyField, Slider, Toggle, Widget
+from game.ui.toolkit.widgets import Button, Canvas, Choice, Heading, KeyField, Note, Slider, Toggle, Widget
 
 _PREVIEW_FPS = 20.0
 _STILL = 0.4  # s the preview shows the last motion, so that it can be seen at all

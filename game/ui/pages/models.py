@@ -10,12 +10,10 @@ from game.live.status import Suggestion
 from game.models.loader import PUBLISHED
 from game.models.switcher import ModelChoice
 from game.ui.commands import Cockpit
-from game.ui.pages.folder import FolderPage, short_path
+from game.ui.pages.pictures import FolderPage, short_path
 from game.ui.toolkit.background import Later
-from game.ui.toolkit.menu import Menu
-from game.ui.toolkit.page import Page
-from game.ui.toolkit.plates import Heading, Note
-from game.ui.toolkit.widgets import Button, Choice, Widget
+from game.ui.toolkit.menu import Menu, Page
+from game.ui.toolkit.widgets import Button, Choice, Heading, Note, Widget
 
 
 class ModelsPage(Page):

@@ -9,17 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pygame
 
+from game.media.palette import INK, QUIET
 from game.ui.commands import Cockpit
-from game.ui.hud import clock_words
-from game.ui.toolkit.background import Later
-from game.ui.toolkit.menu import Menu
-from game.ui.toolkit.page import Page
+from game.ui.toolkit.background import Later, Thumbnails
+from game.ui.toolkit.menu import Menu, Page
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.plates import Canvas, Heading, Note, Tile
-from game.ui.toolkit.style import INK, QUIET
-from game.ui.toolkit.thumbnails import Thumbnails
-from game.ui.toolkit.widgets import Button, Slider, Widget
-from game.ui.view import fitted
+from game.ui.toolkit.widgets import Button, Canvas, Heading, Note, Slider, Tile, Widget
+from game.ui.view import clock_words, fitted
 
 if TYPE_CHECKING:
     from game.recording.library import Entry, Rendering, Thrown, Trash, Video

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from game.ui.commands import Cockpit
-from game.ui.toolkit.page import Page
-from game.ui.toolkit.plates import Heading, Note
-from game.ui.toolkit.widgets import Button, Choice, Widget
+from game.ui.toolkit.menu import Page
+from game.ui.toolkit.widgets import Button, Choice, Heading, Note, Widget
 
 _ANCHORS = (0.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 _HOLDS = (0.0, 5.0, 15.0, 60.0)

@@ -11,11 +11,158 @@ from dataclasses import dataclass
 
 import pygame
 
-from game.ui.toolkit.layout import Placed, arrange, focusable, neighbour, page_height
-from game.ui.toolkit.page import Page
+from game.media.palette import ACCENT, LINE, PANEL, PAPER, QUIET, RAISED
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.plan import Plan, make_plan
-from game.ui.toolkit.style import ACCENT, LINE, PANEL, PAPER, QUIET, RAISED
+from game.ui.toolkit.widgets import Widget
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A widget and its area on its page, from the page's upper left corner."""
+
+    widget: Widget
+    area: pygame.Rect
+
+
+def arrange(widgets: Sequence[Widget], paint: Painter, unit: int, width: int) -> list[Placed]:
+    """Rows under each other; tiles beside each other, as many as there is room for."""
+    placed: list[Placed] = []
+    y, column, tallest, kind = 0, 0, 0, 0.0
+    for widget in widgets:
+        columns = max(1, width // round(widget.tile * unit)) if widget.tile else 1
+        if widget.tile != kind or column == columns:
+            y, column, tallest, kind = y + tallest, 0, 0, widget.tile
+        if widget.tile:
+            wide = width // columns
+            area = pygame.Rect(column * wide, y, wide, widget.height(paint, unit, wide))
+            column, tallest = column + 1, max(tallest, area.height)
+        else:
+            area = pygame.Rect(0, y, width, widget.height(paint, unit, width))
+            y += area.height
+        placed.append(Placed(widget, area))
+    return placed
+
+
+def page_height(placed: Sequence[Placed]) -> int:
+    """Pixels from the top of a page to the bottom of its lowest widget."""
+    return max((one.area.bottom for one in placed), default=0)
+
+
+def focusable(placed: Sequence[Placed]) -> list[Placed]:
+    """Those that can have the focus."""
+    return [one for one in placed if one.widget.focusable]
+
+
+def neighbour(placed: Sequence[Placed], at: Placed, dx: int, dy: int) -> Placed | None:
+    """The nearest widget that can have the focus in a direction (one of dx, dy is 0); None at the page's edge."""
+
+    def distance(other: Placed) -> float | None:
+        a, b = at.area, other.area
+        if dy:
+            along = b.top - a.top if dy > 0 else a.top - b.top
+            apart = along if (b.top >= a.bottom if dy > 0 else b.bottom <= a.top) else None
+            across = abs(b.left - a.left)
+        else:
+            along = (b.left - a.left) * dx
+            apart = along if along > 0 and b.top < a.bottom and b.bottom > a.top else None
+            across = abs(b.top - a.top)
+        return None if apart is None else apart + 0.1 * across
+
+    found = [(gap, one) for one in focusable(placed) if one is not at and (gap := distance(one)) is not None]
+    return min(found, key=lambda pair: pair[0])[1] if found else None
+
+
+_SIDES, _BOTH = 11.5, 38  # units: width of the sections, and of a menu that has room for a page beside them
+_MOST = (66, 44)  # units: a menu is no wider and no higher
+_HEAD, _FOOT, _ROW = 3.4, 2.4, 2.4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """unit: height of ordinary text. sides: the sections' panel, None while the page has their place. body: the page's
+    panel, empty while the sections have its place. view: what of the body is the page's own. footer: for hints.
+    """
+
+    unit: int
+    sides: pygame.Rect | None
+    body: pygame.Rect
+    view: pygame.Rect
+    footer: pygame.Rect
+
+    @property
+    def head(self) -> pygame.Rect:
+        """The page's title and what is beside it."""
+        return pygame.Rect(self.body.left, self.body.top, self.body.width, self.view.top - self.body.top)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """The upper right of what is free beside the page's title."""
+        place = self.body if self.body.width or self.sides is None else self.sides
+        return place.right - round(1.5 * self.unit), place.top + self.unit
+
+    def rows(self, count: int) -> list[pygame.Rect]:
+        """Where the sections' lines lie."""
+        if self.sides is None:
+            return []
+        top = self.sides.top + round(_HEAD * self.unit)
+        high = min(round(_ROW * self.unit), (self.sides.bottom - top - self.unit // 2) // count)
+        left, width = self.sides.left + self.unit // 2, self.sides.width - self.unit
+        return [pygame.Rect(left, top + i * high, width, high) for i in range(count)]
+
+
+def make_plan(size: tuple[int, int], unit: int, *, sections: bool) -> Plan:
+    """The plan for a window. sections: they have the focus, and the page's place if need be."""
+    width, height = size
+    margin = min(round(1.5 * unit), width // 24)
+    whole = pygame.Rect(0, 0, min(width - 2 * margin, _MOST[0] * unit), min(height - 2 * margin, _MOST[1] * unit))
+    whole.center = (width // 2, height // 2)
+    sides, body = None, whole.copy()
+    if whole.width >= _BOTH * unit:
+        sides = pygame.Rect(whole.left, whole.top, round(_SIDES * unit), whole.height)
+        body = pygame.Rect(sides.right + unit // 2, whole.top, whole.right - sides.right - unit // 2, whole.height)
+    elif sections:
+        sides, body = whole.copy(), pygame.Rect(0, 0, 0, 0)
+    foot = round(_FOOT * unit)
+    footer = pygame.Rect(body.left, body.bottom - foot, body.width, foot)
+    top = body.top + round(_HEAD * unit)
+    view = pygame.Rect(body.left + unit // 2, top, body.width - unit, max(unit, footer.top - top))
+    return Plan(unit, sides, body, view, footer)
+
+
+class Page:
+    """One page. A subclass says what is on it; the menu draws it and moves the focus.
+
+    focus: key of the widget that has the focus, None for the first. scroll: pixels it is scrolled down.
+    """
+
+    title = ""
+    waits = False  # for an input, whatever it is
+
+    def __init__(self) -> None:
+        self.focus: str | None = None
+        self.scroll = 0
+
+    def widgets(self) -> list[Widget]:
+        """What stands on it now."""
+        raise NotImplementedError
+
+    def opened(self) -> None:
+        """It has come into view."""
+
+    def closed(self) -> None:
+        """It is out of view again."""
+
+    def tick(self, now: float) -> bool:
+        """Called all the while it is in view. Returns whether it looks different by itself."""
+        return False
+
+    def takes_input(self, name: str, down: bool, now: float) -> bool:
+        """An input, before the menu makes anything of it. Returns whether the page wants it for itself."""
+        return False
+
+    def takes_motion(self, dx: int, dy: int, now: float) -> None:
+        """The mouse moved over the page."""
+
 
 _STEPS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
 _NAMES = {f"pad {part} {way}": way for part in ("dpad", "left stick") for way in _STEPS}

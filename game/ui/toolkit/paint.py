@@ -13,8 +13,27 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on imp
 import numpy as np
 import pygame
 
+from game.config.paths import ASSETS
 from game.media.icons import rounded_panel
-from game.ui.toolkit.style import BOLD, LINE, PAPER, RAISED, REGULAR, SMALLEST_TEXT, Colour, text_unit
+from game.media.palette import LINE, PAPER, RAISED, Colour
+
+REGULAR = ASSETS / "font" / "Inter-Regular.otf"
+BOLD = ASSETS / "font" / "Inter-SemiBold.otf"
+
+SMALLEST_TEXT = 9  # pixels, where a window is as small as a stamp
+TEXT_SIZES = {"small": 0.85, "normal": 1.0, "large": 1.25}
+
+
+def text_unit(width: int, height: int, times: float = 1.0) -> int:
+    """Height of ordinary text in pixels, from which everything else is laid out.
+
+    width, height: of the window in (real) pixels. It follows the window less than in proportion: a larger one shows
+    more, and a small one can still be read. times: what a person asked for.
+    """
+    share = max(0.01, min(width / 1280, height / 720))
+    fits = min(width / 16, height / 10)  # a stamp of a window must hold a word
+    return max(SMALLEST_TEXT, min(round(20 * share**0.7 * times), round(fits)))
+
 
 _MOST_PATCHES = 400
 

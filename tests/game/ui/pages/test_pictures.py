@@ -10,8 +10,7 @@ import pytest
 
 from engine.errors import PictureError
 from engine.pictures import fit_picture
-from game.ui.pages.drop import preview
-from game.ui.pages.folder import contents, short_path
+from game.ui.pages.pictures import contents, preview, short_path
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (200, 1000), (80, 144), (3000, 2000)])

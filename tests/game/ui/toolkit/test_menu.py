@@ -9,8 +9,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from game.ui.toolkit.menu import Menu, Section
-from game.ui.toolkit.page import Page
+from game.ui.toolkit.menu import Menu, Page, Section
 from game.ui.toolkit.paint import Painter
 from game.ui.toolkit.widgets import Button, Slider, Toggle
 

@@ -9,10 +9,9 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from game.ui.toolkit.layout import arrange, focusable, neighbour, page_height
+from game.ui.toolkit.menu import arrange, focusable, neighbour, page_height
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.plates import Heading, Note, Tile
-from game.ui.toolkit.widgets import Button, Slider, Toggle
+from game.ui.toolkit.widgets import Button, Heading, Note, Slider, Tile, Toggle
 
 
 @pytest.fixture(scope="module")

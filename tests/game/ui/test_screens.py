@@ -13,7 +13,7 @@ import pytest
 
 from tests.game.screens import SCREENS, screen
 
-REFERENCES = Path(__file__).parent / "references"
+REFERENCES = Path(__file__).parents[1] / "references"
 SIZE = (640, 400)
 KEPT = ("loading", "loading_unknown", "menu", "numbers", "first_keys", "paused", "warning", "failure", "world",
         "scenes", "controls_waiting", "recordings", "drop")  # fmt: skip

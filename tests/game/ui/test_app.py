@@ -21,7 +21,7 @@ from game.ui.window import Window, key_name
 from tests.game.fakes import FakeRecorder, FakeWorld
 from tests.game.player import settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_it_plays_and_closes_by_itself_after_the_seconds_asked_for():

@@ -1,14 +1,16 @@
-"""The page beside "Resume": where one is, and the keys as they are bound."""
+"""The pages that are only read: the keys as they are bound, and what this program is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from game import VERSION
 from game.config.bindings import COMMANDS, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, controls_of, short_name
+from game.input.devices import Gamepads
 from game.ui.commands import Cockpit
-from game.ui.toolkit.page import Page
-from game.ui.toolkit.plates import Caps, Heading, Note
-from game.ui.toolkit.widgets import Widget
+from game.ui.pages.pictures import short_path
+from game.ui.toolkit.menu import Page
+from game.ui.toolkit.widgets import Caps, Heading, Note, Widget
 
 _BY_MOTION = {  # what mouse and stick do beside the keys, in each mode
     "universal": {LOOK_UP: "up", LOOK_DOWN: "down", LOOK_LEFT: "left", LOOK_RIGHT: "right"},
@@ -48,3 +50,36 @@ class KeysPage(Page):
         stick = f"pad {self._cockpit.preferences.look_stick} stick "  # it looks, and does nothing else
         caps = [short_name(one) for one in inputs if not one.startswith(stick)]
         return Caps(label[:1].upper() + label[1:], caps=[*caps, *motions])
+
+
+class AboutPage(Page):
+    """Words only."""
+
+    title = "About"
+
+    def __init__(self, cockpit: Cockpit, pads: Gamepads) -> None:
+        super().__init__()
+        self._cockpit, self._pads = cockpit, pads
+
+    def widgets(self) -> list[Widget]:
+        """See Page."""
+        cockpit, status = self._cockpit, self._cockpit.status
+        running = f"{status.model} on {status.device}" if status.model else "no model yet"
+        problems = [Note(words, bad=True) for words in cockpit.settings_file.problems]
+        return [
+            Note(
+                f"Neural world {VERSION}. A neural network makes every picture from the ones before it and your keys."
+            ),
+            Note(f"Running {running}. Gamepads: {', '.join(self._pads.names) or 'none plugged in'}."),
+            Heading("Yours"),
+            Note(f"Settings: {short_path(cockpit.settings_file.path)}"),
+            *(
+                [Note(f"Recordings: {short_path(cockpit.library.root.resolve())}")]
+                if cockpit.library is not None
+                else []
+            ),
+            *problems,
+            Heading("From others"),
+            Note("After Matrix-Game 2.0 (MIT), Wan 2.1 (Apache 2.0), Self-Forcing (Apache 2.0), OpenCLIP (MIT)."),
+            Note("Font: Inter, SIL Open Font License 1.1. This program: MIT licence."),
+        ]

@@ -15,10 +15,9 @@ from engine.actions import action_space
 from game.input.controls import FrameControl
 from game.live.status import Picture, ReplayFigures, State, Status
 from game.media.icons import PLACES
-from game.ui.hud import Hud, KeyLine, clock_words, numbers_of
-from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.style import ACCENT, TEXT_SIZES, text_unit
-from game.ui.view import BEATS, Look, Scenery, View
+from game.media.palette import ACCENT
+from game.ui.toolkit.paint import TEXT_SIZES, Painter, text_unit
+from game.ui.view import BEATS, Hud, KeyLine, Look, Scenery, View, clock_words, numbers_of
 from tests.game.screens import ADVICE, FIGURES
 
 SIZES = [(200, 150), (320, 240), (300, 900), (640, 400), (900, 300), (1280, 720), (2560, 1440)]

@@ -12,8 +12,7 @@ import pygame
 import pytest
 
 from engine.errors import PictureError
-from game.ui.toolkit.background import Background
-from game.ui.toolkit.thumbnails import HIGH, WIDE, Thumbnails
+from game.ui.toolkit.background import HIGH, WIDE, Background, Thumbnails
 
 
 @pytest.fixture

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from game.media.icons import PLACES
 from game.ui.commands import Cockpit
-from game.ui.toolkit.page import Page
-from game.ui.toolkit.plates import Heading
-from game.ui.toolkit.style import TEXT_SIZES
-from game.ui.toolkit.widgets import Choice, Toggle, Widget
+from game.ui.toolkit.menu import Page
+from game.ui.toolkit.paint import TEXT_SIZES
+from game.ui.toolkit.widgets import Choice, Heading, Toggle, Widget
 
 _SCALES = (("smooth", "smooth"), ("sharp", "sharp"), ("whole", "sharp, whole pixels"))
 _WINDOWS = ("auto", "640x400", "960x540", "1280x720", "1600x900", "1920x1080", "2560x1440")
