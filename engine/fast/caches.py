@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from engine.fast.lease import Lease
 from engine.rollout.caches import CacheSnapshot, FrameRing, SlotState
 
 
@@ -43,17 +44,44 @@ class SlotCaches:
         attention: one cache per layer.
         mouse: one per layer that has an action module and a mouse.
         keyboard: one for all layers that have an action module; its tokens a frame are the layers.
+        context: where cross attention's keys and values lie, see PassTensors.
+        lease: of all this memory; None where nobody else has it.
     """
 
     def __init__(
-        self, ring: FrameRing, attention: tuple[SlotCache, ...], mouse: tuple[SlotCache, ...], keyboard: SlotCache
+        self,
+        ring: FrameRing,
+        attention: tuple[SlotCache, ...],
+        mouse: tuple[SlotCache, ...],
+        keyboard: SlotCache,
+        context: tuple[Tensor, ...] = (),
+        lease: Lease | None = None,
     ) -> None:
         self.ring, self.attention, self.mouse, self.keyboard = ring, attention, mouse, keyboard
+        self.context, self._lease = context, lease
+        self._put_by: tuple[tuple[SlotState, ...], ...] | None = None
+        self._shown: tuple[Tensor, ...] | None = None  # the world's own context, if `context` holds it
         self.position = 0
         device = keyboard.keys.device
         slots = torch.arange(ring.capacity, device=device)
         # Slots in the order of frames, from any of them on: a block's are one piece of it, so no number is ever sent.
         self._order = torch.cat((slots, slots[ring.sink :]))
+
+    def claim(self, context: tuple[Tensor, ...] | None = None) -> None:
+        """Has the memory hold what is this world's, whoever used it meanwhile. context: the world's, to be shown."""
+        if self._lease is not None and self._lease.to(self):
+            self._shown = None
+            for cache, slots in zip(self, self._put_by or (), strict=self._put_by is not None):
+                cache.restore(slots)
+            self._put_by = None
+        if context is not None and self._shown is not context:
+            for place, part in zip(self.context, context, strict=True):
+                place.copy_(part)
+            self._shown = context
+
+    def put_by(self) -> None:
+        """As engine.fast.lease.Tenant."""
+        self._put_by = tuple(cache.snapshot([None] * self.ring.filled) for cache in self)
 
     def begin_block(self, frames: int) -> int:
         """Makes room for a block of `frames` latent frames; returns its first frame's position."""
@@ -73,6 +101,7 @@ class SlotCaches:
 
     def snapshot(self, since: CacheSnapshot | None = None) -> CacheSnapshot:
         """Everything, to keep. Slots that hold what they held in `since` are shared with it."""
+        self.claim()
         ring = self.ring.snapshot()
         slots = []
         for number, cache in enumerate(self):
@@ -86,6 +115,7 @@ class SlotCaches:
 
     def restore(self, state: CacheSnapshot) -> None:
         """Goes back to `state`, which stays as it is."""
+        self.claim()
         self.ring.restore(state.ring)
         self.position = state.position
         for cache, slots in zip(self, state.slots, strict=True):

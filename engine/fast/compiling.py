@@ -43,7 +43,7 @@ class Compilation:
         mode = MODES[how]
         self._kernels, self._config, self._how = kernels, config, how
         self._options = {"backend": backend} | ({"mode": mode} if backend == "inductor" else {})
-        self._transformer = kernels.transformer
+        self._transformer = kernels.transformer.apart()  # play may go on meanwhile
         self._device = kernels.transformer.net.patch_embedding.weight.device
         layer = self._compiled(layer_pass)
         self._steady, self._filling = partial(steady_pass, run=layer), filling_pass
@@ -80,7 +80,7 @@ class Compilation:
         steady, decode = self._steady, self._decode
         if self._records:
             steady, decode = (GraphProgram(program, CudaGraphs(self._device)) for program in (steady, decode))
-        transformer = self._transformer.with_programs(PassPrograms(steady, self._filling))
+        transformer = self._kernels.transformer.with_programs(PassPrograms(steady, self._filling))
         decoder = self._kernels.decoder
         if isinstance(decoder, FastWanDecoder):
             decoder = replace(decoder, program=decode)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from engine.fast.lease import Lease
 from engine.nets.vae import StreamSnapshot, WanVAE
 from engine.nets.vae_layers import CausalConv, ChannelNorm, FrameAttention, ResidualBlock, StreamMemory, Upsample
 
@@ -140,9 +141,16 @@ class DecoderNetwork(nn.Module):
                 scale *= 2
         self.layers = nn.ModuleList(layers)
         self.norm, self.last = Norm(source.head["0"]), TimedConv(source.head["2"], scale)
+        self._worlds: dict[tuple[int, int], tuple[Lease, Memory]] = {}
         weight = vae.conv1.weight
         for name, values in (("mean", vae.config.mean), ("std", vae.config.std)):
             self.register_buffer(name, torch.tensor(values, device=weight.device, dtype=weight.dtype))
+
+    def worlds(self, height: int, width: int) -> tuple[Lease, Memory]:
+        """The memory that all streams of a latent's size share, and who has it."""
+        if (height, width) not in self._worlds:
+            self._worlds[height, width] = Lease(), self.new_memory(height, width)
+        return self._worlds[height, width]
 
     def new_memory(self, height: int, width: int) -> Memory:
         """Memory of a stream that has seen nothing. height, width: of a latent."""
@@ -185,20 +193,19 @@ class FastDecoderStream:
 
     def __init__(self, decoder: FastWanDecoder) -> None:
         self._decoder = decoder
-        self._memory: Memory | None = None
         self._started = False
+        self._size: tuple[int, int] | None = None  # of a latent, once one has come
+        self._put_by: Memory | None = ()  # what was remembered, while the memory is another's; () for nothing yet
 
     def decode(self, latents: Tensor) -> Tensor:
         """latents (1, T, C, h, w) -> frames (1, F, 3, H, W) in [-1, 1], as engine.nets.vae.DecoderStream.decode."""
         network = self._decoder.network
-        if self._memory is None:
-            self._memory = network.new_memory(*latents.shape[-2:])
-        frames = []
+        memory, frames = self._claim(latents.shape[-2], latents.shape[-1]), []
         for latent in latents[0].to(network.mean):  # the decoder may be elsewhere
             if self._started:
-                frames.append(self._decoder.program(network, latent, self._memory))
+                frames.append(self._decoder.program(network, latent, memory))
             else:
-                frames.append(network(latent, self._memory, True))
+                frames.append(network(latent, memory, True))
                 self._started = True
         return torch.cat(frames, dim=1)
 
@@ -206,15 +213,31 @@ class FastDecoderStream:
         """A deep copy of everything the stream remembers."""
         copy = StreamMemory(0)
         copy.started = self._started
-        copy.slots = [] if self._memory is None else [frames.clone() for frames in self._memory]
+        copy.slots = list(self._copied() if self._put_by is None else self._put_by)
         return StreamSnapshot(copy)
 
     def restore(self, snapshot: StreamSnapshot) -> None:
         """Goes back to a snapshot; into the same memory, since a CUDA graph may have recorded its address."""
-        kept = snapshot.memory
-        self._started = kept.started
-        if self._memory is None:
-            self._memory = tuple(frames.clone() for frames in kept.slots) or None
-            return
-        for mine, frames in zip(self._memory, kept.slots or [torch.zeros(())] * len(self._memory), strict=True):
-            mine.copy_(frames)
+        self._started, self._put_by = snapshot.memory.started, tuple(snapshot.memory.slots)
+
+    def put_by(self) -> None:
+        """As engine.fast.lease.Tenant."""
+        if self._put_by is None:
+            self._put_by = self._copied()
+
+    def _copied(self) -> Memory:
+        assert self._size is not None
+        return tuple(frames.clone() for frames in self._decoder.network.worlds(*self._size)[1])
+
+    def _claim(self, height: int, width: int) -> Memory:
+        """The memory, with what this stream remembers in it."""
+        self._size = height, width
+        lease, memory = self._decoder.network.worlds(height, width)
+        if lease.to(self) or self._put_by is not None:
+            for place, frames in zip(memory, self._put_by or (), strict=bool(self._put_by)):
+                place.copy_(frames)
+            if not self._put_by:
+                for place in memory:
+                    place.zero_()
+            self._put_by = None
+        return memory

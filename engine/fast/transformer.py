@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.fast.caches import SlotCache, SlotCaches
 from engine.fast.layers import PassNetwork, PassTensors, filling_pass, rotate_front, steady_pass
+from engine.fast.lease import Lease
 from engine.fast.weights import stacked
 from engine.nets.rope import Rotation, axis_dims, combine, time_rotation
 from engine.nets.transformer import RolloutInputs, Transformer
@@ -50,11 +51,12 @@ class FastRolloutInputs:
 
 @dataclass(frozen=True)
 class FastBlockInputs:
-    """What stays the same in every pass of a block: one PassTensors per pass, and how many slots are held while the
-    window fills."""
+    """What stays the same in every pass of a block: one PassTensors per pass, how many slots are held while the window
+    fills, and the rollout's own context."""
 
     passes: tuple[PassTensors, ...]
     held: int | None
+    context: tuple[Tensor, Tensor]
 
 
 class ActionWeights(nn.Module):
@@ -105,6 +107,7 @@ class FastTransformer:
     def __init__(self, net: Transformer, latent_size: tuple[int, int], programs: PassPrograms | None = None) -> None:
         self.net, self.latent_size, self.programs = net, latent_size, programs or PassPrograms()
         self.network, self.actions = PassNetwork(net), ActionWeights(net)
+        self._worlds: dict[tuple[int, int], tuple[Lease, tuple]] = {}  # by window and sink: the memory they share
 
     def with_programs(self, programs: PassPrograms) -> "FastTransformer":
         """The same network, computed with other programs; rollouts may change from one to the other."""
@@ -112,8 +115,21 @@ class FastTransformer:
         twin.__dict__ = {**self.__dict__, "programs": programs}
         return twin
 
+    def apart(self) -> "FastTransformer":
+        """The same network and programs, with worlds that share no memory with those of this one."""
+        twin = self.with_programs(self.programs)
+        twin._worlds = {}
+        return twin
+
     def new_caches(self, window: int, sink: int = 0) -> SlotCaches:
-        """Empty caches for one rollout; arguments as Transformer's."""
+        """Empty caches for one rollout; arguments as Transformer's. Their memory is that of all worlds."""
+        if (window, sink) not in self._worlds:
+            self._worlds[window, sink] = Lease(), self._new_memory(window)
+        lease, memory = self._worlds[window, sink]
+        return SlotCaches(FrameRing(window, sink), *memory, lease)
+
+    def _new_memory(self, window: int) -> tuple:
+        """Of attention, mouse, keyboard and context, as SlotCaches takes them."""
         config, weight = self.net.config, self.net.patch_embedding.weight
         actions, (height, width) = config.actions, self.latent_size
         tokens = height // config.patch[1] * (width // config.patch[2])
@@ -126,7 +142,8 @@ class FastTransformer:
         with_mouse = actions.layers if actions.mouse_dim else ()
         mouse = tuple(cache(tokens, actions.mouse_width, actions.heads) for _ in with_mouse)
         keyboard = cache(len(actions.layers), actions.keyboard_width, actions.heads)
-        return SlotCaches(FrameRing(window, sink), attention, mouse, keyboard)
+        shape = (config.layers, config.heads, config.visual_context.tokens, config.head_dim)
+        return attention, mouse, keyboard, (weight.new_zeros(shape), weight.new_zeros(shape))
 
     def prepare_rollout(
         self, timesteps: Tensor, latent_size: tuple[int, int], visual_context: Tensor | None = None
@@ -144,6 +161,7 @@ class FastTransformer:
         self, rollout: FastRolloutInputs, actions: ActionWindows, frames: int, caches: SlotCaches
     ) -> FastBlockInputs:
         """As Transformer.prepare_block: makes room in `caches` and writes the keyboard's keys and values there."""
+        caches.claim(rollout.context)
         start = caches.begin_block(frames)
         if start + frames <= _POSITIONS:
             time, turn = (_part(table, start, frames) for table in (rollout.times, rollout.turns))
@@ -156,7 +174,7 @@ class FastTransformer:
         shared = {
             "cos": table.cos[:, :, None], "sin": table.sin[:, :, None], "action_cos": turn.cos, "action_sin": turn.sin,
             "mouse": self.actions.mouse_share(actions),
-            "context": rollout.context,
+            "context": caches.context,
             "keyboard_keys": caches.keyboard.keys, "keyboard_values": caches.keyboard.values,
             "keys": tuple(cache.keys for cache in caches.attention),
             "values": tuple(cache.values for cache in caches.attention),
@@ -165,16 +183,18 @@ class FastTransformer:
             "slots": slots,
         }  # fmt: skip
         passes = tuple(PassTensors(modulation=m, head=head, **shared) for m, head in rollout.modulations)
-        return FastBlockInputs(passes, caches.held())
+        return FastBlockInputs(passes, caches.held(), rollout.context)
 
     def __call__(self, x: Tensor, block: FastBlockInputs, step: int, caches: SlotCaches) -> Tensor:
         """As Transformer.forward, for one world: x (1, T, in_channels, h, w)."""
+        caches.claim(block.context)
         if block.held is None:
             return self.programs.steady(self.network, x, block.passes[step])
         return self.programs.filling(self.network, x, block.passes[step], block.held)
 
     def rebase(self, caches: SlotCaches, position: int) -> None:
         """As Transformer.rebase."""
+        caches.claim()
         shift = position - caches.position
         time = self._time_rotation(shift, 1)
         for cache in caches.attention:

@@ -35,10 +35,12 @@ def reachable(value, seen: dict[int, int]) -> None:
 def test_what_is_kept_is_what_a_rollout_holds():
     config = big_config()
     made = networks(config)
-    rollout = Rollout(made, picture(config), 0, best_kernels(made))
+    kernels = best_kernels(made)
+    rollout = Rollout(made, picture(config), 0, kernels)
     rollout.step(random_actions(config, rollout.next_frames))
     held: dict[int, int] = {}
     reachable(rollout, held)
+    reachable(kernels.decoder.network.worlds(*config.latent_size), held)  # the memory that all worlds share
     assert memory_need(config, ON_CPU).host.kept == pytest.approx(sum(held.values()), rel=0.1)
 
 
