@@ -9,7 +9,9 @@ from torch import Tensor
 STATED_SIZE = (112, 192)
 """Height and width that sharpness is stated at, so that models of different sizes can be compared."""
 
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in brightness (ITU-R BT.601)."""
+
 _EDGE_SHARE, _PLAIN_SHARE = 0.04, 0.5
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
@@ -50,7 +52,7 @@ def ssim(made: Tensor, true: Tensor) -> Tensor:
 
 def grey(frames: Tensor) -> Tensor:
     """(B, 3, H, W) -> brightness (B, H, W) in grey levels, 0..255."""
-    weights = torch.tensor(_LUMA, device=frames.device)[:, None, None]
+    weights = torch.tensor(LUMA, device=frames.device)[:, None, None]
     return ((frames + 1) * 127.5 * weights).sum(1)
 
 

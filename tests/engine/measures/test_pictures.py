@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.measures.motion import flow
+from engine.measures.motion import camera_motion, flow
 from engine.measures.pictures import contrast, grey, mean_colour, psnr, saturation, sharpness, ssim
 
 
@@ -72,13 +72,14 @@ def test_a_tint_is_no_saturation_and_fading_is(pictures):
 
 
 def test_a_change_of_light_is_no_motion(pictures):
-    found, weight = flow(pictures, pictures + 0.05)
-    assert float((found * weight[:, None]).abs().sum() / weight.sum()) < 0.02
+    seen = flow(pictures, pictures + 0.05)
+    assert float((seen.moved * seen.weight[:, None]).abs().sum() / seen.weight.sum()) < 0.02
+    assert float(seen.left.mean()) == pytest.approx(0.05 * 127.5, rel=0.1)
 
 
 @pytest.mark.parametrize(("right", "down"), [(0, 0), (3, 0), (-2, 0), (0, 2), (-1, -2)])
 def test_flow_finds_a_shift(pictures, right, down):
     moved = torch.roll(pictures, (down, right), (2, 3))
-    found, weight = flow(pictures, moved)
-    mean = (found * weight[:, None]).sum((2, 3)) / weight.sum((1, 2))[:, None]
-    assert torch.allclose(mean.mean(0), torch.tensor([float(right), float(down)]), atol=0.6)
+    seen = camera_motion(flow(pictures, moved))
+    assert torch.allclose(seen.right.mean(), torch.tensor(float(right)), atol=0.6)
+    assert torch.allclose(seen.down.mean(), torch.tensor(float(down)), atol=0.6)
