@@ -205,6 +205,21 @@ _SPACES = {
 }
 MODES = tuple(_SPACES)
 
+AXES = ("walk", "strafe", "yaw", "pitch")
+"""What can be asked of a world: + is forward, to the right, to the right, up."""
+
+_STEPS = {"W": ("walk", 1), "S": ("walk", -1), "A": ("strafe", -1), "D": ("strafe", 1)}
+_KEY_AXES: dict[str, dict[str, tuple[str, int]]] = {
+    "gta_drive": {"W": ("walk", 1), "S": ("walk", -1)},  # A and D come as the mouse's yaw
+    "templerun": {"A": ("strafe", -1), "D": ("strafe", 1), "Z": ("yaw", -1), "C": ("yaw", 1)},  # W and S jump and slide
+}
+
+
+def key_axes(space: ActionSpace) -> dict[str, tuple[str, int]]:
+    """Key -> which of AXES it asks for, and which way, of those keys that ask for one."""
+    table = _KEY_AXES.get(space.mode, _STEPS)
+    return {key: axis for key, axis in table.items() if key in space.keys}
+
 
 def action_space(mode: str) -> ActionSpace:
     """The action space of a mode. mode: one of MODES. Raises ActionError for any other, naming them."""

@@ -13,12 +13,9 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from engine.actions import Actions, action_space
+from engine.actions import AXES, Actions, action_space, key_axes
 from engine.measures.motion import DIRECTIONS, camera_motion, flow_of_brightness
 from engine.measures.pictures import LUMA, STATED_SIZE
-
-AXES = ("walk", "strafe", "yaw", "pitch")
-"""What can be asked of a world: + is forward, to the right, to the right, up; 1 is a key, or the mouse at its limit."""
 
 CHANNELS = ("right", "down", "growth")
 """How the picture's motion can answer: it shifts right, shifts down, grows; pixels at 192x112."""
@@ -27,11 +24,6 @@ _AXIS_OF = {"forward": (0, 1), "back": (0, -1), "strafe_right": (1, 1), "strafe_
             "turn_right": (2, 1), "turn_left": (2, -1), "look_up": (3, 1), "look_down": (3, -1)}  # fmt: skip
 _CHANNEL_OF_AXIS = (2, 0, 0, 1)
 _SIGN_OF_AXIS = (1, -1, -1, 1)  # turning right, the picture shifts left
-_KEY_AXES: dict[str, dict[str, tuple[int, int]]] = {
-    "universal": {"W": (0, 1), "S": (0, -1), "A": (1, -1), "D": (1, 1)},
-    "gta_drive": {"W": (0, 1), "S": (0, -1)},  # A and D come as the mouse's yaw
-    "templerun": {"A": (1, -1), "D": (1, 1), "Z": (2, -1), "C": (2, 1)},  # W and S jump and slide
-}
 _CHUNK = 32
 _CELLS = (14, 24)
 _SAME = 1e-3
@@ -75,18 +67,16 @@ def sign_of(direction: str) -> int:
 
 
 def commands(actions: Actions, mode: str) -> np.ndarray:
-    """(T, 4) float32 of AXES: what the actions of a mode ask of the world, frame by frame.
+    """(T, 4) float32 of AXES: what a mode's actions ask of the world; 1 is a key, or the mouse at its limit.
 
     Raises ActionError for a mode there isn't.
     """
     space = action_space(mode)
     axes = np.zeros((len(actions), 4), dtype=np.float32)
-    table = _KEY_AXES.get(mode, _KEY_AXES["universal"])
+    table = {key: (AXES.index(axis), sign) for key, (axis, sign) in key_axes(space).items()}
     for frame, keys in enumerate(actions.keys):
-        for key in keys:
-            if key in table:
-                axis, sign = table[key]
-                axes[frame, axis] += sign
+        for axis, sign in (table[key] for key in keys if key in table):
+            axes[frame, axis] += sign
     if actions.mouse is not None and space.mouse_limit > 0:
         axes[:, 2] += actions.mouse[:, 1] / space.mouse_limit
         axes[:, 3] += actions.mouse[:, 0] / space.mouse_limit

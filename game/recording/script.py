@@ -17,6 +17,7 @@ from engine.actions import MODES, Actions, ActionSpace, benchmark_actions
 from engine.errors import ActionError
 from game.config.paths import CONFIGS
 from game.errors import ScriptError, did_you_mean
+from game.recording.camera_path import CameraPath, Degrees, parse_path
 from game.recording.format import ACTIONS
 from game.recording.recordings import Recording, read_recording, read_text
 
@@ -53,7 +54,7 @@ class Script:
     """
 
     path: Path
-    entries: tuple[Press | Mix, ...]
+    entries: tuple[Press | Mix | CameraPath, ...]
     repeat: int = 1
     model: str | None = None
     seed: int | None = None
@@ -65,12 +66,18 @@ class Script:
         """File and line of a field, for errors."""
         return f"{self.path}, line {self.lines[name]}"
 
-    def actions(self, space: ActionSpace) -> Actions:
-        """All its video frames' actions. Raises ScriptError (file, line, allowed values) for what the mode lacks."""
-        return Actions.join([self._run(entry, space) for entry in self.entries] * self.repeat)
+    def actions(self, space: ActionSpace, degrees: Degrees | None = None) -> Actions:
+        """All its video frames' actions. Raises ScriptError (file, line, allowed values) for what the mode lacks.
 
-    def _run(self, entry: Press | Mix, space: ActionSpace) -> Actions:
+        degrees: what the model's camera turns by, for camera paths.
+        """
+        degrees = degrees or Degrees()
+        return Actions.join([self._run(entry, space, degrees) for entry in self.entries] * self.repeat)
+
+    def _run(self, entry: Press | Mix | CameraPath, space: ActionSpace, degrees: Degrees) -> Actions:
         try:
+            if isinstance(entry, CameraPath):
+                return entry.actions(space, degrees)
             if isinstance(entry, Press):
                 return Actions.stack([space.action(entry.keys, entry.mouse)] * entry.frames)
             if entry.bench != space.mode:
@@ -155,7 +162,12 @@ class _Reader:
             lines={name: value.start_mark.line + 1 for name, value in fields.items()},
         )
 
-    def _entry(self, node: yaml.Node) -> Press | Mix:
+    def _entry(self, node: yaml.Node) -> Press | Mix | CameraPath:
+        if isinstance(node, yaml.ScalarNode) and {":", "@"} & set(node.value):
+            try:
+                return parse_path(self._text(node, "an entry of actions"), node.start_mark.line + 1)
+            except ActionError as error:
+                raise ScriptError(f"{self._path}, line {node.start_mark.line + 1}: {error}") from error
         names = (
             _MIX if isinstance(node, yaml.MappingNode) and any(k.value == "bench" for k, _ in node.value) else _PRESS
         )

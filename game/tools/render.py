@@ -15,6 +15,7 @@ from game.console import GentleStop, Progress, say
 from game.errors import ConfigError, InputError, RecordingError, RunError, ScriptError
 from game.media.pictures import read_picture
 from game.models.loader import find_weights, header_of, open_world
+from game.recording.camera_path import Degrees
 from game.recording.format import (
     ACTIONS,
     PRELUDE,
@@ -153,7 +154,7 @@ def _actions(source: Script | Recording, settings: Settings) -> Actions:
 
     space = action_space(settings.model.mode)
     if isinstance(source, Script):
-        return source.actions(space)
+        return source.actions(space, Degrees.of(settings.model))
     if source.header.mode != space.mode:
         remedy = f"leave model= away, or use model={source.header.model}"
         raise ScriptError(
