@@ -70,6 +70,10 @@ class WaypointTransformerConfig:
         """(height, width) of a latent frame."""
         return self.grid[0] * self.patch[0], self.grid[1] * self.patch[1]
 
+    def rings(self) -> tuple[int, int]:
+        """Frames that the history of a local and of a global layer holds, the one being made included."""
+        return self.local_window, self.global_window // self.global_dilation + 1
+
     def is_global(self, layer: int) -> bool:
         """Whether a layer looks far back at few frames, instead of at the newest."""
         return (layer - self.global_offset) % self.global_period == 0

@@ -22,13 +22,13 @@ class SlotCache:
     keys: Tensor
     values: Tensor
 
-    def snapshot(self, known: Sequence[SlotState | None]) -> tuple[SlotState, ...]:
-        """Keys and values of every slot that `known` has an entry for: that entry, or a copy where it is None."""
-        return tuple(self._copy(slot) if state is None else state for slot, state in enumerate(known))
+    def snapshot(self, known: Sequence[SlotState | None], first: int = 0) -> tuple[SlotState, ...]:
+        """Keys and values of every slot from `first` on that `known` has an entry for: that, or a copy where None."""
+        return tuple(self._copy(slot) if state is None else state for slot, state in enumerate(known, first))
 
-    def restore(self, state: Sequence[SlotState]) -> None:
+    def restore(self, state: Sequence[SlotState], first: int = 0) -> None:
         # Into the same memory: whatever has recorded its address (a CUDA graph) stays right.
-        for slot, (keys, values) in enumerate(state):
+        for slot, (keys, values) in enumerate(state, first):
             self.keys[slot].copy_(keys)
             self.values[slot].copy_(values)
 

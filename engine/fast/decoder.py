@@ -8,6 +8,7 @@ and why.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -123,7 +124,25 @@ class FastUpsample(nn.Module):
         return self.conv(large.permute(0, 2, 3, 1))
 
 
-class DecoderNetwork(nn.Module):
+class StreamingNetwork(nn.Module):
+    """A network whose streams share the memory they work in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._worlds: dict[tuple[int, int], tuple[Lease, Memory]] = {}
+
+    def worlds(self, height: int, width: int) -> tuple[Lease, Memory]:
+        """The memory that all streams of a latent's size share, and who has it."""
+        if (height, width) not in self._worlds:
+            self._worlds[height, width] = Lease(), self.new_memory(height, width)
+        return self._worlds[height, width]
+
+    def new_memory(self, height: int, width: int) -> Memory:
+        """Memory of a stream that has seen nothing. height, width: of a latent."""
+        raise NotImplementedError
+
+
+class DecoderNetwork(StreamingNetwork):
     """One latent frame to its video frames. vae: the readable network, whose weights it uses."""
 
     def __init__(self, vae: WanVAE) -> None:
@@ -141,16 +160,9 @@ class DecoderNetwork(nn.Module):
                 scale *= 2
         self.layers = nn.ModuleList(layers)
         self.norm, self.last = Norm(source.head["0"]), TimedConv(source.head["2"], scale)
-        self._worlds: dict[tuple[int, int], tuple[Lease, Memory]] = {}
         weight = vae.conv1.weight
         for name, values in (("mean", vae.config.mean), ("std", vae.config.std)):
             self.register_buffer(name, torch.tensor(values, device=weight.device, dtype=weight.dtype))
-
-    def worlds(self, height: int, width: int) -> tuple[Lease, Memory]:
-        """The memory that all streams of a latent's size share, and who has it."""
-        if (height, width) not in self._worlds:
-            self._worlds[height, width] = Lease(), self.new_memory(height, width)
-        return self._worlds[height, width]
 
     def new_memory(self, height: int, width: int) -> Memory:
         """Memory of a stream that has seen nothing. height, width: of a latent."""
@@ -183,15 +195,31 @@ class FastWanDecoder:
     network: DecoderNetwork
     program: DecodeProgram = decode_later
 
+    def first(self, latent: Tensor, memory: Memory) -> Tensor:
+        """The frames of a stream's first latent frame."""
+        return self.network(latent, memory, True)
+
     def decoder_stream(self) -> "FastDecoderStream":
         """A fresh stream that turns latents into video frames."""
         return FastDecoderStream(self)
 
 
+class StreamingDecoder(Protocol):
+    """A decoder of fixed shapes: `program` makes the frames of all latent frames but a stream's first."""
+
+    @property
+    def network(self) -> "StreamingNetwork": ...
+
+    @property
+    def program(self) -> Callable[..., Tensor]: ...
+
+    def first(self, latent: Tensor, memory: Memory) -> Tensor: ...
+
+
 class FastDecoderStream:
     """Turns latents into a video; answers to the calls of engine.nets.vae.DecoderStream, for one world."""
 
-    def __init__(self, decoder: FastWanDecoder) -> None:
+    def __init__(self, decoder: StreamingDecoder) -> None:
         self._decoder = decoder
         self._started = False
         self._size: tuple[int, int] | None = None  # of a latent, once one has come
@@ -201,11 +229,11 @@ class FastDecoderStream:
         """latents (1, T, C, h, w) -> frames (1, F, 3, H, W) in [-1, 1], as engine.nets.vae.DecoderStream.decode."""
         network = self._decoder.network
         memory, frames = self._claim(latents.shape[-2], latents.shape[-1]), []
-        for latent in latents[0].to(network.mean):  # the decoder may be elsewhere
+        for latent in latents[0].to(memory[0]):  # the decoder may be elsewhere
             if self._started:
                 frames.append(self._decoder.program(network, latent, memory))
             else:
-                frames.append(network(latent, memory, True))
+                frames.append(self._decoder.first(latent, memory))
                 self._started = True
         return torch.cat(frames, dim=1)
 

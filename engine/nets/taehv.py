@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from engine.config.decoder import LightDecoderConfig, TaehvCodecConfig
 from engine.nets.vae_layers import FrameConv, StreamMemory
 
-_SOFT_LIMIT = 3.0  # latents are squeezed into -3..3
-_WARMING_PUSHES = 3  # of the first latent before it counts, as Waypoint's makers do
+SOFT_LIMIT = 3.0  # latents are squeezed into -3..3
+WARMING_PUSHES = 3  # of the first latent before it counts, as Waypoint's makers do
 
 
 class LightDecoder(nn.ModuleDict):
@@ -47,7 +47,7 @@ class LightDecoder(nn.ModuleDict):
     def forward(self, latents: Tensor, memory: StreamMemory) -> Tensor:
         """latents (B, T, C, h, w) -> frames (B, time_ratio T, 3, H, W), about 0..1 and not clamped."""
         first, *layers, last = self.values()
-        x = F.relu(first(torch.tanh(latents / _SOFT_LIMIT) * _SOFT_LIMIT))
+        x = F.relu(first(torch.tanh(latents / SOFT_LIMIT) * SOFT_LIMIT))
         for layer in layers:
             x = layer(x, memory) if isinstance(layer, MemoryBlock) else layer(x)
         x = last(F.relu(x))
@@ -221,7 +221,7 @@ class LightDecoderStream:
         but one for the very first latent of a stream that is not warmed.
         """
         if self._warm and not self._memory.started:
-            for _ in range(_WARMING_PUSHES):
+            for _ in range(WARMING_PUSHES):
                 self._decoder(latents[:, :1].to(self._decoder["1"].weight), self._memory)
             self._memory.started = True
         return torch.cat([self.decode_at_once(latent) for latent in latents.split(1, dim=1)], dim=1)

@@ -218,10 +218,8 @@ class WaypointCaches:
     """All caches of one rollout: `local` those of local layers, `distant` those of global ones."""
 
     def __init__(self, config: WaypointTransformerConfig) -> None:
-        near, far = (
-            FrameRing(config.local_window),
-            FrameRing(config.global_window // config.global_dilation + 1, dilation=config.global_dilation),
-        )
+        capacities = config.rings()
+        near, far = FrameRing(capacities[0]), FrameRing(capacities[1], dilation=config.global_dilation)
         self.attention = tuple(RingCache(far if config.is_global(i) else near) for i in range(config.layers))
         of_global = [config.is_global(i) for i in range(config.layers)]
         self.local = Caches(near, tuple(c for c, g in zip(self.attention, of_global, strict=True) if not g))
@@ -405,8 +403,7 @@ def space_rotation(config: WaypointTransformerConfig, device: torch.device) -> R
 def time_rotation(config: WaypointTransformerConfig, number: int, device: torch.device) -> Rotation:
     """Of latent frame `number`: tables (1, half a head)."""
     count = config.head_dim // 8
-    frequencies = config.rope_theta ** -(torch.arange(count, dtype=torch.float64) / count)
+    frequencies = config.rope_theta ** -(torch.arange(count, dtype=torch.float64, device=device) / count)
     frequencies = _table(frequencies, config.tables).double().repeat_interleave(2)
     # In float64, so that a world may go on for ever: only differences of time matter, and these stay exact.
-    tables = _rotation(number * config.time_step * frequencies[None])
-    return Rotation(tables.cos.to(device), tables.sin.to(device))
+    return _rotation(number * config.time_step * frequencies[None])

@@ -43,7 +43,7 @@ def seed_weights(
 
 def _draw(name: str, shape: torch.Size, generator: torch.Generator) -> Tensor:
     """Values of the size that keeps activations near 1; gains are near 1 themselves."""
-    fan_in = shape[1:].numel() if len(shape) > 1 and "modulation" not in name else shape[-1]
+    fan_in = shape[1:].numel() if len(shape) > 1 and "modulation" not in name else shape[-1:].numel()
     value = torch.randn(shape, generator=generator) / fan_in**0.5
     gain = (len(shape) == 1 and not name.endswith("bias")) or name.endswith("gamma")
     return 1 + 0.1 * value if gain else value

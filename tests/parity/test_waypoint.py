@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from engine.config.waypoint import WaypointTransformerConfig
+from engine.fast.waypoint import FastWaypoint
 from engine.nets.waypoint import WaypointTransformer
 from tests.parity.common import (
     TOLERANCE,
@@ -96,10 +97,12 @@ def compare(fixture: Fixture, ours: dict[str, Tensor]) -> None:
     assert max(errors.values()) <= TOLERANCE, errors
 
 
+@pytest.mark.parametrize("fast", [False, True], ids=["readable", "fast"])
 @pytest.mark.parametrize("path", cases("waypoint_dit"))
-def test_a_rollout_is_that_of_the_references(path):
+def test_a_rollout_is_that_of_the_references(path, fast):
     fixture = load_fixture(path)
-    compare(fixture, roll_out(fixture, network(fixture), fixture.json("sigmas")))
+    net = FastWaypoint(network(fixture)) if fast else network(fixture)
+    compare(fixture, roll_out(fixture, net, fixture.json("sigmas")))
 
 
 @pytest.mark.parametrize("path", cases("waypoint_dit"))
