@@ -164,7 +164,7 @@ class PassNetwork(nn.Module):
             else:
                 tokens, own = near(block, tokens, of_layer, 0, seen.near)
             if index == 0:
-                first = own
+                first = own.contiguous()
         tokens = F.silu(_norm(tokens, *t.head.unbind(0)))
         out = F.linear(tokens, self.unpatchify.weight.flatten(1).t()).view(rows, columns, channels, p, q)
         out = out.permute(2, 0, 3, 1, 4).reshape(1, 1, channels, *x.shape[-2:]) + self.unpatchify.bias.view(-1, 1, 1)
