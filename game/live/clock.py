@@ -1,18 +1,17 @@
 """When a video frame is due, when the next block must start, and how well both went: pure, no window, no engine.
 
 Three parts, joined by `Pacer`. `PlayClock` says which frame is due. `BlockTimes` remembers how long blocks take and so
-how late one may start, and how fast the machine can play at all. `PlayStats` (game/live/playstats.py) keeps the numbers
-a person wants to see.
-Times are seconds of one monotonic clock, handed in by the caller; nothing here reads a clock.
+how late one may start, and how fast the machine can play at all. `PlayStats` keeps the numbers a person wants to see.
+Times are seconds of one monotonic clock, handed in by the caller; nothing here reads a clock. Nothing here has a lock
+either: the mailbox owns the one pacer there is, and guards it (game/live/mailbox.py).
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from threading import RLock
+from dataclasses import dataclass
 
-from game.live.playstats import LiveStats, PaceReport, PlayStats
 from game.recording.format import percentiles
 
 _ON_TIME = 0.001  # s: what arrives within this of its due moment is on time
@@ -20,6 +19,8 @@ _HAIR = 1e-6  # frames: absorbs rounding where a frame is asked for at exactly i
 _FULL_SPEED = 0.97  # at and above this the play clock counts as undisturbed
 _SLOWEST = 0.02
 _ASLEEP = 5.0  # s
+_HEADROOM = 1.1  # times the rate: so fast must blocks be before a lowered pace is taken back
+_TRUST, _MOST_TRUST = 6.0, 120.0  # s that they must have been; doubled each time, since it may have been wrong
 _HANDOVER = 0.005  # s: on a machine at its limit the next block need not wait for the window to draw
 
 
@@ -184,10 +185,11 @@ class BlockTimes:
 
     def possible_speed(self, period: float) -> float:
         """The share of the model's rate this machine keeps up with, 0.02 to 1. period: seconds a block should play."""
-        if len(self._cycles) < 2:
-            return 1.0
-        needed = self.usual_cycle() * 1.02 + 0.001
-        return max(_SLOWEST, min(1.0, period / needed))
+        return max(_SLOWEST, min(1.0, self.headroom(period)))
+
+    def headroom(self, period: float) -> float:
+        """How many times its rate a block of `period` seconds could be played at here; 1 before that is known."""
+        return period / (self.usual_cycle() * 1.02 + 0.001) if len(self._cycles) > 1 else 1.0
 
     def usual_cycle(self) -> float:
         """Seconds from one block's start to the next possible one, as five of six blocks need no more than."""
@@ -196,21 +198,102 @@ class BlockTimes:
         return sorted(self._cycles)[int(0.85 * (len(self._cycles) - 1))]
 
 
-class Pacer:
-    """Play clock, block times and statistics of one rollout, shared by the window's and the inference thread.
+@dataclass(frozen=True)
+class LiveStats:
+    """How a live session went.
 
-    fps: the model's video frames a second. margin: seconds, see BlockTimes. Every method may be called from either
-    thread. A new rollout of the same model calls `restart`, which keeps what was learned about the machine.
+    latency_ms: p50 and p95 of control sampled -> first frame that shows it displayed, None if nothing was controlled.
+    lookahead_ms: p50 and p95 of finished video not yet shown, taken each time a frame is put on the window.
+    late_frames: frames that were not there (or not drawn) when they were due.
+    """
+
+    latency_ms: dict[str, float] | None
+    late_frames: int
+    lookahead_ms: dict[str, float]
+
+    def to_report(self) -> dict:
+        """The fields as report.json names them."""
+        return {
+            "latency_ms": self.latency_ms or {"p50": None, "p95": None},
+            "late_frames": self.late_frames,
+            "lookahead_ms": self.lookahead_ms,
+        }
+
+
+class PlayStats:
+    """What a person may want to know of a session: recent numbers for the HUD, all of it for the report."""
+
+    def __init__(self) -> None:
+        self._latencies: deque[float] = deque(maxlen=20_000)
+        self._lookaheads: deque[float] = deque(maxlen=20_000)
+        self._shown_at: deque[float] = deque(maxlen=240)
+
+    def displayed(self, now: float, lookahead_ms: float, latency_ms: float | None) -> None:
+        """Counts one frame put on the window for the first time. latency_ms: None if it shows no new control."""
+        self._shown_at.append(now)
+        self._lookaheads.append(lookahead_ms)
+        if latency_ms is not None:
+            self._latencies.append(latency_ms)
+
+    def shown_fps(self, now: float, window: float = 2.0) -> float:
+        """New frames per second shown over the last `window` seconds."""
+        recent = [moment for moment in self._shown_at if now - moment <= window]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 2 else 0.0
+
+    def latency(self, last: int | None = None) -> dict[str, float] | None:
+        """p50 and p95 in ms of the `last` samples (None: all); None if there are none."""
+        values = list(self._latencies)[-last:] if last else list(self._latencies)
+        return percentiles(values) if values else None
+
+    def lookahead(self, last: int | None = None) -> dict[str, float]:
+        """p50 and p95 in ms, as `latency`; zeros if there are none."""
+        return percentiles(list(self._lookaheads)[-last:] if last else list(self._lookaheads))
+
+
+@dataclass(frozen=True)
+class PaceReport:
+    """One moment's numbers for the HUD; times in ms.
+
+    pace: share of the model's rate that the clock was asked to keep to; speed: the share it runs at now; possible: the
+    share that this machine keeps up with, which the speed sinks to slowly. recent_ms:
+    what the newest blocks took, oldest first, each against `deadline_ms` (at the speed of now: `deadline_ms / speed`).
+    late_frames: not there, or not drawn, when they were due; of these undrawn_frames were there, and the window was
+    late.
+    """
+
+    fps: float
+    shown_fps: float
+    speed: float
+    block_ms: dict[str, float]
+    deadline_ms: float
+    spare_ms: float
+    latency_ms: dict[str, float] | None
+    lookahead_ms: dict[str, float]
+    late_frames: int
+    slow_words: str
+    recent_ms: tuple[float, ...] = ()
+    undrawn_frames: int = 0
+    pace: float = 1.0
+    possible: float = 1.0
+
+
+class Pacer:
+    """Play clock, block times and statistics of one rollout. Not thread-safe: the mailbox guards it.
+
+    fps: the model's video frames a second. margin: seconds, see BlockTimes. A new rollout of the same model calls
+    `restart`, which keeps what was learned about the machine; a new model calls `begin_model`.
     """
 
     def __init__(self, fps: float = 20.0, margin: float = 0.012) -> None:
-        self._lock = RLock()
+        self._margin = margin
         self._times = BlockTimes(margin)
         self._clock = PlayClock(fps)
         self._stats = PlayStats()
         self._block_frames = 1
         self._spare = 0.0
         self._pace = 1.0
+        self._able_since: float | None = None  # with the pace lowered: since when full speed would have been kept
+        self._trust = _TRUST
         self._blocks: deque[float] = deque(maxlen=128)
         self._resumed_at = -math.inf
 
@@ -218,35 +301,30 @@ class Pacer:
 
     def advance(self, now: float) -> int | None:
         """The frame to show now, see PlayClock.advance."""
-        with self._lock:
-            return self._clock.advance(now)
+        return self._clock.advance(now)
 
     def next_change(self, now: float) -> float | None:
         """When the window must draw again, see PlayClock.next_change."""
-        with self._lock:
-            return self._clock.next_change(now)
+        return self._clock.next_change(now)
 
     def displayed(self, frame: int, since: float | None, now: float) -> None:
         """Notes that `frame` is on the window since `now`. since: when the oldest control it is first to show came.
 
         A control from before a pause measures the pause, not the machine, and is left out.
         """
-        with self._lock:
-            ahead = (self._clock.end - 1 - frame) * 1000.0 / self._clock.fps
-            measured = since is not None and since > self._resumed_at and not self._clock.paused
-            self._stats.displayed(now, ahead, (now - since) * 1000.0 if measured else None)
+        ahead = (self._clock.end - 1 - frame) * 1000.0 / self._clock.fps
+        measured = since is not None and since > self._resumed_at and not self._clock.paused
+        self._stats.displayed(now, ahead, (now - since) * 1000.0 if measured else None)
 
     def pause(self, now: float) -> None:
         """Stops the play clock at once."""
-        with self._lock:
-            self._clock.pause(now)
+        self._clock.pause(now)
 
     def resume(self, now: float) -> None:
         """Goes on exactly where `pause` stopped."""
-        with self._lock:
-            if self._clock.paused:
-                self._resumed_at = now
-            self._clock.resume(now)
+        if self._clock.paused:
+            self._resumed_at = now
+        self._clock.resume(now)
 
     @property
     def paused(self) -> bool:
@@ -259,36 +337,44 @@ class Pacer:
 
     # -- the inference thread's side --------------------------------------------------------------------------------
 
-    def restart(self, fps: float | None = None) -> None:
-        """Forgets all frames and figures for a new rollout. A pause stays. fps: the model's rate, None for the same."""
-        with self._lock:
-            self._new_clock(fps)
-            self._stats = PlayStats()
+    def begin_model(self, fps: float) -> None:
+        """Forgets all but a pause: another model will be played. fps: its video frames a second."""
+        self._times, self._pace, self._able_since = BlockTimes(self._margin), 1.0, None
+        self._block_frames, self._spare = 1, 0.0
+        self._blocks.clear()
+        self._new_clock(fps, speed=1.0)
+        self._stats = PlayStats()
+
+    def restart(self) -> None:
+        """Forgets all frames and figures for a new rollout. A pause stays."""
+        self._new_clock(self.fps, self._clock.speed)
+        self._stats = PlayStats()
 
     def cut(self) -> None:
         """Forgets all frames, as after a rewind; the figures stay, and so does a pause."""
-        with self._lock:
-            late, undrawn = self._clock.late_frames, self._clock.undrawn_frames
-            self._new_clock()
-            self._clock.late_frames, self._clock.undrawn_frames = late, undrawn
+        late, undrawn = self._clock.late_frames, self._clock.undrawn_frames
+        self._new_clock(self.fps, self._clock.speed)
+        self._clock.late_frames, self._clock.undrawn_frames = late, undrawn
 
     def stand_still(self) -> None:
         """The world begins anew from its newest frame, which stays until the next is there, see PlayClock."""
-        with self._lock:
-            self._clock.stand_still()
+        self._clock.stand_still()
 
     def new_figures(self) -> None:
         """Counts anew from here: a recording begins."""
-        with self._lock:
-            self._clock.late_frames = self._clock.undrawn_frames = 0
-            self._stats = PlayStats()
+        self._clock.late_frames = self._clock.undrawn_frames = 0
+        self._stats = PlayStats()
+
+    @property
+    def pace(self) -> float:
+        """Share of the model's rate that the clock is to keep to."""
+        return self._pace
 
     def set_pace(self, share: float, now: float) -> None:
         """Has the clock keep to a share of the model's rate, 0.02 to 1, however fast the machine is."""
-        with self._lock:
-            self._pace = max(_SLOWEST, min(1.0, share))
-            if self._clock.speed > self._pace:
-                self._clock.set_speed(self._pace, now)
+        self._pace, self._able_since = max(_SLOWEST, min(1.0, share)), None
+        if self._clock.speed > self._pace:
+            self._clock.set_speed(self._pace, now)
 
     def start_at(self) -> float | None:
         """The moment the next block should start; -inf: at once; None: not before a frame is shown or play goes on.
@@ -296,86 +382,93 @@ class Pacer:
         As late as it may, so that it sees the freshest controls, and never more than one block ahead: the first frame
         of the block before must be due, give or take the moment between two threads.
         """
-        with self._lock:
-            clock = self._clock
-            if clock.paused:
-                return None
-            if clock.end == 0:
-                return -math.inf
-            if clock.shown < clock.end - 2 * self._block_frames:  # the window hangs: don't work ahead of it
-                return None
-            earliest = clock.due(clock.end - self._block_frames) - _HANDOVER
-            return max(earliest, clock.due(clock.end) - self._times.head_start())
+        clock = self._clock
+        if clock.paused:
+            return None
+        if clock.end == 0:
+            return -math.inf
+        if clock.shown < clock.end - 2 * self._block_frames:  # the window hangs: don't work ahead of it
+            return None
+        earliest = clock.due(clock.end - self._block_frames) - _HANDOVER
+        return max(earliest, clock.due(clock.end) - self._times.head_start())
 
     def deliver(self, frames: int, now: float, step: float | None) -> int:
         """Adds a finished block, and returns the number of its first frame.
 
         frames: how many; step: seconds from taking its controls to having its frames, None if no engine made them.
         """
-        with self._lock:
-            first = self._clock.end
-            self._spare = self._clock.deliver(frames, now)
-            self._block_frames = frames
-            if step is not None:
-                self._blocks.append(1000.0 * step)
-                self._times.add(step, frames / self._clock.fps, self._spare)
-            return first
+        first = self._clock.end
+        self._spare = self._clock.deliver(frames, now)
+        self._block_frames = frames
+        if step is not None:
+            self._blocks.append(1000.0 * step)
+            self._times.add(step, frames / self._clock.fps, self._spare)
+        return first
 
     def settled(self, cycle: float, now: float) -> None:
-        """Ends a block. cycle: seconds from its start to now, context pass and all. Adjusts the clock's speed."""
-        with self._lock:
-            self._times.add_cycle(cycle)
-            period = self._block_frames / self._clock.fps
-            goal = min(self._pace, self._times.possible_speed(period))
-            share = 1.0 - math.exp(-max(period, cycle))  # about a second's time constant, whatever the block's length
-            speed = self._clock.speed + (goal - self._clock.speed) * share
-            if goal == self._pace and speed > 0.99 * self._pace:
-                speed = self._pace
-            if speed != self._clock.speed:
-                self._clock.set_speed(speed, now)
+        """Ends a block. cycle: seconds from its start to now, context pass and all. Adjusts the clock's speed.
 
-    def _new_clock(self, fps: float | None = None) -> None:
-        old, self._clock = self._clock, PlayClock(fps or self._clock.fps)
-        self._clock.speed = old.speed
-        if old.paused:
-            self._clock.pause(0.0)
+        A pace that was lowered is taken back, see `pace`, when the machine would have kept full speed for some seconds.
+        """
+        self._times.add_cycle(cycle)
+        period = self._block_frames / self._clock.fps
+        self._regain(period, now)
+        goal = min(self._pace, self._times.possible_speed(period))
+        share = 1.0 - math.exp(-max(period, cycle))  # about a second's time constant, whatever the block's length
+        speed = self._clock.speed + (goal - self._clock.speed) * share
+        if goal == self._pace and speed > 0.99 * self._pace:
+            speed = self._pace
+        if speed != self._clock.speed:
+            self._clock.set_speed(speed, now)
+
+    def _regain(self, period: float, now: float) -> None:
+        """Takes a lowered pace back once full speed would have been kept for a while: longer each time."""
+        if self._pace >= 1.0 or self._times.headroom(period) < _HEADROOM:
+            self._able_since = None
+        elif self._able_since is None:
+            self._able_since = now
+        elif now - self._able_since >= self._trust:
+            self._pace, self._able_since = 1.0, None
+            self._trust = min(_MOST_TRUST, 2.0 * self._trust)
+
+    def _new_clock(self, fps: float, speed: float) -> None:
+        clock = PlayClock(fps)
+        clock.speed = speed
+        if self._clock.paused:
+            clock.pause(0.0)
+        self._clock = clock
 
     # -- numbers ----------------------------------------------------------------------------------------------------
 
     def report(self, now: float) -> PaceReport:
         """The numbers of this moment, of about the last ten seconds where they are percentiles."""
-        with self._lock:
-            clock, frames = self._clock, self._block_frames
-            return PaceReport(
-                fps=clock.fps,
-                shown_fps=self._stats.shown_fps(now),
-                speed=clock.speed,
-                block_ms=percentiles([1000.0 * step for step in self._times.steps]),
-                deadline_ms=1000.0 * frames / clock.fps,
-                spare_ms=1000.0 * self._spare,
-                latency_ms=self._stats.latency(last=200),
-                lookahead_ms=self._stats.lookahead(last=200),
-                late_frames=clock.late_frames,
-                undrawn_frames=clock.undrawn_frames,
-                pace=self._pace,
-                possible=self._times.possible_speed(frames / clock.fps),
-                slow_words=self.slow_words(),
-                recent_ms=tuple(self._blocks),
-            )
+        clock, frames = self._clock, self._block_frames
+        return PaceReport(
+            fps=clock.fps,
+            shown_fps=self._stats.shown_fps(now),
+            speed=clock.speed,
+            block_ms=percentiles([1000.0 * step for step in self._times.steps]),
+            deadline_ms=1000.0 * frames / clock.fps,
+            spare_ms=1000.0 * self._spare,
+            latency_ms=self._stats.latency(last=200),
+            lookahead_ms=self._stats.lookahead(last=200),
+            late_frames=clock.late_frames,
+            undrawn_frames=clock.undrawn_frames,
+            pace=self._pace,
+            possible=self._times.possible_speed(frames / clock.fps),
+            slow_words=self.slow_words(),
+            recent_ms=tuple(self._blocks),
+        )
 
     def slow_words(self) -> str:
         """What a person should know when the machine is too slow for the model's rate; "" if it isn't."""
-        with self._lock:
-            clock = self._clock
-            if clock.speed >= _FULL_SPEED * self._pace:
-                return ""
-            needs, has = self._times.usual_cycle() * 1000.0, 1000.0 * self._block_frames / clock.fps
-            what = "frame" if self._block_frames == 1 else f"block of {self._block_frames} frames"
-            return (
-                f"Playing at {clock.speed:.0%} speed: a {what} takes {needs:.0f} ms here, {has:.0f} ms would be in time"
-            )
+        clock = self._clock
+        if clock.speed >= _FULL_SPEED * self._pace:
+            return ""
+        needs, has = self._times.usual_cycle() * 1000.0, 1000.0 * self._block_frames / clock.fps
+        what = "frame" if self._block_frames == 1 else f"block of {self._block_frames} frames"
+        return f"Playing at {clock.speed:.0%} speed: a {what} takes {needs:.0f} ms here, {has:.0f} ms would be in time"
 
     def live_stats(self) -> LiveStats:
         """The whole session's figures for the report."""
-        with self._lock:
-            return LiveStats(self._stats.latency(), self._clock.late_frames, self._stats.lookahead())
+        return LiveStats(self._stats.latency(), self._clock.late_frames, self._stats.lookahead())

@@ -1,86 +1,250 @@
-"""The inference thread: owns worlds and makes blocks when the play clock says so; it never touches the window.
+"""The engine's thread: owns worlds and makes blocks when the play clock says so; it never touches a window.
 
-All engine work, all recording and everything slow happens here, order by order and block by block. What the window's
-thread asks for lies on the desk (game/live/mailbox.py); game/live/player.py puts it there. A failure becomes a status
-with words, and waits for another world to be asked for.
+All engine work, all recording and everything slow happens here, order by order and block by block. What a client asks
+for lies in the mailbox (game/live/mailbox.py), where game/live/player.py puts it; what comes back is pictures and plain
+figures. A failure becomes a status with words, and waits for another world to be asked for.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.actions import Actions
 from engine.errors import EngineError, InputError
 from game.input.controls import Controls, FrameControl
-from game.live.mailbox import Desk, Halt, Order
-from game.live.playstats import LiveStats
-from game.live.rewind import control_of
-from game.live.source import Habits, Source
-from game.live.status import Picture, SceneLike, State
-from game.live.visits import Visit, Visits
-from game.models.footprint import device_mb, rewind_budget
+from game.live.mailbox import Halt, Mailbox, control_of
+from game.live.status import Picture, ReplayFigures, RewindFigures, SceneLike, State
+from game.models.machine import device_mb, free_memory, rewind_budget
+from game.models.switcher import Models
 from game.recording.keeping import Keeper
+from game.recording.replay import Replay
 from game.recording.replaying import begin_at, open_recording
-from game.world.history import Moment
-from game.world.playthrough import Journey
+from game.world.history import Moment, MomentId, Passage
+from game.world.playthrough import Journey, Played
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.world import WorldModel
 
+_MB = 2**20
 _MOST_WORDS = 400
 _TELL_EVERY = 0.5  # s
-Progress = Callable[[str, float], None]
-OpenWorld = Callable[[Progress], "WorldModel"]
-ChangeQuality = Callable[["WorldModel", str], "WorldModel"]
+_LEFT_BEHIND = 4  # the world before gets this part of the budget
 
 
-class Inference:
+# -- where the next block comes from ---------------------------------------------------------------------------------
+
+
+class Source:
+    """Makes a journey's next frames: of the person's controls, of a recording, or of nobody. say: tells a person."""
+
+    def __init__(self, mailbox: Mailbox, controls: Controls) -> None:
+        self._mailbox, self._controls = mailbox, controls
+        self._replay: Replay | None = None
+        self._name = ""
+        self._idle_frames = 0
+
+    @property
+    def replaying(self) -> bool:
+        """Whether a recording gives the controls."""
+        return self._replay is not None
+
+    def begin_replay(self, replay: Replay, name: str) -> None:
+        """Takes the controls from a recording, until it ends. name: for people."""
+        self._replay, self._name = replay, name
+
+    def end_replay(self) -> None:
+        """Gives the controls to the person."""
+        if self._replay is not None:
+            self._replay.leave()
+        self._replay = None
+
+    def arrived(self, now: float) -> None:
+        """The person is somewhere else: what they did until now belongs to where they were."""
+        self._idle_frames = 0
+        self._controls.forget_past(now)
+
+    def next(self, journey: Journey, now: float) -> tuple[Played, list[float | None]]:
+        """The next frames, and for each the moment of the oldest control that it is the first to show."""
+        played = None if self._replay is None else self._replayed(self._replay)
+        if played is not None:
+            self._controls.sample(len(played.block.frames), now)  # nobody's, and not to pile up
+            return played, [None] * len(played.block.frames)
+        row = self._controls.sample(journey.next_frames, now)
+        idle = not any(frame.keys or any(frame.mouse or ()) for frame in row)
+        before, self._idle_frames = self._idle_frames, self._idle_frames + len(row) if idle else 0
+        if idle and self._holds(journey, before):
+            return journey.hold(len(row)), [None] * len(row)
+        space = journey.world.action_space
+        actions = Actions.stack([space.action(frame.keys, frame.mouse) for frame in row])
+        return journey.step(actions), [frame.since for frame in row]
+
+    def anchors(self, journey: Journey) -> bool:
+        """Whether the world is to begin anew from its present picture by now."""
+        every, fps = self._mailbox.habits.anchor_every, journey.world.config.fps
+        due = 0 < every * fps <= journey.present.frames
+        return due and not self.replaying and not self._holds(journey, self._idle_frames)
+
+    def figures(self, fps: float) -> ReplayFigures | None:
+        """Where the replay is, None without one."""
+        if self._replay is None:
+            return None
+        return ReplayFigures(self._name, self._replay.frame / fps, len(self._replay.actions) / fps)
+
+    def _holds(self, journey: Journey, idle_frames: int) -> bool:
+        """Whether the picture is held once nobody has been at the keys for so long."""
+        hold = self._mailbox.habits.idle_hold
+        return hold > 0 and idle_frames >= hold * journey.world.config.fps
+
+    def _replayed(self, replay: Replay) -> Played | None:
+        """The replay's next frames; None at its end."""
+        words = "The recording ends here: the controls are yours"
+        try:
+            if not replay.done:
+                return replay.play()
+        except InputError as error:  # a file of it may be broken, too
+            words = f"The recording cannot be replayed on: {error}"
+        self.end_replay()
+        self._mailbox.notice(words)
+        return None
+
+
+# -- the worlds there are --------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class Visit:
+    """A world being played. scene: what it began with. quality: how it is made, see configs/quality. delivered: its
+    newest moment that a person could see."""
+
+    journey: Journey
+    scene: SceneLike
+    quality: str
+    delivered: Moment
+
+    def back_to_delivered(self) -> None:
+        """Undoes a block that was thrown away before anybody saw it, if its world can go back."""
+        self.journey.settle()
+        if self.journey.present is not self.delivered:
+            try:
+                self.journey.go(self.delivered)
+            except LookupError:
+                self.delivered = self.journey.present
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a quick-save kept."""
+
+    visit: Visit
+    moment: Moment
+
+
+class Visits:
+    """The worlds a person is in, was in before, and has saved: one memory budget, in bytes, for all of them."""
+
+    def __init__(self) -> None:
+        self.budget = 0
+        self.current: Visit | None = None
+        self.before: Visit | None = None
+        self.saved: Saved | None = None
+
+    def leave(self) -> None:
+        """Leaves the current world, to be returned to if there is memory for it."""
+        visit, self.current = self.current, None
+        if visit is None:
+            return
+        visit.back_to_delivered()
+        self._drop_before()
+        if visit.journey.present.snapshot is not None:
+            self.before = visit
+        self._share()
+
+    def enter(self, visit: Visit) -> None:
+        """Makes `visit` the current one."""
+        if visit is self.before:
+            self.before = None
+        self.current = visit
+        self._share()
+
+    def save(self, wanted: MomentId | None) -> None:
+        """Keeps a moment of the current world's way, or its present where that one is gone, or of another world."""
+        assert self.current is not None
+        journey, old = self.current.journey, self.saved
+        moment = (None if wanted is None else journey.find(wanted)) or journey.present
+        try:
+            kept = journey.pin(moment)
+        except LookupError:
+            kept = journey.keep()
+        self.saved = Saved(self.current, kept)
+        if old is not None:
+            old.visit.journey.let_go(old.moment)
+
+    def forget(self) -> None:
+        """Everything goes: the engine failed, or another model comes."""
+        self.current = self.before = self.saved = None
+
+    def figures(self) -> RewindFigures:
+        """How far back the current world can go, and what all of them take."""
+        visits = {self.current, self.before, self.saved.visit if self.saved is not None else None} - {None}
+        taken = sum(visit.journey.past.bytes for visit in visits if visit is not None)
+        depth = 0.0
+        if self.current is not None:
+            depth = self.current.journey.past.frames / self.current.journey.world.config.fps
+        return RewindFigures(depth, taken / _MB, self.budget / _MB)
+
+    def _drop_before(self) -> None:
+        if self.before is not None and self.saved is not None and self.saved.visit is self.before:
+            self.before.journey.past.clear()  # what is saved stays, pinned
+        self.before = None
+
+    def _share(self) -> None:
+        """Divides the budget between the worlds."""
+        behind = 0
+        if self.before is not None:
+            behind = self.budget // _LEFT_BEHIND
+            self.before.journey.past.set_budget(behind)
+        if self.current is not None:
+            self.current.journey.past.set_budget(self.budget - behind)
+
+
+# -- the thread ------------------------------------------------------------------------------------------------------
+
+
+class EngineThread:
     """What the thread does. Every public method but `run` is an order, called between two blocks.
 
-    desk: shared with the window. scene: to begin with. keeper: of recordings. change_quality: the same weights at
-    another quality, None where there is none.
+    mailbox: shared with the client. models: opens them. scene: to begin with. keeper: of recordings.
     """
 
     def __init__(
-        self,
-        desk: Desk,
-        controls: Controls,
-        open_world: OpenWorld,
-        scene: SceneLike,
-        keeper: Keeper,
-        habits: Habits,
-        change_quality: ChangeQuality | None = None,
+        self, mailbox: Mailbox, controls: Controls, models: Models, scene: SceneLike, keeper: Keeper
     ) -> None:
-        self._desk, self._controls, self._open_world = desk, controls, open_world
-        self._scene, self._keeper, self._habits = scene, keeper, habits
-        self._change_quality, self._quality = change_quality, habits.quality
-        self._recording_wanted = habits.record and keeper.can_record
+        self._mailbox, self._controls, self._models = mailbox, controls, models
+        self._scene, self._keeper = scene, keeper
+        self._open_world, self._quality = models.opener(), models.quality
+        self._recording_wanted = mailbox.habits.record and keeper.can_record
         self._world: WorldModel | None = None
         self._visits = Visits()
-        self._source = Source(controls, habits, desk.notice)
+        self._source = Source(mailbox, controls)
+        self._failed = False  # and nothing has been asked for since that could be played
         self._told_at = -1.0
+        self.vram_mb: float | None = None  # written here, read by whoever asks
+        self.steps = 0  # denoising steps of a block, as it is made now
 
     def run(self) -> None:
-        """Loads, plays and obeys until the desk says halt."""
-        orders: Iterable[Order] = ()
+        """Loads, plays and obeys until the mailbox says halt."""
         try:
             while True:
-                try:
-                    self._obey(orders)
-                    self._play()
-                except Halt:
-                    raise
-                except Exception as error:  # whatever the engine raises becomes words; the thread must outlive it
-                    self._fail(error)
-                    orders = self._wait_for_another()
+                self._guard(self._turn)
         except Halt:
             pass
         finally:
-            self._keeper.close(self._stats())
-            self._keeper.join()
-            self._desk.tell(state=State.STOPPED, recording=False)
+            self._keeper.close(self._mailbox.stats())
+            self._mailbox.tell(state=State.STOPPED, recording=False)
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
@@ -93,11 +257,14 @@ class Inference:
         """Leaves for a new world that begins as this one did."""
         self.visit(self._scene)
 
-    def change_model(self, open_world: OpenWorld, quality: str) -> None:
+    def change_model(self, model: str, quality: str, weights: str) -> None:
         """Leaves all worlds, and loads another model."""
         self._leave()
         self._visits.forget()
-        self._world, self._open_world, self._quality = None, open_world, quality
+        self._mailbox.forget()
+        self._world, self._quality = None, quality
+        self._open_world = self._models.choose(model, quality, weights)
+        self._mailbox.tell(model=model, quality=quality, device="", saved=False, other_world="")
 
     def other_world(self) -> None:
         """Changes places with the world before."""
@@ -106,52 +273,47 @@ class Inference:
             return
         self._change_to(visit)
 
-    def save(self, moment: Moment | None) -> None:
+    def save(self, moment: MomentId | None) -> None:
         """Keeps `moment`, which was on the window when the key went down, if it is of the world that is played now."""
         if self._visits.current is None:
-            self._desk.notice("There is no world to save yet")
+            self._mailbox.notice("There is no world to save yet")
         else:
             self._visits.save(moment)
-            self._desk.notice("Saved", saved=True)
+            self._mailbox.notice("Saved", saved=True)
 
     def load(self) -> None:
         """Returns to what was saved, in whichever world that was."""
         if (saved := self._visits.saved) is None:
             self._stay("Nothing is saved yet")
         elif saved.visit is self._visits.current:
-            self.go(saved.moment)
+            self._go(saved.moment)
         else:
             saved.visit.journey.go(saved.moment)
             self._change_to(saved.visit)
 
-    def go(self, moment: Moment) -> None:
-        """Goes on from a moment of this world."""
+    def go(self, wanted: MomentId) -> None:
+        """Goes on from a moment of the world that is played; as near as there is where that one is not kept."""
         visit = self._visits.current
-        if visit is None or not (moment.pins or visit.journey.knows(moment)):
+        moment = None if visit is None else visit.journey.nearest(wanted)
+        if moment is None:
             self._stay()  # it was of a world that has been left since
-            return
-        epoch = self._desk.epoch
-        self._source.end_replay()
-        try:
-            visit.journey.go(moment)
-        except LookupError:  # forgotten, or left for another place, since it was chosen: as near as there is
-            visit.journey.go(visit.journey.past.moments()[-1 if moment.left else 0])
-        self._arrive(epoch)
+        else:
+            self._go(moment)
 
     def anchor(self) -> None:
         """Begins anew from the present picture, unseen by anybody at the keys."""
         if (visit := self._visits.current) is not None:
             self._source.end_replay()
-            visit.begin_anew(self._desk.pacer)
-            self._desk.notice("The world begins anew from this picture")
+            self._begin_anew(visit)
+            self._mailbox.notice("The world begins anew from this picture")
 
     def toggle_recording(self) -> None:
         """Begins a recording with the next block, or ends the one there is."""
         if self._keeper.recording:
             self._recording_wanted = False
-            self._keeper.close(self._stats())
+            self._keeper.close(self._mailbox.stats())
         elif not self._keeper.can_record:
-            self._desk.notice("Nothing can be recorded here")
+            self._mailbox.notice("Nothing can be recorded here")
         elif self._visits.current is not None:
             self._recording_wanted = True
             self._record()
@@ -164,95 +326,117 @@ class Inference:
         try:
             opened = open_recording(folder, self._world)
         except InputError as error:
-            self._desk.notice(f"Cannot replay {folder.name}: {error}")
+            self._mailbox.notice(f"Cannot replay {folder.name}: {error}")
             return
-        with self._desk.changed:
-            self._desk.drop_frames()
         self._leave()
-        epoch = self._desk.epoch
-        self._desk.tell(state=State.LOADING, words="Playing up to there", progress=0.0, scene=opened.scene.name)
+        self._mailbox.forget()
+        epoch = self._mailbox.epoch
+        self._mailbox.tell(state=State.LOADING, words="Playing up to there", progress=0.0, scene=opened.scene.name)
         try:
             replay = begin_at(opened, self._world, frame, self._visits.budget, self._on_replay_progress)
         except (InputError, _Elsewhere) as error:
             if isinstance(error, InputError):
-                self._desk.notice(f"Cannot replay {folder.name}: {error}")
+                self._mailbox.notice(f"Cannot replay {folder.name}: {error}")
             self._return()
             return
         self._source.begin_replay(replay, folder.name)
         self._enter(Visit(replay.journey, opened.scene, self._quality, replay.journey.present), epoch)
         if opened.differences:
-            self._desk.notice(f"Not quite the recording's frames: {opened.differences}")
+            self._mailbox.notice(f"Not quite the recording's frames: {opened.differences}")
 
     def take_over(self) -> None:
         """Gives the controls of a replay to the person."""
         if self._source.replaying:
             self._source.end_replay()
-            self._source.arrived(self._desk.clock())
-            self._desk.notice("The controls are yours")
+            self._source.arrived(self._mailbox.clock())
+            self._mailbox.notice("The controls are yours")
             self._tell_figures()
 
     def set_quality(self, name: str) -> None:
         """Goes on from the present picture with another quality."""
         visit = self._visits.current
-        if self._change_quality is None or visit is None:
+        if self._world is None or visit is None or name not in self._models.qualities():
             self._stay("Another quality cannot be had here")
             return
-        world, picture = self._change_quality(self._world, name), visit.delivered.picture
+        try:
+            world = self._models.at_quality(self._world, name)
+            journey = Journey(world, visit.delivered.picture, self._mailbox.habits.seed, self._visits.budget)
+        except Exception as error:  # out of memory, for one: nothing has happened to the world that is played
+            self._stay(f"The quality stays as it is: {_words(error)}")
+            return
         self._leave()
-        journey = Journey(world, picture, self._habits.seed, self._visits.budget)
         self._enter(Visit(journey, self._scene, name, journey.present))
 
     # -- playing -----------------------------------------------------------------------------------------------------
 
-    def _play(self) -> None:
-        """Loads and enters what is missing, then makes block after block until something is raised."""
-        while True:
-            if self._world is None:
-                self._load()
-            if self._visits.current is None:
-                self._enter_scene()
-            ready = self._desk.wait()
-            if isinstance(ready, int):
-                self._make_block(ready)
-            else:
-                self._obey(ready)
+    def _turn(self) -> None:
+        """Obeys, loads and enters what is missing, and makes one block when it is time to."""
+        self._obey()
+        if self._failed:
+            self._mailbox.wait_for_order()
+            return
+        if self._world is None:
+            self._load()
+        if self._visits.current is None:
+            self._enter_scene()
+        epoch = self._mailbox.wait()
+        if epoch is not None:
+            self._make_block(epoch)
 
-    def _obey(self, orders: Iterable[Order]) -> None:
-        for order in orders:
-            order.call()
+    def _obey(self) -> None:
+        """Carries out all that is asked for, one by one: one that fails leaves the others to be obeyed.
+
+        After a failure there is no world; the next order for a new one brings one.
+        """
+        while (order := self._mailbox.take()) is not None:
+            if self._guard(order.call) and order.fresh:
+                self._failed = False
+
+    def _guard(self, work: Callable[[], None]) -> bool:
+        """Does something; whatever the engine raises becomes words, since the thread must outlive it."""
+        try:
+            work()
+        except Halt:
+            raise
+        except Exception as error:
+            self._fail(error)
+            return False
+        return True
 
     def _load(self) -> None:
-        self._desk.tell(state=State.LOADING, words="Opening the scene", progress=0.0, scene=self._scene.name)
-        self._desk.show(Picture(self._scene.picture(), backdrop=True))
-        self._desk.tell(words="Loading the engine")
+        self._mailbox.tell(state=State.LOADING, words="Opening the scene", progress=0.0, scene=self._scene.name)
+        self._mailbox.show(Picture(self._scene.picture(), backdrop=True))
+        self._mailbox.tell(words="Loading the engine")
+        free_memory()
         world = self._open_world(self._on_progress)
         config = world.config
         self._controls.configure(world.action_space, config.fps)
         self._world = world
-        self._desk.pacer.restart(config.fps)
-        mb = self._habits.rewind_mb
-        self._visits.budget = rewind_budget(world.device) if mb is None else mb * 2**20
-        self._desk.tell(model=config.name, device=str(world.device), space=world.action_space)
+        self._mailbox.begin_model(config.fps)
+        mb = self._mailbox.habits.rewind_mb
+        self._visits.budget = rewind_budget(world.device) if mb is None else mb * _MB
+        self._mailbox.tell(model=config.name, device=str(world.device), space=world.action_space, pace=1.0)
 
     def _enter_scene(self) -> None:
         """Makes a new world and shows its first frame; one that cannot be made is left for the world before."""
-        scene, epoch = self._scene, self._desk.epoch
+        scene, epoch = self._scene, self._mailbox.epoch
         words = f"Entering {scene.name}"
-        self._desk.tell(state=State.LOADING, words=words, progress=0.0, scene=scene.name, replay=None)
+        self._mailbox.tell(state=State.LOADING, words=words, progress=0.0, scene=scene.name, replay=None)
+        assert self._world is not None
         try:
-            journey = Journey(self._world, scene.picture(), self._habits.seed, self._visits.budget)
+            journey = Journey(self._world, scene.picture(), self._mailbox.habits.seed, self._visits.budget)
         except EngineError as error:
             if self._visits.before is None:
                 raise
-            self._desk.notice(str(error))
+            self._mailbox.notice(str(error))
             self._return()
             return
         self._enter(Visit(journey, scene, self._quality, journey.present), epoch)
 
     def _leave(self) -> None:
         """Ends what belongs to the current world, and puts it where it can be returned to."""
-        self._keeper.close(self._stats())
-        self._desk.left_stats = None
+        self._keeper.close(self._mailbox.stats())
+        self._mailbox.left()
         self._source.end_replay()
         self._visits.leave()
 
@@ -263,14 +447,29 @@ class Inference:
         self._leave()
         self._enter(visit)
 
+    def _go(self, moment: Moment) -> None:
+        """Goes on from a moment of the world that is played."""
+        visit, epoch = self._visits.current, self._mailbox.epoch
+        assert visit is not None
+        self._source.end_replay()
+        try:
+            visit.journey.go(moment)
+        except LookupError:  # nothing is kept from which it could be made again: as near as there is
+            visit.journey.go(visit.journey.past.moments()[0])
+        self._arrive(epoch)
+
     def _stay(self, words: str = "") -> None:
         """Goes on as if nothing had been asked for; a block that was thrown away for it is made again."""
         if words:
-            self._desk.notice(words)
-        visit, epoch = self._visits.current, self._desk.epoch
-        if visit is not None and visit.journey.present is not visit.delivered:
+            self._mailbox.notice(words)
+        visit, epoch = self._visits.current, self._mailbox.epoch
+        if visit is None:
+            return
+        if visit.journey.present is not visit.delivered:
             visit.back_to_delivered()
             self._arrive(epoch)
+        else:
+            self._mailbox.tell_past(_passages(visit), epoch)
 
     def _return(self) -> None:
         """Goes on in the world before; where there was no memory to keep it, it begins anew."""
@@ -283,42 +482,49 @@ class Inference:
         self._scene, self._world, self._quality = visit.scene, visit.journey.world, visit.quality
         if self._recording_wanted:
             self._record()
-        self._arrive(self._desk.epoch if epoch is None else epoch)
+        self._arrive(self._mailbox.epoch if epoch is None else epoch)
 
     def _arrive(self, epoch: int) -> None:
         """Shows where play goes on from, whatever it came from."""
         visit = self._visits.current
         assert visit is not None
         present = visit.delivered = visit.journey.present
-        self._source.arrived(self._desk.clock())
-        told = control_of(present, len(present.pictures) - 1)
-        self._desk.arrive(Picture(present.picture, control=told, moment=present), epoch)
+        self._source.arrived(self._mailbox.clock())
+        told = control_of(present.actions, len(present.pictures) - 1)
+        self._mailbox.arrive(Picture(present.picture, control=told, moment=present.id), _passages(visit), epoch)
         self._tell_figures(state=State.PLAYING, words="", exit_code=0, scene=visit.scene.name)
+
+    def _begin_anew(self, visit: Visit) -> None:
+        """Anchors a world: its picture stands still while it is looked at as a first frame."""
+        self._mailbox.stand_still()
+        visit.journey.anchor()
+        visit.delivered = visit.journey.present
 
     def _make_block(self, epoch: int) -> None:
         visit = self._visits.current
         assert visit is not None
         if self._source.anchors(visit.journey):
-            visit.begin_anew(self._desk.pacer)
-        began = self._desk.clock()
+            self._begin_anew(visit)
+        began = self._mailbox.clock()
         played, since = self._source.next(visit.journey, began)
-        seconds = None if played.held else self._desk.clock() - began
+        seconds = None if played.held else self._mailbox.clock() - began
         given = zip(played.block.actions, since, strict=True)  # what the model got, not what was held
         told = [FrameControl(action.keys, action.mouse, moment) for action, moment in given]
-        if self._desk.deliver(played.block, told, played.moment, seconds, epoch):
+        if self._mailbox.deliver(played.block, told, played.moment.id, seconds, epoch):
             visit.delivered = played.moment
-            self._keeper.add(played, self._stats)
+            self._keeper.add(played, self._mailbox.stats)
         # else: something else was asked for meanwhile; nobody will see this block, and it is in no recording
         visit.journey.settle()
-        self._desk.past = visit.journey.past.moments()
-        now = self._desk.clock()
+        self._mailbox.tell_past(_passages(visit), epoch)
+        now = self._mailbox.clock()
         if not played.held:
-            self._desk.pacer.settled(now - began, now)
+            self._mailbox.settled(now - began)
+            self._tell_pace()
         if now - self._told_at >= _TELL_EVERY:
             self._tell_figures()
-        self._desk.tell(held=played.held, recording=self._keeper.recording)
+        self._mailbox.tell(held=played.held, recording=self._keeper.recording)
         if not self._source.replaying:
-            self._desk.tell(replay=None)
+            self._mailbox.tell(replay=None)
 
     # -- recording, and what is told ---------------------------------------------------------------------------------
 
@@ -330,55 +536,53 @@ class Inference:
             self._keeper.start(visit.journey, visit.scene.name)
         except (EngineError, OSError) as error:  # a full disk must not end the game
             self._recording_wanted = False
-            self._desk.notice(f"Cannot record: {error}")
-        self._desk.pacer.new_figures()
+            self._mailbox.notice(f"Cannot record: {error}")
+        self._mailbox.new_figures()
 
-    def _stats(self) -> LiveStats:
-        return self._desk.left_stats or self._desk.pacer.live_stats()
+    def _tell_pace(self) -> None:
+        """Says that a lowered pace was taken back, if it was."""
+        if self._mailbox.status.pace < 1.0 <= self._mailbox.pace:
+            self._mailbox.notice("This machine keeps up again: full speed", pace=1.0)
 
     def _tell_figures(self, **changes) -> None:
         """Tells what changes all the time, and `changes`."""
-        self._told_at = self._desk.clock()
+        self._told_at = self._mailbox.clock()
         visit, visits = self._visits.current, self._visits
         if visit is None:
             return
-        self._desk.past = visit.journey.past.moments()
-        fps = visit.journey.world.config.fps
-        self._desk.vram_mb = device_mb(visit.journey.world.device)
-        self._desk.steps = len(visit.journey.world.config.denoising_steps)
-        self._desk.tell(
+        world = visit.journey.world
+        self.vram_mb, self.steps = device_mb(world.device), len(world.config.denoising_steps)
+        self._mailbox.tell(
             recording=self._keeper.recording,
-            recorded=int(self._keeper.frames / fps),
+            recorded=int(self._keeper.frames / world.config.fps),
             saved=visits.saved is not None,
             other_world="" if visits.before is None else visits.before.scene.name,
             rewind=visits.figures(),
-            replay=self._source.figures(fps),
+            replay=self._source.figures(world.config.fps),
             quality=visit.quality,
             **changes,
         )
 
     def _on_progress(self, words: str, share: float) -> None:
-        self._desk.check()
-        self._desk.progress(words, share)
+        self._mailbox.check()
+        self._mailbox.progress(words, share)
 
     def _on_replay_progress(self, words: str, share: float) -> None:
         self._on_progress(words, share)
-        if self._desk.fresh_ordered:
+        if self._mailbox.fresh_ordered:
             raise _Elsewhere
 
     # -- failing -----------------------------------------------------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
-        words = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+        self._failed = True
         self._visits.forget()
         self._source.end_replay()
-        with self._desk.changed:
-            self._desk.drop_frames()
-            self._desk.past, self._desk.rewind = (), None
-        self._keeper.close(self._stats())
-        self._desk.tell(
+        self._mailbox.forget()
+        self._keeper.close(self._mailbox.stats())
+        self._mailbox.tell(
             state=State.FAILED,
-            words=" ".join(words.split())[:_MOST_WORDS],
+            words=_words(error),
             exit_code=2 if isinstance(error, InputError) else 1,
             details="".join(traceback.format_exception(error)),
             recording=False,
@@ -388,11 +592,16 @@ class Inference:
             replay=None,
         )
 
-    def _wait_for_another(self) -> list[Order]:
-        while True:
-            orders = [order for order in self._desk.wait_for_orders() if order.fresh]
-            if orders:
-                return orders
+
+def _words(error: Exception) -> str:
+    """What went wrong, in a line."""
+    words = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
+    return " ".join(words.split())[:_MOST_WORDS]
+
+
+def _passages(visit: Visit) -> tuple[Passage, ...]:
+    """What can be rewound in a world, as a client may show it."""
+    return tuple(moment.passage for moment in visit.journey.past.moments())
 
 
 class _Elsewhere(Exception):

@@ -1,7 +1,13 @@
-"""The window's hold on the worlds behind it: commands, pictures and words. None of it ever waits for the engine.
+"""What a client may ask of whoever plays worlds for it: the one interface between windows and engines.
 
-Commands become orders that the inference thread (game/live/engine_thread.py) carries out between two blocks;
-`look` says which picture to show, `status` and `figures` what to tell a person.
+`Player` is that interface: a window, a terminal or a test knows worlds through it alone. `LocalPlayer` plays them in
+this process, on a thread of its own (game/live/engine_thread.py); a player whose engine is elsewhere has the same
+methods. Nothing of an engine crosses: pictures are uint8 arrays, actions and figures plain frozen data
+(game/live/status.py), and a moment is named by two numbers. So all of it can be sent over a wire, and importing this
+module imports no torch.
+
+No method waits for the engine, but for `choices` (which looks at files) and `shutdown`: a command is noted and returns.
+All but `choices` are called from one thread, the client's.
 """
 
 from __future__ import annotations
@@ -11,205 +17,412 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from engine.errors import EngineError
 from game.input.controls import Controls
-from game.live.advice import advise
 from game.live.clock import Pacer
-from game.live.engine_thread import ChangeQuality, Inference, OpenWorld
-from game.live.mailbox import Desk
-from game.live.rewind import Rewind
-from game.live.source import Habits
-from game.live.status import Figures, Picture, SceneLike, State, Status, Suggestion
+from game.live.engine_thread import EngineThread
+from game.live.mailbox import Mailbox
+from game.live.status import (
+    Figures,
+    Habits,
+    ModelChoice,
+    Picture,
+    SceneLike,
+    State,
+    Status,
+    Suggestion,
+    advise,
+)
 from game.media.screenshot import save_screenshot
-from game.models.footprint import resident_mb
+from game.models.machine import resident_mb
+from game.models.switcher import Models
 from game.recording.keeping import Keeper, MakeRecorder
 
-__all__ = ["ChangeQuality", "Habits", "MakeRecorder", "OpenWorld", "Picture", "SceneLike", "State", "Status", "Worker"]
+__all__ = [
+    "Figures",
+    "Habits",
+    "LocalPlayer",
+    "MakeRecorder",
+    "ModelChoice",
+    "Picture",
+    "Player",
+    "SceneLike",
+    "State",
+    "Status",
+    "Suggestion",
+]
 
-_FAST = 2  # denoising steps of quality=fast, see configs/quality
+PATIENCE = 20.0  # s that a block in flight, and the recording behind it, may take to end when the program does
+_CLOSING = 10.0  # s that recordings get to be finished, once worlds have ended
+_FAST, _FAST_STEPS = "fast", 2  # the quality that advice offers, and its denoising steps, see configs/quality
 
 
-class Worker:
-    """Runs worlds in a thread of its own.
+class Player(Protocol):
+    """Plays worlds for a client.
 
-    open_world: loads the model, telling its progress. scenes: first frames to choose from; scene: number of the one to
-    begin with. habits: how worlds are played. make_recorder: a recorder for a world, or None where nothing can be
-    recorded. change_quality: the loaded world at another quality, or None. shots: folder of the screenshots. clock:
-    seconds, monotonic. wake: called from the thread when the window should look again.
+    Times are seconds of the client's monotonic clock (`time.perf_counter`), handed in as `now`.
     """
 
-    def __init__(
-        self,
-        open_world: OpenWorld,
-        scenes: Sequence[SceneLike],
-        controls: Controls,
-        pacer: Pacer,
-        *,
-        scene: int = 0,
-        habits: Habits | None = None,
-        make_recorder: MakeRecorder | None = None,
-        change_quality: ChangeQuality | None = None,
-        shots: Path = Path("recordings"),
-        clock: Callable[[], float] = time.perf_counter,
-        wake: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._scenes, self._scene = list(scenes), scene
-        self._controls, self._pacer, self._shots = controls, pacer, shots
-        self._habits = habits or Habits()
-        self._can_change = change_quality is not None
-        status = Status(scene=self._scenes[scene].name, quality=self._habits.quality)
-        self._desk = Desk(pacer, clock, wake, status)
-        self._keeper = Keeper(make_recorder, self._desk.notice)
-        self._inference = Inference(
-            self._desk, controls, open_world, self._scenes[scene], self._keeper, self._habits, change_quality
-        )
-        self._writers: list[threading.Thread] = []
-        self._thread = threading.Thread(target=self._inference.run, name="inference", daemon=True)
+    @property
+    def controls(self) -> Controls:
+        """Where the client puts what is pressed and moved; the player takes it from there, block by block."""
+        ...
+
+    @property
+    def scenes(self) -> Sequence[SceneLike]:
+        """First frames to choose from, at least one; the client may show their pictures."""
+        ...
+
+    @property
+    def qualities(self) -> Sequence[str]:
+        """Names for `change_model` and `set_quality`; empty where there is no choice."""
+        ...
+
+    def choices(self, weights: str) -> list[ModelChoice]:
+        """The models that `change_model` takes, the usable ones first; empty where there is no choice.
+
+        Takes a moment, and may be called from any thread. weights: folder of the large models', "" for none.
+        """
+        ...
+
+    # -- its life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begins loading."""
-        self._thread.start()
+        """Begins loading the model and the first scene; once."""
+        ...
 
-    def stop(self, timeout: float | None = None) -> bool:
-        """Ends the thread after the block in flight and closes the recording. Returns whether it ended in time."""
-        self._desk.halt()
-        for thread in [*self._writers, self._thread]:
-            if thread.ident is not None:
-                thread.join(timeout)
-        return not self._thread.is_alive()
+    def shutdown(self, limit: float = PATIENCE) -> bool:
+        """Ends it: calls off what is loading or compiling, lets the block in flight end, finishes the recording.
+
+        Waits at most `limit` seconds for the block and some more for the recording; what has not ended by then is cut
+        off, and what was written stays playable. Returns whether all ended by itself. May be called again.
+        """
+        ...
 
     # -- what there is to show ---------------------------------------------------------------------------------------
 
     @property
     def status(self) -> Status:
-        return self._desk.status
+        """What may be told to a person; the same object as long as nothing has changed."""
+        ...
 
     def look(self, now: float) -> Picture | None:
-        """The picture that is due now; the one before if nothing newer is, None before there is any."""
-        return self._desk.look(now)
+        """The picture that is due now; the one before (the same object) if nothing newer is, None before any."""
+        ...
 
     def next_change(self, now: float) -> float | None:
-        """When the window must look again; None: not before it is woken."""
-        return self._desk.next_change(now)
+        """When the client must look again; None: not before it is woken."""
+        ...
+
+    def shown(self, picture: Picture, now: float) -> None:
+        """Notes that a numbered picture is before a person's eyes, for the first time, since `now`: it is measured."""
+        ...
 
     def figures(self, now: float) -> Figures:
         """The numbers of this moment."""
-        status, report = self.status, self._pacer.report(now)
-        advice = None
-        if status.state is State.PLAYING:
-            fast = _FAST if self._can_change and status.quality != "fast" else None
-            advice = advise(report, steps=self._desk.steps, fast_steps=fast)
-        return Figures(report, status.rewind, resident_mb(), self._desk.vram_mb, advice)
+        ...
 
     # -- worlds ------------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Starts the scene anew; finished frames are thrown away."""
-        self._order(self._inference.again, fresh=True)
+        """Starts the scene anew; after a failure, tries again, from the weights if they never loaded."""
+        ...
 
     def change_scene(self, step: int = 1) -> str:
         """Goes `step` scenes on (round and round) and returns the new scene's name."""
-        self._scene = (self._scene + step) % len(self._scenes)
-        scene = self._scenes[self._scene]
-        self.enter(scene)
-        return scene.name
+        ...
 
     def enter(self, scene: SceneLike) -> None:
         """Goes to a world that begins with `scene`: one of the scenes, or a picture of a person's own.
 
         One that cannot be opened becomes a notice, and the world before goes on.
         """
-        self._order(partial(self._inference.visit, scene), fresh=True)
+        ...
 
     def other_world(self) -> bool:
         """Returns at once to the world before, where it was left; again, and it is this one. False if there is none."""
-        there = bool(self.status.other_world)
-        self._order(self._inference.other_world, cut=there)
-        return there
+        ...
 
-    def change_model(self, open_world: OpenWorld, quality: str = "default") -> None:
-        """Leaves all worlds for another model. open_world: loads it. quality: the name of the one it opens with."""
-        self._order(partial(self._inference.change_model, open_world, quality), fresh=True)
+    def change_model(self, model: str, quality: str, weights: str) -> None:
+        """Leaves all worlds for another model, named as in `choices`. quality: that it opens with. weights: as there.
 
-    def restart(self) -> None:
-        """Tries again after a failure, from the weights if they never loaded."""
-        self.reset()
+        Nothing of the old one is in memory when the new one is loaded.
+        """
+        ...
+
+    def set_quality(self, name: str) -> None:
+        """Goes on from the present picture with another quality, from the next block on."""
+        ...
+
+    def set_pace(self, share: float) -> None:
+        """Has the play clock keep to a share of the model's rate, until the machine can do more by itself."""
+        ...
+
+    def apply(self, suggestion: Suggestion) -> None:
+        """Does what an Advice suggested: `set_quality` or `set_pace`."""
+        ...
 
     # -- time --------------------------------------------------------------------------------------------------------
 
+    @property
+    def paused(self) -> bool:
+        """Whether the play clock stands."""
+        ...
+
+    @property
+    def fps(self) -> float:
+        """The model's video frames a second."""
+        ...
+
     def pause(self, now: float) -> None:
         """Stops the play clock at once; a block in flight is finished and waits, and is shown after `resume`."""
-        self._pacer.pause(now)
+        ...
 
     def resume(self, now: float) -> None:
         """Goes on exactly where the pause began; what was tapped or moved meanwhile is forgotten."""
-        with self._desk.changed:
-            self._controls.forget_past(now)
-            self._pacer.resume(now)
-            self._desk.changed.notify_all()
+        ...
 
     def save(self) -> None:
-        """Keeps the world as it is on the window, for `load`; what was kept before is forgotten.
+        """Keeps the world as the last picture of `look` shows it, for `load`; what was kept before is forgotten.
 
         Where a command before it leads to another world, it is that one that is kept.
         """
-        picture = self._desk.current
-        self._order(partial(self._inference.save, None if picture is None else picture.moment))
+        ...
 
     def load(self) -> bool:
         """Returns to what `save` kept; the same keys then give the same frames. False if nothing is kept."""
-        saved = self.status.saved
-        self._order(self._inference.load, cut=saved)
-        return saved
+        ...
 
     def rewind(self, now: float) -> None:
         """Begins to run the pictures backwards (the key went down); `look` hands them out."""
-        desk = self._desk
-        with desk.changed:
-            if self.status.state is not State.PLAYING or desk.rewind is not None or not desk.past:
-                return
-            shown = None if desk.current is None else desk.current.moment
-            past, skip = desk.past, 0
-            if shown in past:
-                past = past[: past.index(shown) + 1]
-                skip = 0 if desk.current.place < 0 else len(shown.pictures) - 1 - desk.current.place
-            desk.drop_frames()
-            desk.rewind = Rewind(past, self._pacer.fps, now, skip)
-        desk.tell(rewinding=True)
+        ...
 
     def let_go(self, now: float) -> None:
         """Goes on from the block on the window (the key went up). Nothing happens if nothing is being rewound."""
-        desk = self._desk
-        with desk.changed:
-            if desk.rewind is None:
-                return
-            target = desk.rewind.target(now)
-            desk.rewind = None
-            desk.current = Picture(target.picture, moment=target)
-        self._order(partial(self._inference.go, target), cut=True)
+        ...
 
     def anchor(self) -> None:
         """Begins the world anew from its present frame, encoded as a first frame: what has decayed is left behind."""
-        self._order(self._inference.anchor)
+        ...
 
     def set_anchor_every(self, seconds: float) -> None:
         """Has `anchor` done by itself after so many seconds of a world's play; 0: never."""
-        self._habits.anchor_every = max(0.0, seconds)
+        ...
 
     def set_idle_hold(self, seconds: float) -> None:
         """Has the picture held after so many seconds without a key or a motion; 0: never."""
-        self._habits.idle_hold = max(0.0, seconds)
+        ...
 
     # -- recordings --------------------------------------------------------------------------------------------------
 
     def toggle_recording(self) -> None:
         """Starts a recording that begins with the next block, or ends the one there is."""
-        self._order(self._inference.toggle_recording)
+        ...
 
     def screenshot(self) -> None:
-        """Writes the picture on the window as a PNG beside the recordings; a notice says where."""
-        picture = self._desk.current
+        """Writes the last picture of `look` as a PNG; a notice says where."""
+        ...
+
+    def replay(self, folder: Path, frame: int = 0) -> None:
+        """Plays a recording live, its own controls given to the engine, shown from video frame `frame` on.
+
+        Its frames are made, not read: they are the recorded ones bit for bit. A folder that cannot be replayed becomes
+        a notice, and the world that was played goes on. folder: where the player finds it.
+        """
+        ...
+
+    def take_over(self) -> None:
+        """Gives the controls of a replay to the person, from the next block on."""
+        ...
+
+
+class LocalPlayer:
+    """A `Player` whose engine runs in this process, on a thread of its own.
+
+    models: opens the model to begin with, and others. scenes: first frames to choose from; scene: number of the one to
+    begin with. habits: how worlds are played. make_recorder: a recorder for a world, None where nothing can be
+    recorded. margin: seconds of slack of the block scheduler. shots: folder of the screenshots. clock: seconds,
+    monotonic. wake: called from any thread when the client should look again.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        scenes: Sequence[SceneLike],
+        controls: Controls,
+        *,
+        scene: int = 0,
+        habits: Habits | None = None,
+        make_recorder: MakeRecorder | None = None,
+        margin: float = 0.012,
+        shots: Path = Path("recordings"),
+        clock: Callable[[], float] = time.perf_counter,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.controls: Controls = controls
+        self.scenes: Sequence[SceneLike] = tuple(scenes)
+        self._models, self._scene, self._shots = models, scene, shots
+        status = Status(scene=self.scenes[scene].name, model=models.model, quality=models.quality)
+        self._mailbox = Mailbox(Pacer(margin=margin), clock, wake, status, habits or Habits())
+        self._keeper = Keeper(make_recorder, self._mailbox.notice)
+        self._engine = EngineThread(self._mailbox, controls, models, self.scenes[scene], self._keeper)
+        self._writers: list[threading.Thread] = []
+        self._thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
+
+    @property
+    def qualities(self) -> Sequence[str]:
+        """See Player."""
+        return self._models.qualities()
+
+    def choices(self, weights: str) -> list[ModelChoice]:
+        """See Player."""
+        return self._models.choices(weights)
+
+    def start(self) -> None:
+        """See Player."""
+        self._thread.start()
+
+    def shutdown(self, limit: float = PATIENCE) -> bool:
+        """See Player."""
+        until = time.monotonic() + limit
+        self._mailbox.halt()
+        if self._thread.ident is not None:
+            self._thread.join(limit)
+        ended = not self._thread.is_alive()
+        if not ended:
+            self._keeper.close(self._mailbox.stats())  # in its place: what was recorded so far is kept
+        whole = self._keeper.shutdown(_CLOSING)
+        for writer in self._writers:
+            writer.join(max(0.0, until - time.monotonic()))
+        return ended and whole and not any(writer.is_alive() for writer in self._writers)
+
+    @property
+    def status(self) -> Status:
+        """See Player."""
+        return self._mailbox.status
+
+    def look(self, now: float) -> Picture | None:
+        """See Player."""
+        return self._mailbox.look(now)
+
+    def next_change(self, now: float) -> float | None:
+        """See Player."""
+        return self._mailbox.next_change(now)
+
+    def shown(self, picture: Picture, now: float) -> None:
+        """See Player."""
+        self._mailbox.shown(picture, now)
+
+    def figures(self, now: float) -> Figures:
+        """See Player."""
+        status, report = self.status, self._mailbox.report(now)
+        advice = None
+        if status.state is State.PLAYING:
+            other = _FAST in self.qualities and status.quality != _FAST
+            advice = advise(report, steps=self._engine.steps, fast_steps=_FAST_STEPS if other else None)
+        return Figures(report, status.rewind, resident_mb(), self._engine.vram_mb, advice)
+
+    def reset(self) -> None:
+        """See Player."""
+        self._mailbox.order(self._engine.again, fresh=True)
+
+    def change_scene(self, step: int = 1) -> str:
+        """See Player."""
+        self._scene = (self._scene + step) % len(self.scenes)
+        scene = self.scenes[self._scene]
+        self.enter(scene)
+        return scene.name
+
+    def enter(self, scene: SceneLike) -> None:
+        """See Player."""
+        self._mailbox.order(partial(self._engine.visit, scene), fresh=True)
+
+    def other_world(self) -> bool:
+        """See Player."""
+        there = bool(self.status.other_world)
+        self._mailbox.order(self._engine.other_world, cut=there)
+        return there
+
+    def change_model(self, model: str, quality: str, weights: str) -> None:
+        """See Player."""
+        self._mailbox.order(partial(self._engine.change_model, model, quality, weights), fresh=True)
+
+    def set_quality(self, name: str) -> None:
+        """See Player."""
+        self._mailbox.order(partial(self._engine.set_quality, name), cut=True)
+
+    def set_pace(self, share: float) -> None:
+        """See Player."""
+        self._mailbox.set_pace(share)
+
+    def apply(self, suggestion: Suggestion) -> None:
+        """See Player."""
+        if suggestion.kind == "clock":
+            self.set_pace(suggestion.share)
+        else:
+            self.set_quality(suggestion.name)
+
+    @property
+    def paused(self) -> bool:
+        """See Player."""
+        return self._mailbox.paused
+
+    @property
+    def fps(self) -> float:
+        """See Player."""
+        return self._mailbox.fps
+
+    def pause(self, now: float) -> None:
+        """See Player."""
+        self._mailbox.pause(now)
+
+    def resume(self, now: float) -> None:
+        """See Player."""
+        self.controls.forget_past(now)
+        self._mailbox.resume(now)
+
+    def save(self) -> None:
+        """See Player."""
+        picture = self._mailbox.current
+        self._mailbox.order(partial(self._engine.save, None if picture is None else picture.moment))
+
+    def load(self) -> bool:
+        """See Player."""
+        saved = self.status.saved
+        self._mailbox.order(self._engine.load, cut=saved)
+        return saved
+
+    def rewind(self, now: float) -> None:
+        """See Player."""
+        self._mailbox.begin_rewind(now)
+
+    def let_go(self, now: float) -> None:
+        """See Player."""
+        target = self._mailbox.end_rewind(now)
+        if target is not None:
+            self._mailbox.order(partial(self._engine.go, target), cut=True, elsewhere=False)
+
+    def anchor(self) -> None:
+        """See Player."""
+        self._mailbox.order(self._engine.anchor)
+
+    def set_anchor_every(self, seconds: float) -> None:
+        """See Player."""
+        self._mailbox.set_habits(anchor_every=max(0.0, seconds))
+
+    def set_idle_hold(self, seconds: float) -> None:
+        """See Player."""
+        self._mailbox.set_habits(idle_hold=max(0.0, seconds))
+
+    def toggle_recording(self) -> None:
+        """See Player."""
+        self._mailbox.order(self._engine.toggle_recording)
+
+    def screenshot(self) -> None:
+        """See Player."""
+        picture = self._mailbox.current
         if picture is None:
             return
 
@@ -217,35 +430,18 @@ class Worker:
             try:
                 path = save_screenshot(self._shots, picture.pixels)
             except (EngineError, OSError) as error:
-                self._desk.notice(f"No screenshot: {error}")
+                self._mailbox.notice(f"No screenshot: {error}")
             else:
-                self._desk.notice(f"Screenshot: {path}")
+                self._mailbox.notice(f"Screenshot: {path}")
 
         writer = threading.Thread(target=write, name="screenshot", daemon=True)
         self._writers = [thread for thread in self._writers if thread.is_alive()] + [writer]
         writer.start()
 
     def replay(self, folder: Path, frame: int = 0) -> None:
-        """Plays a recording live, its own controls given to the engine, shown from video frame `frame` on.
-
-        Its frames are made, not read: they are the recorded ones bit for bit. A folder that cannot be replayed becomes
-        a notice, and the world that was played goes on.
-        """
-        self._order(partial(self._inference.replay, folder, frame))
+        """See Player."""
+        self._mailbox.order(partial(self._engine.replay, folder, frame))
 
     def take_over(self) -> None:
-        """Gives the controls of a replay to the person, from the next block on."""
-        self._order(self._inference.take_over)
-
-    def apply(self, suggestion: Suggestion) -> None:
-        """Does what an Advice suggested, from the next block on."""
-        if suggestion.kind == "clock":
-            self._pacer.set_pace(suggestion.share, self._desk.clock())
-            self._desk.tell(pace=suggestion.share)
-        else:
-            self._order(partial(self._inference.set_quality, suggestion.name), cut=True)
-
-    def _order(self, call: Callable[[], None], *, cut: bool = False, fresh: bool = False) -> None:
-        self._desk.order(call, cut=cut, fresh=fresh)
-        if cut or fresh:
-            self._desk.tell(rewinding=False)
+        """See Player."""
+        self._mailbox.order(self._engine.take_over)

@@ -1,7 +1,12 @@
-"""What the worker tells the window: states, words, pictures, figures and advice. Plain frozen data, no threads."""
+"""What a player tells a client: states, words, pictures, figures, advice. Plain frozen data that could go over a wire.
+
+Nothing here holds anything of an engine: a picture is an array, and the moment it belongs to is named by numbers.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -10,22 +15,47 @@ import numpy as np
 
 from engine.actions import ActionSpace
 from game.input.controls import FrameControl
-from game.live.playstats import PaceReport
-from game.world.history import Moment
+from game.live.clock import PaceReport
+from game.models.switcher import ModelChoice
+from game.world.history import MomentId
+
+__all__ = [
+    "Advice",
+    "Figures",
+    "Habits",
+    "ModelChoice",
+    "MomentId",
+    "PaceReport",
+    "Picture",
+    "ReplayFigures",
+    "RewindFigures",
+    "SceneLike",
+    "State",
+    "Status",
+    "Suggestion",
+    "advise",
+]
 
 _IDLE = FrameControl((), None)
+_STEP = 0.05  # shares of the rate worth choosing between
+_LITTLE = 0.12  # of the rate: a shortfall that is hardly seen, and not worth a rougher picture
 
 
 class SceneLike(Protocol):
     """A first frame with a name, see game/world/scenes.py."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """As people call it."""
+        ...
 
-    def picture(self) -> np.ndarray: ...
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of any size; may take a moment. Raises PictureError."""
+        ...
 
 
 class State(Enum):
-    """What the worker is about; a pause is the play clock's affair and not among them."""
+    """What a player is about; a pause is the play clock's affair and not among them."""
 
     LOADING = "loading"
     PLAYING = "playing"
@@ -34,8 +64,24 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
+class Habits:
+    """How worlds are played.
+
+    seed: of every new world. record: keep every world that is played. rewind_mb: memory for states to return to, None:
+    as the device has room. idle_hold: seconds without a key or a motion after which the picture is held; anchor_every:
+    seconds of play after which a world begins anew from its picture; 0: never.
+    """
+
+    seed: int = 0
+    record: bool = False
+    rewind_mb: int | None = None
+    idle_hold: float = 0.0
+    anchor_every: float = 0.0
+
+
+@dataclass(frozen=True)
 class Suggestion:
-    """Something a person can have done about a machine that cannot keep up: `Worker.apply` takes it.
+    """Something a person can have done about a machine that cannot keep up: `Player.apply` takes it.
 
     kind: "clock" plays at `share` (0 to 1) of the model's own rate; "quality" goes on with another quality, `name`.
     """
@@ -58,7 +104,8 @@ class Advice:
 
 @dataclass(frozen=True)
 class RewindFigures:
-    """How far a rewind reaches. depth_s: seconds of play. mb: memory its states take. budget_mb: what they may take."""
+    """How far a rewind reaches. depth_s: seconds of play. mb: memory that all worlds kept to return to take. budget_mb:
+    what they may take."""
 
     depth_s: float = 0.0
     mb: float = 0.0
@@ -76,18 +123,19 @@ class ReplayFigures:
 
 @dataclass(frozen=True)
 class Status:
-    """What the window may tell a person.
+    """What a client may tell a person.
 
     words: what is being done, or what went wrong. progress: share done while loading, 0 to 1; 0 as long as nobody
     knows how long it takes. notice: a passing remark (a recording that stopped), with its number so that each is shown
-    once. exit_code: what a failure that is not mended ends the program with. model, device: for the HUD, "" while
-    loading. What changes all the time (recorded, rewind, replay) is told about once a second.
+    once. exit_code: what a failure that is not mended ends the program with. model, quality: names of what is in use,
+    or being loaded. device: "" while loading. What changes all the time (recorded, rewind, replay) is told about once
+    a second.
 
     recording: a recording is being written; recorded: its length in whole seconds. saved: load() has something to
     return to. other_world: name of the world that other_world() returns to, "" if there is none. rewinding: pictures
     run backwards. held: nobody plays, and the picture is held. replay: a recording gives the controls, None if a
     person does. beside: what the world tells of while it plays (compiling). pace: share of the model's rate that the
-    play clock was asked to keep to, see `Suggestion`.
+    play clock was asked to keep to, see `Suggestion`. space: what the model can be told, None before one is loaded.
     """
 
     state: State = State.LOADING
@@ -116,8 +164,8 @@ class Status:
 
 @dataclass(frozen=True)
 class Figures:
-    """One moment's numbers for the HUD. rss_mb: memory of the process. vram_mb: of the GPU, None without one.
-    advice: None while the machine keeps up."""
+    """One moment's numbers for the HUD. rss_mb: memory of the process that makes the world. vram_mb: of its GPU, None
+    without one. advice: None while the machine keeps up."""
 
     pace: PaceReport
     rewind: RewindFigures
@@ -132,8 +180,8 @@ class Picture:
 
     pixels: (H, W, 3) uint8 RGB. number: of the video frame since the play clock began, None for a still. control: what
     the model was told for it. backdrop: a scene's picture as it is, any size, to put behind the loading words.
-    behind_s: while rewinding, seconds of play between this picture and where the rewind began. moment: the one that its
-    block leads to, None for a still; place: its index among the moment's pictures.
+    behind_s: while rewinding, seconds of play between this picture and where the rewind began. moment: names the one
+    that its block leads to, None for a still; place: its index among that block's pictures, -1 for the last.
     """
 
     pixels: np.ndarray
@@ -142,4 +190,26 @@ class Picture:
     backdrop: bool = False
     behind_s: float = 0.0
     place: int = -1
-    moment: Moment | None = field(default=None, repr=False)
+    moment: MomentId | None = None
+
+
+def advise(report: PaceReport, *, steps: int, fast_steps: int | None) -> Advice | None:
+    """What to say, and what to do, when a machine cannot keep up; None while it keeps the pace it was asked for.
+
+    steps: denoising steps of a block as it is made now. fast_steps: as quality=fast would make it, None if that quality
+    cannot be had here.
+    """
+    if not report.slow_words:
+        return None
+    little = report.possible >= (1.0 - _LITTLE) * report.pace
+    if not little and fast_steps is not None and fast_steps < steps:
+        remedy = f"quality=fast makes it in {fast_steps} of the {steps} steps, a little rougher"
+        return Advice(report.slow_words, remedy, Suggestion("quality", name="fast"))
+    words = f"A little slow: {report.speed:.0%} of full speed" if little else report.slow_words
+    share = max(_STEP, math.floor(report.speed / _STEP + 1e-6) * _STEP)
+    if share >= report.pace:
+        return Advice(words, "close other programs", mild=little)
+    remedy = f"a play clock at {share:.0%} runs evenly here"
+    return Advice(words, remedy, Suggestion("clock", share=round(share, 2)), mild=little)
+
+

@@ -89,6 +89,10 @@ class Encoder:
         except (BrokenPipeError, ValueError) as error:
             raise self._failure() from error
 
+    def kill(self) -> None:
+        """Ends ffmpeg at once; a `write` or `close` that waits for it ends with a RecordingError."""
+        self._process.kill()
+
     def close(self) -> None:
         """Finishes the file. Raises RecordingError if it could not be written."""
         with contextlib.suppress(BrokenPipeError):  # said below, with ffmpeg's own reason
@@ -160,10 +164,27 @@ class EncoderThread:
                 remedy="close other programs, or choose a smaller record.icon_height",
             )
 
+    def kill(self) -> None:
+        """Kills the encoder: `close`, and whoever waits in it, then ends soon. The file plays up to where it is."""
+        self._encoder.kill()
+
     def close(self) -> None:
-        """Waits for everything queued, then finishes the file; a failure is left in `problem`."""
-        self._queue.put(None)
-        self._thread.join()
+        """Waits for everything queued, then finishes the file; a failure is left in `problem`.
+
+        An encoder that takes nothing for a minute is killed.
+        """
+        told = False
+        while not told:
+            try:
+                self._queue.put(None, timeout=_CLOSE_TIMEOUT_S)
+                told = True
+            except queue.Full:
+                self._encoder.kill()
+        while self._thread.is_alive():
+            waiting = self._queue.qsize()
+            self._thread.join(_CLOSE_TIMEOUT_S)
+            if self._thread.is_alive() and self._queue.qsize() == waiting:
+                self._encoder.kill()
         try:
             self._encoder.close()
         except RecordingError as error:

@@ -1,14 +1,19 @@
-"""What this machine has, looked up once and handed on as plain data, so that every verdict on it can be tested."""
+"""What this machine has, looked up once and handed on as plain data, so that every verdict on it can be tested.
+
+What of it the program takes is read here, too.
+"""
 
 from __future__ import annotations
 
-import os
+import gc
 import platform
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_MB = 2**20
 _NVIDIA, _DISPLAY_CLASS = "0x10de", "0x03"
 
 
@@ -82,7 +87,7 @@ def look(tools: bool = True) -> Machine:
         installed=_nvidia_smi() if tools else (),
         driver=_nvidia_driver(),
         nvidia_devices=_nvidia_devices(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=usable_cores(),
         memory=memory,
         available=available,
     )
@@ -91,20 +96,66 @@ def look(tools: bool = True) -> Machine:
 def host_memory(root: Path = Path("/")) -> tuple[int | None, int | None]:
     """Bytes of memory, and of these how many a program could still have; within a container, what that allows.
 
-    root: where /proc and /sys are.
+    None where the system does not say. root: where /sys is.
     """
-    lines = _read(root / "proc/meminfo").splitlines()
-    kilobytes = {
-        name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines) if rest.split()
-    }
-    total, available = (kilobytes.get(name) for name in ("MemTotal", "MemAvailable"))
-    if total is None or available is None:
+    import psutil
+
+    try:
+        seen = psutil.virtual_memory()
+    except (psutil.Error, OSError, RuntimeError):
         return None, None
-    total, available = total * 1024, available * 1024
+    total, available = int(seen.total), int(seen.available)
     limit, used = (_read(root / f"sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
     if limit.isdigit() and used.isdigit() and int(limit) < total:
         total, available = int(limit), min(available, max(0, int(limit) - int(used)))
     return total, available
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    import psutil
+
+    process = psutil.Process()
+    try:
+        return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
+    except (psutil.Error, OSError):
+        return psutil.cpu_count() or 1
+
+
+def resident_mb(pid: int | None = None) -> float:
+    """Memory of a process in MB, of this one if None; 0.0 where the system does not say, or it is gone."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).memory_info().rss / _MB
+    except (psutil.Error, OSError):
+        return 0.0
+
+
+def device_mb(device: object) -> float | None:
+    """Memory that torch holds on a GPU, in MB; None for any other device."""
+    if not str(device).startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.memory_reserved(str(device)) / _MB
+
+
+def free_memory() -> None:
+    """Has what nobody holds any more given back: cycles, and what torch keeps of a GPU's memory for later."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def rewind_budget(device: object) -> int:
+    """Bytes for states to return to, where nobody said how many: 256 MB, or on a GPU a quarter of what is free."""
+    if not str(device).startswith("cuda"):
+        return 256 * _MB
+    import torch
+
+    return torch.cuda.mem_get_info(str(device))[0] // 4
 
 
 def _read(path: Path) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from game.config.settings import Settings, load_settings, options
 from game.console import say
 from game.errors import InputError
-from game.live.player import OpenWorld
 from game.models.compiling import CompilingWorld
 from game.models.loader import Progress, find_weights, open_world
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.world import WorldModel
+
+
+OpenWorld = Callable[[Progress], "WorldModel"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,69 @@ class ModelChoice:
     fps: float
     problem: str
     short_problem: str
+
+
+class Models(Protocol):
+    """What a player opens models with. Used by the engine's thread, but for `choices` and `qualities`."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model to begin with, "" if it has none."""
+        ...
+
+    @property
+    def quality(self) -> str:
+        """Name of the quality that it opens with."""
+        ...
+
+    def opener(self) -> OpenWorld:
+        """Opens the model to begin with."""
+        ...
+
+    def choose(self, model: str, quality: str, weights: str) -> OpenWorld:
+        """What opens another model. Raises nothing before it is called."""
+        ...
+
+    def at_quality(self, world: WorldModel, quality: str) -> WorldModel:
+        """The weights of `world` at another quality's denoising steps, ready at once. Raises InputError."""
+        ...
+
+    def qualities(self) -> Sequence[str]:
+        """The qualities there are; empty where there is no choice."""
+        ...
+
+    def choices(self, weights: str) -> list[ModelChoice]:
+        """The models there are, the usable ones first; empty where there is no choice. Takes a moment."""
+        ...
+
+
+class OneModel:
+    """A model that is given, and no choice of others."""
+
+    model, quality = "", "default"
+
+    def __init__(self, open_world: OpenWorld) -> None:
+        self._open = open_world
+
+    def opener(self) -> OpenWorld:
+        """See Models."""
+        return self._open
+
+    def choose(self, model: str, quality: str, weights: str) -> OpenWorld:
+        """See Models."""
+        raise InputError("no other model can be chosen here", got=model)
+
+    def at_quality(self, world: WorldModel, quality: str) -> WorldModel:
+        """See Models."""
+        raise InputError("no other quality can be had here", got=quality)
+
+    def qualities(self) -> Sequence[str]:
+        """See Models."""
+        return ()
+
+    def choices(self, weights: str) -> list[ModelChoice]:
+        """See Models."""
+        return []
 
 
 class Shelf:

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from engine.actions import Actions
 from engine.errors import EngineError
-from game.live.playstats import LiveStats
 from game.recording.scribe import RecorderLike, Scribe
+from game.recording.writer import Reportable
 from game.world.playthrough import Journey, Played
 
 if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
     from engine.rollout.rollout import Rollout
     from engine.world import WorldModel
 
+_AFTER_KILL = 3.0  # s to write what is left once the encoders are gone
 MakeRecorder = Callable[["Rollout", "WorldModel", str, Actions | None], RecorderLike]
 """(rollout, world, name of the scene, what the rollout was told before) -> a recorder."""
 
 
 class Keeper:
-    """The recording there is, if there is one. Used by the inference thread. say: as Desk.notice."""
+    """The recording there is, if there is one. Used by the inference thread. say: as Mailbox.notice."""
 
     def __init__(self, make_recorder: MakeRecorder | None, say: Callable[..., None]) -> None:
         self._make, self._say = make_recorder, say
         self._scribe: Scribe | None = None
-        self._closers: list[threading.Thread] = []
+        self._closing: list[tuple[RecorderLike, threading.Thread]] = []
 
     @property
     def can_record(self) -> bool:
@@ -47,7 +49,7 @@ class Keeper:
         told = journey.actions_of(journey.present)
         self._scribe = Scribe(self._make(journey.rollout, journey.world, scene, told), journey)
 
-    def add(self, played: Played, stats: Callable[[], LiveStats]) -> None:
+    def add(self, played: Played, stats: Callable[[], Reportable]) -> None:
         """Records frames; what goes wrong is said, and ends the recording if it must. stats: for its report then."""
         if self._scribe is None:
             return
@@ -61,23 +63,33 @@ class Keeper:
             self.close(stats())
             self._say(f"Recording stopped: {error}", recording=False)
 
-    def close(self, stats: LiveStats) -> None:
+    def close(self, stats: Reportable) -> None:
         """Ends the recording beside the game, as finishing a video takes its time."""
         scribe, self._scribe = self._scribe, None
         if scribe is None:
             return
+        recorder = scribe.recorder  # and not the scribe, which would keep a world alive that has been left
 
         def close() -> None:
             try:
-                scribe.recorder.close(stats)
+                recorder.close(stats)
             except (EngineError, OSError) as error:
                 self._say(f"The recording could not be closed: {error}")
 
-        closer = threading.Thread(target=close, name="recorder-close")
-        self._closers = [thread for thread in self._closers if thread.is_alive()] + [closer]
+        closer = threading.Thread(target=close, name="recorder-close", daemon=True)
+        self._closing = [(one, thread) for one, thread in self._closing if thread.is_alive()] + [(recorder, closer)]
         closer.start()
 
-    def join(self) -> None:
-        """Waits until everything is on disk."""
-        for closer in self._closers:
-            closer.join()
+    def shutdown(self, limit: float) -> bool:
+        """Waits until everything is on disk, at most `limit` seconds; then encoders are killed, whose files play up to
+        there. Returns whether that was not needed."""
+        until = time.monotonic() + limit
+        for _, closer in self._closing:
+            closer.join(max(0.0, until - time.monotonic()))
+        late = [(recorder, closer) for recorder, closer in self._closing if closer.is_alive()]
+        for recorder, _ in late:
+            recorder.kill()
+        until = time.monotonic() + _AFTER_KILL
+        for _, closer in late:
+            closer.join(max(0.0, until - time.monotonic()))
+        return not late

@@ -166,6 +166,12 @@ class Recorder:
         self._raise_problem()
         return report
 
+    def kill(self) -> None:
+        """Kills the encoders, from whichever thread: a `close` that waits for one then ends. The videos play up to
+        where they are."""
+        for video in self._videos:
+            video.kill()
+
     def report(self) -> dict:
         """report.json's fields as they stand now."""
         header = self.header

@@ -6,14 +6,15 @@ between are made again from the actions, bit for bit, when somebody returns ther
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from engine.actions import Actions
-from game.world.tape import Tape
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.rollout.rollout import Rollout, Snapshot
@@ -22,11 +23,84 @@ MOST_AGAIN_S = 2.0  # s that returning to a moment without a state of its own ma
 _MOST_AGAIN = 16  # blocks
 
 
+numbers = count(1)  # of moments and playthroughs; never the same one twice in a process
+
+
+class MomentId(NamedTuple):
+    """Names a moment to those that must not hold one: the number of its playthrough, and its own; both grow."""
+
+    world: int
+    moment: int
+
+
+@dataclass(frozen=True, eq=False)
+class Passage:
+    """What a window may show of a moment: plain data. pictures, actions: as Moment's."""
+
+    id: MomentId
+    pictures: np.ndarray
+    actions: Actions | None
+
+
+class Tape:
+    """The actions a rollout was given since its first frame: it grows at its end and can be cut there.
+
+    What keys stand for is kept once per combination; a frame takes 2 bytes, and 8 more where the model has a mouse.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[tuple[str, ...], bytes], int] = {}
+        self._indices = array("H")
+        self._mouse: array | None = None
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def add(self, actions: Actions) -> None:
+        """Appends actions, all of one action space."""
+        keyboard = actions.keyboard.astype(np.float32)
+        for keys, row in zip(actions.keys, keyboard, strict=True):
+            self._indices.append(self._held.setdefault((keys, row.tobytes()), len(self._held)))
+        if actions.mouse is not None:
+            self._mouse = array("f") if self._mouse is None else self._mouse
+            self._mouse.frombytes(actions.mouse.astype(np.float32).tobytes())
+
+    def cut(self, frames: int) -> None:
+        """Forgets all but the first `frames`."""
+        del self._indices[frames:]
+        if self._mouse is not None:
+            del self._mouse[2 * frames :]
+
+    def copy(self, frames: int) -> Tape:
+        """A tape of its own with the first `frames`."""
+        twin = Tape()
+        twin._held = dict(self._held)
+        twin._indices = self._indices[:frames]
+        twin._mouse = None if self._mouse is None else self._mouse[: 2 * frames]
+        return twin
+
+    def actions(self, start: int, stop: int) -> Actions | None:
+        """The actions of frames start .. stop - 1, as they were added; None if that is none."""
+        if stop <= start:
+            return None
+        known = list(self._held)
+        held = [known[index] for index in self._indices[start:stop]]
+        keyboard = np.stack([np.frombuffer(row, np.float32) for _, row in held])
+        mouse = None
+        if self._mouse is not None:
+            mouse = np.array(self._mouse[2 * start : 2 * stop], np.float32).reshape(-1, 2)
+        return Actions(keyboard, mouse, tuple(keys for keys, _ in held))
+
+
 @dataclass(eq=False)
 class Start:
-    """Where a rollout began, and every action it was given since. bytes: about what the rollout itself takes."""
+    """Where a rollout began, and every action it was given since.
+
+    world: number of the playthrough it is part of. bytes: about what the rollout itself takes.
+    """
 
     rollout: Rollout
+    world: int
     tape: Tape = field(default_factory=Tape)
     bytes: int = 0
 
@@ -61,6 +135,15 @@ class Moment:
     pins: int = 0
     left: bool = False
     memory: dict[int, int] = field(default_factory=dict)
+    passage: Passage = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.passage = Passage(MomentId(self.start.world, next(numbers)), self.pictures, self.actions)
+
+    @property
+    def id(self) -> MomentId:
+        """Names it to those that must not hold it."""
+        return self.passage.id
 
     @property
     def picture(self) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from engine.actions import Actions
 from engine.block import Block, Timings
 from game.models.compiling import change_kernels_at
-from game.world.history import Moment, Start, Timeline
+from game.world.history import Moment, MomentId, Start, Timeline, numbers
 
 if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
     from engine.rollout.rollout import Rollout, Snapshot
@@ -70,7 +70,7 @@ class Journey:
     """
 
     def __init__(self, world: WorldModel, picture: np.ndarray, seed: int, budget: int = 0) -> None:
-        self.world = world
+        self.world, self.number = world, next(numbers)
         self.past = Timeline(budget)
         self._events: list[Event] = []
         self._unsettled: Moment | None = None
@@ -193,9 +193,22 @@ class Journey:
         """Unpins a moment."""
         self.past.unpin(moment)
 
-    def knows(self, moment: Moment) -> bool:
-        """Whether a moment lies on the way here, or lay there before it was forgotten."""
-        return any(other.start is moment.start for other in self.past.moments())
+    def find(self, wanted: MomentId) -> Moment | None:
+        """The moment of that name, if it is kept."""
+        if wanted.world != self.number:
+            return None
+        return next((moment for moment in self.past.moments() if moment.id == wanted), None)
+
+    def nearest(self, wanted: MomentId) -> Moment | None:
+        """The moment of that name; the newest where the way leads elsewhere by now, the oldest where it is forgotten.
+
+        None if it was of another world, or nothing is kept.
+        """
+        moments = self.past.moments()
+        if wanted.world != self.number or not moments:
+            return None
+        found = next((moment for moment in moments if moment.id == wanted), None)
+        return found or (moments[0] if wanted.moment < moments[0].id.moment else moments[-1])
 
     def forget_events(self) -> None:
         """What happened until now is nobody's affair: a recording begins here."""
@@ -206,7 +219,7 @@ class Journey:
         return (moment.tape or moment.start.tape).actions(0, moment.frames)
 
     def _begin(self, picture: np.ndarray, seed: int) -> Moment:
-        start = Start(self.world.start(picture, seed))
+        start = Start(self.world.start(picture, seed), self.number)
         moment = Moment(start, 0, start.first_frame[None])
         if self.past.budget:
             moment.snapshot = start.rollout.snapshot()
