@@ -220,9 +220,7 @@ class EngineThread:
     mailbox: shared with the client. models: opens them. scene: to begin with. keeper: of recordings.
     """
 
-    def __init__(
-        self, mailbox: Mailbox, controls: Controls, models: Models, scene: SceneLike, keeper: Keeper
-    ) -> None:
+    def __init__(self, mailbox: Mailbox, controls: Controls, models: Models, scene: SceneLike, keeper: Keeper) -> None:
         self._mailbox, self._controls, self._models = mailbox, controls, models
         self._scene, self._keeper = scene, keeper
         self._open_world, self._quality = models.opener(), models.quality

@@ -233,7 +233,9 @@ class Mailbox:
             self._current = Picture(target.pictures[-1], moment=target.id)
             return target.id
 
-    def order(self, call: Callable[[], None], *, cut: bool = False, fresh: bool = False, elsewhere: bool = True) -> None:
+    def order(
+        self, call: Callable[[], None], *, cut: bool = False, fresh: bool = False, elsewhere: bool = True
+    ) -> None:
         """Has something done between two blocks.
 
         cut: finished frames, and the block in flight, are thrown away. fresh: see Order; the figures of the world that

@@ -6,7 +6,6 @@ Nothing here holds anything of an engine: a picture is an array, and the moment 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
@@ -211,5 +210,3 @@ def advise(report: PaceReport, *, steps: int, fast_steps: int | None) -> Advice 
         return Advice(words, "close other programs", mild=little)
     remedy = f"a play clock at {share:.0%} runs evenly here"
     return Advice(words, remedy, Suggestion("clock", share=round(share, 2)), mild=little)
-
-

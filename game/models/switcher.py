@@ -96,8 +96,8 @@ class OneModel:
         return []
 
 
-class Shelf:
-    """All models, and the one that is in use.
+class Switcher:
+    """All the models there are, see Models. It is the engine thread's, but for `choices` and `qualities`.
 
     words: the command line's settings; what they say of anything but model, quality and weights counts for every model.
     wrap: what is to be made of a world that was opened (a profile, for one). compile_first: before anything is played,
@@ -107,12 +107,12 @@ class Shelf:
     def __init__(self, words: list[str], wrap: Callable = lambda world: world, compile_first: bool = False) -> None:
         self._words, self._wrap, self._compile_first = list(words), wrap, compile_first
         self.settings: Settings = load_settings(words)
-        self.model, self.quality = self.settings.model.name, self.settings.quality.name
+        self.model, self.quality = self.settings.model.name, self.settings.quality.name  # to begin with
         self._chosen = list(words)  # the words of the model in use
         self._of: WeakKeyDictionary[WorldModel, Settings] = WeakKeyDictionary()
 
     def choices(self, weights: str) -> list[ModelChoice]:
-        """Every model, the usable ones first; takes a moment. weights: folder of the large models', "" for none."""
+        """See Models. weights: folder of the large models', "" for none."""
         found = []
         for name in options("model"):
             if name.endswith("-slice"):
@@ -128,13 +128,12 @@ class Shelf:
         return sorted(found, key=lambda choice: bool(choice.problem))
 
     @staticmethod
-    def qualities() -> list[str]:
-        """The qualities there are."""
+    def qualities() -> Sequence[str]:
+        """See Models."""
         return options("quality")
 
     def choose(self, model: str, quality: str, weights: str) -> OpenWorld:
-        """Makes a model the one in use; what comes back opens it. Raises nothing before it is called."""
-        self.model, self.quality = model, quality
+        """See Models."""
 
         def opener(progress: Progress) -> WorldModel:
             words = self._for(model, quality, weights)  # hydra takes its time: not in the window's thread
@@ -144,15 +143,15 @@ class Shelf:
         return opener
 
     def opener(self) -> OpenWorld:
-        """Opens the model that the command line chose."""
+        """See Models; it is the one that the command line chose."""
         return self._open
 
     def at_quality(self, world: WorldModel, quality: str) -> WorldModel:
-        """The weights of `world` at another quality's denoising steps, ready at once."""
+        """See Models."""
         words = [word for word in self._chosen if word.partition("=")[0] != "quality"]
         settings = load_settings([f"quality={quality}", *words])
         made = self._wrap(world.with_steps(settings.model.denoising_steps))
-        self.quality, self._of[made] = quality, settings
+        self._of[made] = settings
         return made
 
     def settings_of(self, world: WorldModel) -> Settings:

@@ -12,9 +12,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import game.ui.window  # noqa: F401  (sets what SDL must know before pygame is there)
 
@@ -24,10 +23,8 @@ from engine.errors import InputError
 from game.config.preferences import SettingsFile
 from game.input.controls import Controls
 from game.input.devices import Gamepads
-from game.live.clock import Pacer
-from game.live.player import Habits, MakeRecorder, OpenWorld, Worker
-from game.live.status import Figures, Picture, SceneLike, State
-from game.models.switcher import Shelf
+from game.live.player import Player
+from game.live.status import Figures, Picture, State
 from game.recording.library import Library
 from game.ui.commands import Cockpit, feel_of
 from game.ui.events import Router
@@ -41,44 +38,33 @@ _SLOW_START = 0.5  # s a new world may take before the window says what it waits
 _LONGEST_SLEEP = 0.05  # s: bounds how late a signal (Ctrl-C) or a missed wake-up is noticed
 _FIGURES_EVERY = 0.25  # s
 _MENU_EVERY = 1 / 60  # s between two looks at a menu that may change by itself
-_PATIENCE = 20.0  # s the program waits for a block in flight when it is closed
+MakePlayer = Callable[[Controls, Callable[[], None]], Player]
+"""(where the window puts what is pressed, what wakes the window from any thread) -> who plays worlds for it."""
 
 
 @dataclass(frozen=True)
 class PlaySettings:
-    """How to play.
+    """How the window is to be.
 
-    scenes: first frames to choose from, at least one. scene: number of the one to begin with. seed: of every world.
-    record: keep every world from its beginning, if there is a recorder. rewind_mb: as Habits. seconds: close by itself
-    after so many seconds of play, None for never. margin_ms: slack of the block scheduler. shots: folder of
-    screenshots. debug: on failure print the traceback too. settings_file: the person's preferences, None for those in
-    their folder. shelf, library: the models and recordings that the menu offers, None for none.
+    seconds: close by itself after so many seconds of play, None for never. debug: on failure print the traceback too.
+    settings_file: the person's preferences, None for those in their folder. library: the recordings that the menu
+    offers, None for none.
     """
 
-    scenes: Sequence[SceneLike]
-    scene: int = 0
-    seed: int = 0
-    record: bool = True
-    rewind_mb: int | None = None
     seconds: float | None = None
-    margin_ms: float = 12.0
     debug: bool = False
     settings_file: SettingsFile | None = None
-    shelf: Shelf | None = None
     library: Library | None = None
-    shots: Path = Path("recordings")
 
 
-def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None = None) -> int:
+def play(settings: PlaySettings, make_player: MakePlayer) -> int:
     """Opens the window and plays until it is closed.
 
-    open_world: loads the model and tells its progress; called in the inference thread, and again when a person
-    restarts after it failed. make_recorder: as game/recording/keeping.py has it, None where nothing can be
-    recorded. Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error.
-    Raises InputError when there is no display to open a window on.
+    Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error. Raises InputError
+    when there is no display to open a window on.
     """
     try:
-        app = App(settings, open_world, make_recorder)
+        app = App(settings, make_player)
     except pygame.error as error:
         pygame.quit()
         remedy = "without one, render a script: python -m game --headless --script FILE"
@@ -86,46 +72,24 @@ def play(settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecor
     return app.run()
 
 
-def _habits(settings: PlaySettings, settings_file: SettingsFile) -> Habits:
-    """How the worker is to play, by what was asked for and what the person prefers."""
-    now = settings_file.now
-    return Habits(
-        seed=settings.seed,
-        record=settings.record,
-        rewind_mb=settings.rewind_mb,
-        idle_hold=now.idle_hold,
-        anchor_every=now.anchor_every,
-        quality="default" if settings.shelf is None else settings.shelf.quality,
-    )
-
-
 class App:
     """The window and its loop. Raises pygame.error when no window can be opened."""
 
-    def __init__(self, settings: PlaySettings, open_world: OpenWorld, make_recorder: MakeRecorder | None) -> None:
+    def __init__(self, settings: PlaySettings, make_player: MakePlayer) -> None:
         self._settings = settings
         settings_file = settings.settings_file or SettingsFile()
         self._window = Window(settings_file.now.window_size, settings_file.now.full_screen)
         self._controls = Controls(feel=feel_of(settings_file.now))
-        self._pacer = Pacer(margin=settings.margin_ms / 1000.0)
         self._wake_event = pygame.event.custom_type()
-        self._worker = Worker(
-            open_world,
-            settings.scenes,
-            self._controls,
-            self._pacer,
-            scene=settings.scene,
-            habits=_habits(settings, settings_file),
-            make_recorder=make_recorder,
-            change_quality=None if settings.shelf is None else settings.shelf.at_quality,
-            shots=settings.shots,
-            wake=self._wake,
+        self._worker = make_player(self._controls, self._wake)
+        self._cockpit = Cockpit(
+            self._worker, self._controls, settings_file, self._window, self._say, library=settings.library
         )
-        self._cockpit = Cockpit(self._worker, self._pacer, self._controls, settings_file, self._window, self._say,
-                          shelf=settings.shelf, library=settings.library)  # fmt: skip
         self._pads = Gamepads()
         self._paint = Painter()
-        self._menu = make_menu(self._cockpit, self._pads, self._paint, settings.scenes, self._menu_closed, self._quit)
+        self._menu = make_menu(
+            self._cockpit, self._pads, self._paint, self._worker.scenes, self._menu_closed, self._quit
+        )
         self._router = Router(
             self._cockpit, self._pads, self._menu, leave=self._quit, redraw=self._redraw, save=self._save
         )
@@ -158,7 +122,7 @@ class App:
         finally:
             status = self._worker.status
             self._window.close()
-            ended = self._worker.stop(_PATIENCE)
+            ended = self._worker.shutdown()
             self._cockpit.background.stop()
             self._end_renderings()
             problem = self._cockpit.settings_file.save()
@@ -166,7 +130,7 @@ class App:
         if problem:
             print(f"game: {problem}", file=sys.stderr)
         if not ended:
-            print("game: the block in flight did not end, the program ends without it", file=sys.stderr)
+            print("game: what was going on did not end in time and was cut off", file=sys.stderr)
         if status.state is not State.FAILED:
             return 0
         print(status.details if self._settings.debug else f"game: {status.words}", file=sys.stderr)
@@ -184,9 +148,9 @@ class App:
     def _end_without_display(self) -> None:
         """Keeps what was recorded and ends the program, which Xlib would otherwise do here and now."""
         self._open = False
-        # In the inference thread nothing can be waited for; then the recording is left as a kill would leave it.
+        # In another thread nothing can be waited for; then the recording is left as a kill would leave it.
         if threading.current_thread() is threading.main_thread():
-            self._worker.stop(_PATIENCE)
+            self._worker.shutdown()
             self._end_renderings()
         print("game: the display is gone; what was recorded is kept", file=sys.stderr, flush=True)
         os._exit(1)
@@ -266,7 +230,7 @@ class App:
             self._cockpit.frame_size = picture.pixels.shape[1::-1]
         if picture is not None and picture.number is not None and picture is not self._counted:
             self._counted = picture
-            self._pacer.displayed(picture.number, picture.control.since, time.perf_counter())
+            self._worker.shown(picture, time.perf_counter())
 
     def _scenery(self, picture: Picture | None, now: float) -> Scenery:
         status, cockpit = self._worker.status, self._cockpit
@@ -277,7 +241,7 @@ class App:
         scenery = Scenery(
             picture=picture,
             status=status,
-            paused=self._pacer.paused and status.state is not State.LOADING,
+            paused=self._worker.paused and status.state is not State.LOADING,
             size=self._window.surface.get_size(),
             look=self._look(),
             remark=words,
@@ -312,7 +276,7 @@ class App:
 
     def _keys_strength(self, now: float) -> float:
         """How strongly the first start's keys are shown; once they were, they never are again."""
-        if self._played_since is None or self._cockpit.preferences.keys_shown or self._pacer.paused:
+        if self._played_since is None or self._cockpit.preferences.keys_shown or self._worker.paused:
             return 0.0
         left = self._played_since + _KEYS_SECONDS - now
         if left <= 0:

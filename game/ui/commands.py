@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from game.config.bindings import COMMANDS, by_input, short_name
 from game.config.preferences import Preferences, SettingsFile
 from game.input.controls import Controls, Feel
-from game.live.clock import Pacer
-from game.live.player import Worker
+from game.live.player import Player
 from game.live.status import Advice, SceneLike, State, Status, Suggestion
 from game.ui.toolkit.background import Background
 from game.ui.view import KeyLine
@@ -18,7 +17,6 @@ from game.ui.window import Window
 from game.world.scenes import Scene
 
 if TYPE_CHECKING:
-    from game.models.switcher import Shelf
     from game.recording.library import Library
 
 _SAY = 2.5  # s a remark stays
@@ -28,31 +26,22 @@ _FIRST_KEYS = ("pause", "restart", "next_scene", "rewind", "save", "load", "reco
 class Cockpit:
     """Everything the commands and the menu's pages work with.
 
-    say: shows a passing line for some seconds. shelf: the models there are, None if none but the one given can be
-    chosen. library: the recordings, None where nothing is kept.
+    say: shows a passing line for some seconds. library: the recordings, None where nothing is kept.
     """
 
     def __init__(
         self,
-        worker: Worker,
-        pacer: Pacer,
+        worker: Player,
         controls: Controls,
         settings_file: SettingsFile,
         window: Window,
         say: Callable[[str, float], None],
         *,
-        shelf: Shelf | None = None,
         library: Library | None = None,
         background: Background | None = None,
     ) -> None:
-        self.worker, self.pacer, self.controls, self.settings_file, self.window = (
-            worker,
-            pacer,
-            controls,
-            settings_file,
-            window,
-        )
-        self.shelf, self.library = shelf, library
+        self.worker, self.controls, self.settings_file, self.window = worker, controls, settings_file, window
+        self.library = library
         self.background = background or Background()
         self.advice: Advice | None = None
         self.show_numbers = settings_file.now.numbers
@@ -181,7 +170,7 @@ class Cockpit:
         """Pauses, or goes on."""
         if self.status.state is State.FAILED:
             return
-        if not self.pacer.paused:
+        if not self.worker.paused:
             self.hold(now)
         else:
             self.go_on(now)
@@ -202,7 +191,7 @@ class Cockpit:
     def restart(self) -> None:
         """Begins the world anew; after a failure, tries again."""
         if self.status.state is State.FAILED:
-            self.worker.restart()
+            self.worker.reset()
         else:
             self.worker.reset()
             self.say("Restarting", 1.0)

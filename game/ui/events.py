@@ -102,12 +102,12 @@ class Router:
             elif name := button_name(event.button):
                 self._menu.input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
         elif event.type == pygame.MOUSEMOTION:
-            if self._window.captured and not self._cockpit.pacer.paused:
+            if self._window.captured and not self._worker.paused:
                 self._controls.motion(*event.rel, now)
                 self._take_over()
         elif event.type == pygame.MOUSEWHEEL:
             for name in wheel_notches(event):
-                self._notches[name] = max(now, self._notches.get(name, now)) + 1.0 / self._cockpit.pacer.fps
+                self._notches[name] = max(now, self._notches.get(name, now)) + 1.0 / self._worker.fps
                 self._input(name, True, now)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self._mouse_is_useful():
             self._window.capture()
@@ -127,7 +127,7 @@ class Router:
         prefer = self._cockpit.preferences
         right, down = self._pads.stick(prefer.look_stick, prefer.dead_zone)
         before, self._leaning = self._leaning, any(any(self._pads.stick(one, prefer.dead_zone)) for one in STICKS)
-        if self._menu.is_open or self._cockpit.pacer.paused:
+        if self._menu.is_open or self._worker.paused:
             right = down = 0.0
         elif self._leaning and not before:  # and not one that was still held when a replay began
             self._take_over()
@@ -140,7 +140,7 @@ class Router:
 
     def _mouse_is_useful(self) -> bool:
         status = self._worker.status
-        playing = status.state is State.PLAYING and not self._cockpit.pacer.paused and not self._window.captured
+        playing = status.state is State.PLAYING and not self._worker.paused and not self._window.captured
         return playing and status.space is not None and status.space.has_mouse
 
     def let_go(self) -> None:
@@ -167,7 +167,7 @@ class Router:
         """Pauses the world and opens the menu over it."""
         now = time.perf_counter()
         if not self._menu.is_open:
-            self._paused_before = self._cockpit.pacer.paused
+            self._paused_before = self._worker.paused
             captured = self._window.captured
             self.let_go()
             if not self._paused_before:

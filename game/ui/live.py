@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from engine.actions import Actions
     from engine.rollout.rollout import Rollout
     from engine.world import WorldModel
-    from game.models.switcher import Shelf
+    from game.input.controls import Controls
+    from game.models.switcher import Switcher
     from game.recording.writer import Recorder
 
 
@@ -44,7 +46,8 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
     root = Path(settings.record.root)
     if record:
         check_folder(job.out or root)
-    from game.models.switcher import Shelf
+    from game.live.player import Habits, LocalPlayer
+    from game.models.switcher import Switcher
     from game.recording.library import Library
     from game.ui.app import PlaySettings, play
 
@@ -56,23 +59,30 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
         worlds.append(ProfiledWorld(world))
         return worlds[-1]
 
-    shelf = Shelf(words, profiled if profile else (lambda world: world), record)
-    recordings = _Recordings(shelf, job)
+    models = Switcher(words, profiled if profile else (lambda world: world), record)
+    recordings = _Recordings(models, job)
     how = PlaySettings(
-        scenes=scenes,
-        scene=index,
-        seed=job.seed or 0,
-        record=record,
-        rewind_mb=settings.play.rewind_mb,
         seconds=seconds,
-        margin_ms=settings.play.margin_ms,
         debug=debug,
         settings_file=SettingsFile(session=said_of_play(settings.play, words)),
-        shelf=shelf,
         library=Library(root, recordings.folders, recordings.being_written),
-        shots=job.out or root,
     )
-    code = play(how, shelf.opener(), recordings)
+    habits = Habits(seed=job.seed or 0, record=record, rewind_mb=settings.play.rewind_mb)
+
+    def make_player(controls: Controls, wake: Callable[[], None]) -> LocalPlayer:
+        return LocalPlayer(
+            models,
+            scenes,
+            controls,
+            scene=index,
+            habits=habits,
+            make_recorder=recordings,
+            margin=settings.play.margin_ms / 1000.0,
+            shots=job.out or root,
+            wake=wake,
+        )
+
+    code = play(how, make_player)
     if recordings.tell():
         code = code or 1
     for world in worlds:
@@ -98,8 +108,8 @@ def said_of_play(play: LiveSettings, words: list[str]) -> dict[str, Any]:
 class _Recordings:
     """Makes a recorder for every rollout, each in a folder of its own, and remembers where they went."""
 
-    def __init__(self, shelf: Shelf, job: Job) -> None:
-        self._shelf, self._job = shelf, job
+    def __init__(self, models: Switcher, job: Job) -> None:
+        self._models, self._job = models, job
         self._recorders: list[Recorder] = []
 
     def __call__(self, rollout: Rollout, world: WorldModel, scene: str, prelude: Actions | None = None) -> Recorder:
@@ -107,7 +117,7 @@ class _Recordings:
         written."""
         from game.recording.writer import Recorder
 
-        settings, job = self._shelf.settings_of(world), self._job
+        settings, job = self._models.settings_of(world), self._job
         header = header_of(world, rollout, settings, source="live", scene=scene, prelude=prelude)
         folder = new_folder(job.out, job.name, root=Path(settings.record.root))
         recorder = Recorder(

@@ -38,11 +38,11 @@ def measure(size: str, rounds: int) -> None:
     from game.config.preferences import SettingsFile
     from game.recording.format import percentiles
     from game.ui.app import App, PlaySettings
-    from tests.game.fakes import FakeScene, FakeWorld
+    from tests.game.fakes import FakeWorld, players
 
     world = FakeWorld(fps=16.0, first=1, later=12, step_seconds=3.0, sleep=lambda s: world.steps > 1 and busy(s))
     file = SettingsFile(session={"window": size, "keys_shown": True})
-    app = App(PlaySettings((FakeScene("hall"), FakeScene("court")), settings_file=file), lambda progress: world, None)
+    app = App(PlaySettings(settings_file=file), players(lambda progress: world))
     app._worker.start()
     while world.steps < 2 or app._drawn is None:
         app._turn()

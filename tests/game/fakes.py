@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
 from engine.actions import Actions, action_space
 from engine.block import Block, Timings
+from game.input.controls import Controls
+from game.live.player import Habits, LocalPlayer, MakeRecorder
+from game.models.switcher import OneModel, OpenWorld
 
 
 @dataclass
@@ -79,6 +83,45 @@ class FakeWorld:
     def flops_per_block(self) -> int:
         """Made up."""
         return 1_000_000
+
+
+class FakeModels:
+    """Models by name, each opened by a function; the first is the one to begin with.
+
+    at: makes the world of another quality. tries: names in the order they were opened.
+    """
+
+    quality = "default"
+
+    def __init__(self, at: Callable[[FakeWorld, str], FakeWorld] | None = None, **openers: OpenWorld) -> None:
+        self.model, self._openers, self._at = next(iter(openers)), openers, at
+        self.tries: list[str] = []
+
+    def opener(self) -> OpenWorld:
+        """Opens the first."""
+        return self.choose(self.model, "default", "")
+
+    def choose(self, model: str, quality: str, weights: str) -> OpenWorld:
+        """Opens the one of that name."""
+
+        def open_it(progress):
+            self.tries.append(model)
+            return self._openers[model](progress)
+
+        return open_it
+
+    def at_quality(self, world, quality: str):
+        """What the test says."""
+        assert self._at is not None
+        return self._at(world, quality)
+
+    def qualities(self) -> tuple[str, ...]:
+        """Made up."""
+        return () if self._at is None else ("default", "fast", "max")
+
+    def choices(self, weights: str) -> list:
+        """None."""
+        return []
 
 
 @dataclass(eq=False)
@@ -176,6 +219,16 @@ def landscape(height: int, width: int, yaw: float, pitch: float, *, way: float =
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
+def players(
+    open_world: OpenWorld, make_recorder: MakeRecorder | None = None, shots: Path = Path("shots")
+) -> Callable[[Controls, Callable[[], None]], LocalPlayer]:
+    """What a window makes its player with: one that plays what `open_world` opens."""
+    scenes, habits = (FakeScene("hall"), FakeScene("court")), Habits(record=make_recorder is not None)
+    return lambda controls, wake: LocalPlayer(
+        OneModel(open_world), scenes, controls, habits=habits, make_recorder=make_recorder, shots=shots, wake=wake
+    )
+
+
 class FakeRecorder:
     """Notes what it was given, and by which thread."""
 
@@ -207,6 +260,9 @@ class FakeRecorder:
         """Keeps the numbers."""
         self.stats = stats
         return {}
+
+    def kill(self) -> None:
+        """There is nothing to kill."""
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:

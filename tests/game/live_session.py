@@ -52,7 +52,7 @@ def watched(app, now):
             "at": moment, "late": figures.pace.late_frames, "undrawn": figures.pace.undrawn_frames,
             "rss": figures.rss_mb, "rewind": figures.rewind.mb, "depth": figures.rewind.depth_s,
             "latency": figures.pace.latency_ms, "block": figures.pace.block_ms, "speed": figures.pace.speed,
-            "fps": figures.pace.fps, "paused": app._pacer.paused,
+            "fps": figures.pace.fps, "paused": app._worker.paused,
         })
 
 App._draw = watched

@@ -12,16 +12,14 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests 
 import pygame
 
 from game.config.preferences import SettingsFile
-from game.live.status import State
+from game.live.player import State
 from game.ui.app import App, PlaySettings, play
-from tests.game.fakes import FakeScene, FakeWorld
+from tests.game.fakes import FakeWorld, players
 
 
 def settings(size: tuple[int, int] = (640, 400), seconds: float = 20.0, **prefer) -> PlaySettings:
     prefer = {"window": f"{size[0]}x{size[1]}"} | prefer
-    scenes = (FakeScene("hall"), FakeScene("court"))
-    file = SettingsFile(session=prefer)
-    return PlaySettings(scenes=scenes, seconds=seconds, settings_file=file, shots=file.path.parent / "shots")
+    return PlaySettings(seconds=seconds, settings_file=SettingsFile(session=prefer))
 
 
 class Player:
@@ -93,6 +91,8 @@ class Player:
         turn.ready = lambda: True
         self._monkeypatch.setattr(App, "_turn", turn)
         make_recorder = None if self.recorder is None else (lambda *args: self.recorder)
-        code = play(self._settings, self.open_world, make_recorder)
+
+        shots = self._settings.settings_file.path.parent / "shots"
+        code = play(self._settings, players(self.open_world, make_recorder, shots))
         assert turn.ready is self.closes, f"the window closed, and line {inspect.getsourcelines(turn.ready)[1]} waits"
         return code

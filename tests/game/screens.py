@@ -23,9 +23,18 @@ from engine.actions import action_space
 from game.config.preferences import SettingsFile
 from game.input.controls import Controls, FrameControl
 from game.input.devices import Gamepads
-from game.live.clock import Pacer, PaceReport
-from game.live.status import Advice, Figures, Picture, ReplayFigures, RewindFigures, State, Status, Suggestion
-from game.models.switcher import ModelChoice
+from game.live.clock import PaceReport
+from game.live.status import (
+    Advice,
+    Figures,
+    ModelChoice,
+    Picture,
+    ReplayFigures,
+    RewindFigures,
+    State,
+    Status,
+    Suggestion,
+)
 from game.recording.library import Entry, Thrown, Trash
 from game.ui.commands import Cockpit, feel_of
 from game.ui.pages import make_menu
@@ -78,9 +87,21 @@ ADVICE = Advice(
 class _Worker:
     """What the cockpit asks of a worker, noted."""
 
+    qualities = ("default", "fast", "max")
+    paused, fps = False, 20.0
+
     def __init__(self) -> None:
         self.status = PLAYING
         self.asked: list[tuple] = []
+
+    def choices(self, weights: str) -> list[ModelChoice]:
+        why = "the model comes without weights; download them and name their folder"
+        return [
+            ModelChoice("gta_drive", "gta_drive", 640, 352, 16.0, why, "needs its weights"),
+            ModelChoice("templerun", "templerun", 640, 352, 16.0, why, "needs its weights"),
+            ModelChoice("tiny", "universal", 144, 80, 20.0, "", ""),
+            ModelChoice("universal", "universal", 640, 352, 16.0, why, "needs its weights"),
+        ]
 
     def __getattr__(self, name: str) -> Callable:
         def note(*arguments):
@@ -141,26 +162,6 @@ class _Library:
         self.renderings = {folder: one for folder, one in self.renderings.items() if one is not rendering}
 
 
-class _Shelf:
-    model, quality = "tiny", "default"
-
-    def choices(self, weights: str) -> list[ModelChoice]:
-        why = "the model comes without weights; download them and name their folder"
-        return [
-            ModelChoice("gta_drive", "gta_drive", 640, 352, 16.0, why, "needs its weights"),
-            ModelChoice("templerun", "templerun", 640, 352, 16.0, why, "needs its weights"),
-            ModelChoice("tiny", "universal", 144, 80, 20.0, "", ""),
-            ModelChoice("universal", "universal", 640, 352, 16.0, why, "needs its weights"),
-        ]
-
-    @staticmethod
-    def qualities() -> list[str]:
-        return ["default", "fast", "max"]
-
-    def choose(self, model: str, quality: str, weights: str):
-        return model
-
-
 @dataclass
 class Stage:
     """A window with everything on it but a worker."""
@@ -193,8 +194,9 @@ def set_stage(size: tuple[int, int], folder: Path) -> Stage:
     settings_file = SettingsFile(folder / "settings.yaml", session={"window": f"{size[0]}x{size[1]}", "folder": "."})
     window, remarks = Window(size, False), []
     controls = Controls(feel=feel_of(settings_file.now))
-    cockpit = Cockpit(_Worker(), Pacer(), controls, settings_file, window, lambda words, seconds: remarks.append(words),
-                shelf=_Shelf(), library=_Library())  # fmt: skip
+    cockpit = Cockpit(
+        _Worker(), controls, settings_file, window, lambda words, seconds: remarks.append(words), library=_Library()
+    )
     paint, pads = Painter(), Gamepads()
     menu = make_menu(cockpit, pads, paint, [FakeScene(name) for name in SCENES], lambda: None, lambda: None)
     cockpit.use_menu(menu.open, menu.close, menu.pop)

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from game.live.advice import advise
 from game.live.clock import Pacer
-from game.live.status import Suggestion
+from game.live.status import Suggestion, advise
 
 KEEPS_UP = Pacer(20.0).report(0.0)
 SLOW = replace(KEEPS_UP, speed=0.63, possible=0.63, slow_words="Playing at 63% speed")

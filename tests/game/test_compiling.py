@@ -24,7 +24,7 @@ from game.recording.writer import Recorder
 from game.tools.render import render
 from game.world.playthrough import Journey
 from tests.engine.tiny import picture, play
-from tests.game.fakes import FakeScene, FakeWorld, wait_until
+from tests.game.fakes import FakeModels, FakeScene, FakeWorld, wait_until
 from tests.game.offline import picture_file, real_world
 from tests.game.test_worker import Stage
 
@@ -187,7 +187,7 @@ def test_the_window_is_told_through_the_workers_status():
     stage = Stage(
         FakeWorld(),
         scenes=[FakeScene()],
-        open_world=lambda progress: CompilingWorld(world, "default", progress, make=compiling(slow)),
+        models=FakeModels(fake=lambda progress: CompilingWorld(world, "default", progress, make=compiling(slow))),
     )
     stage.worker.start()
     try:
@@ -197,7 +197,7 @@ def test_the_window_is_told_through_the_workers_status():
         assert stage.worker.status.words == ""
     finally:
         slow.may.set()
-        assert stage.worker.stop(30.0)
+        assert stage.worker.shutdown(30.0)
 
 
 def test_compiled_first_a_recording_says_so_and_its_replay_does_the_same(tmp_path, monkeypatch):

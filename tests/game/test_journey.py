@@ -6,9 +6,9 @@ import pytest
 from engine.actions import Actions
 from game.config.settings import load_settings
 from game.models.loader import open_world
+from game.world.history import Tape
 from game.world.playthrough import Anchored, Journey, Played, Went
 from game.world.scenes import shipped_scenes
-from game.world.tape import Tape
 from tests.engine.tiny import big_config, picture, random_actions, small_config, world
 
 CONFIGS = [pytest.param(big_config(), id="big-like"), pytest.param(small_config(), id="embedded-like")]

@@ -302,16 +302,55 @@ def test_a_laptop_that_slept_goes_on_as_if_nothing_had_been(steps, wait):
 
 
 def test_a_clock_that_was_asked_to_be_slower_keeps_to_it():
-    machine = Machine(fps=20.0, step=lambda i: 0.012)
+    machine = Machine(fps=20.0, step=lambda i: 0.060)
     machine.run(3.0)
     machine.pacer.set_pace(0.5, machine.now)
-    machine.run(8.0)
+    machine.run(20.0)
     report = machine.pacer.report(machine.now)
     assert (report.speed, report.pace, report.slow_words) == (0.5, 0.5, "")
     assert machine.gaps(since=6.0) == pytest.approx([0.1] * len(machine.gaps(since=6.0)), abs=0.02)
+    machine.step = lambda i: 0.012
     machine.pacer.set_pace(1.0, machine.now)
     machine.run(8.0)
     assert machine.pacer.report(machine.now).speed == 1.0
+
+
+def test_a_lowered_pace_is_taken_back_once_the_machine_has_kept_up_for_a_while():
+    machine = Machine(fps=20.0, step=lambda i: 0.080)
+    machine.run(3.0)
+    machine.pacer.set_pace(0.5, machine.now)
+    machine.run(15.0)
+    assert machine.pacer.pace == 0.5, "it could not have"
+    machine.step = lambda i: 0.020
+    machine.run(4.0)
+    assert machine.pacer.pace == 0.5, "not at once: it may not last"
+    machine.run(8.0)
+    assert machine.pacer.pace == 1.0 and machine.pacer.report(machine.now).slow_words == ""
+    machine.run(8.0)
+    assert machine.pacer.report(machine.now).speed == 1.0
+
+
+def test_a_pace_that_had_to_be_lowered_again_is_trusted_more_slowly():
+    machine = Machine(fps=20.0, step=lambda i: 0.020)
+    waited = []
+    for _ in range(3):
+        machine.run(2.0)
+        machine.pacer.set_pace(0.5, machine.now)
+        began = machine.now
+        while machine.pacer.pace < 1.0:
+            machine.run(0.5)
+        waited.append(machine.now - began)
+    assert waited[0] >= 6.0 and waited[1] > 1.5 * waited[0] and waited[2] > 1.5 * waited[1]
+
+
+def test_another_model_begins_at_full_speed_with_nothing_learned_from_the_one_before():
+    machine = Machine(fps=20.0, step=lambda i: 0.200)
+    machine.run(5.0)
+    machine.pacer.set_pace(0.2, machine.now)
+    machine.pacer.begin_model(16.0)
+    report = machine.pacer.report(machine.now)
+    assert (report.fps, report.speed, report.pace, report.slow_words) == (16.0, 1.0, 1.0, "")
+    assert report.recent_ms == () and report.late_frames == 0
 
 
 def test_a_cut_keeps_the_figures_and_a_new_recording_begins_them_anew():

@@ -10,23 +10,21 @@ import pytest
 
 from engine.errors import CheckpointError, EngineError
 from game.input.controls import Controls
-from game.live.clock import Pacer
-from game.live.player import Habits, State, Worker
-from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
+from game.live.player import Habits, LocalPlayer, State
+from tests.game.fakes import FakeModels, FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
 
 
 class Stage:
     """A worker with its surroundings, and a window's loop in short: it looks until something has happened."""
 
     def __init__(
-        self, world: FakeWorld, *, scenes=None, open_world=None, make_recorder=None, record=True, **others
+        self, world: FakeWorld, *, scenes=None, models=None, make_recorder=None, record=True, **others
     ) -> None:
-        self.world, self.controls, self.pacer = world, Controls(world.mode, world.fps), Pacer(world.fps)
-        self.worker = Worker(
-            open_world or (lambda progress: world),
+        self.world, self.controls = world, Controls(world.mode, world.fps)
+        self.worker = LocalPlayer(
+            models or FakeModels(fake=lambda progress: world),
             scenes or [FakeScene("hall"), FakeScene("court")],
             self.controls,
-            self.pacer,
             make_recorder=make_recorder,
             **{"habits": Habits(record=record and make_recorder is not None)} | others,
         )
@@ -63,7 +61,7 @@ def stages():
 
     yield make
     for stage in made:
-        assert stage.worker.stop(10.0)
+        assert stage.worker.shutdown(10.0)
 
 
 def fast(**kwargs) -> FakeWorld:
@@ -90,7 +88,7 @@ def test_the_scene_stands_behind_the_words_while_the_model_loads(stages):
         gate.wait(10.0)
         return world
 
-    stage = stages(world, open_world=open_world)
+    stage = stages(world, models=FakeModels(fake=open_world))
     assert told.wait(10.0)
     stage.look()
     status = stage.worker.status
@@ -204,7 +202,7 @@ def test_an_error_in_a_step_becomes_words_and_a_restart_plays_again(stages):
     status = stage.worker.status
     assert status.words == "out of memory; use quality=fast" and status.exit_code == 1
     assert "Traceback" in status.details
-    stage.worker.restart()
+    stage.worker.reset()
     stage.seen.clear()
     assert stage.look_until(lambda: len(stage.numbers()) >= 5)
     assert stage.state() is State.PLAYING and stage.worker.status.exit_code == 0
@@ -226,10 +224,10 @@ def test_weights_that_do_not_load_are_the_inputs_fault_and_can_be_tried_again(st
             raise CheckpointError("no weights", got="nothing")
         return world
 
-    stage = stages(world, open_world=open_world)
+    stage = stages(world, models=FakeModels(fake=open_world))
     assert wait_until(lambda: stage.state() is State.FAILED)
     assert stage.worker.status.exit_code == 2
-    stage.worker.restart()
+    stage.worker.reset()
     assert stage.look_until(lambda: stage.state() is State.PLAYING)
 
 
@@ -255,10 +253,10 @@ def test_every_rollout_has_a_recording_written_off_the_windows_thread(stages):
     assert stage.worker.status.recording
     stage.worker.change_scene()
     assert stage.look_until(lambda: len(recorders) == 2 and len(recorders[1].blocks) >= 3)
-    assert stage.worker.stop(10.0)
+    assert stage.worker.shutdown(10.0)
     assert names == ["hall", "court"]
     for recorder in recorders:
-        assert recorder.threads == {"inference"}
+        assert recorder.threads == {"engine"}
         assert [block.index for block in recorder.blocks] == list(range(len(recorder.blocks)))
         assert set(recorder.stats.to_report()) == {"latency_ms", "late_frames", "lookahead_ms"}
 
@@ -299,13 +297,13 @@ def test_stopping_while_loading_ends_the_loading(stages):
             progress("Reading weights", i / 100_000)
         return world
 
-    stage = stages(world, open_world=open_world)
+    stage = stages(world, models=FakeModels(fake=open_world))
     assert wait_until(lambda: stage.worker.status.words == "Reading weights")
-    assert stage.worker.stop(5.0)
+    assert stage.worker.shutdown(5.0)
 
 
 def test_stopping_after_a_failure_keeps_its_exit_code(stages):
     stage = stages(fast(fail_at=frozenset({0})))
     assert wait_until(lambda: stage.state() is State.FAILED)
-    assert stage.worker.stop(5.0)
+    assert stage.worker.shutdown(5.0)
     assert stage.worker.status.exit_code == 1

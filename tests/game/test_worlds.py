@@ -28,7 +28,7 @@ from game.ui.live import _Recordings
 from game.world.playthrough import Journey
 from game.world.scenes import Scene
 from tests.engine.tiny import big_config, small_config, world
-from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
+from tests.game.fakes import FakeModels, FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
 from tests.game.test_worker import Stage, fast
 
 KINDS = {
@@ -49,7 +49,7 @@ def stages():
 
     yield make
     for stage in made:
-        assert stage.worker.stop(10.0)
+        assert stage.worker.shutdown(10.0)
 
 
 def plays(stage: Stage, frames: int = 10) -> None:
@@ -61,6 +61,14 @@ def plays(stage: Stage, frames: int = 10) -> None:
 def shown(stage: Stage) -> int:
     """The frame that a fake rollout made, on the window now."""
     return read_frame(stage.seen[-1].pixels)[0]
+
+
+def plays_rollout(stage: Stage, number: int) -> bool:
+    """Whether the pictures to come are made by that rollout."""
+    rollout = stage.world.rollouts[number]
+    before = rollout.frames_done
+    plays(stage, 3)
+    return rollout.frames_done > before
 
 
 def rewind(stage: Stage, seconds: float) -> list[int]:
@@ -208,7 +216,7 @@ def test_a_save_right_behind_a_change_of_worlds_is_of_the_world_that_was_gone_to
     stage.worker.load()
     assert stage.look_until(lambda: stage.worker.status.scene == "hall")
     plays(stage, 5)
-    assert stage.seen[-1].moment.start.rollout is stage.world.rollouts[0], "the hall's name, and the hall"
+    assert plays_rollout(stage, 0), "the hall's name, and the hall"
 
 
 def test_a_save_right_behind_a_new_world_says_that_there_is_nothing_to_save(stages):
@@ -261,7 +269,7 @@ def test_the_frame_after_an_anchor_is_not_late_however_long_it_takes(stages, by)
     made = FakeWorld(fps=20.0)
     stage, begin = stages(made), made.start
     plays(stage, 5)
-    late = stage.pacer.report(time.perf_counter()).late_frames
+    late = stage.worker.figures(time.perf_counter()).pace.late_frames
 
     def slow(*args):
         time.sleep(0.3)
@@ -274,9 +282,9 @@ def test_the_frame_after_an_anchor_is_not_late_however_long_it_takes(stages, by)
         stage.worker.set_anchor_every(0.2)
     assert stage.look_until(lambda: len(made.rollouts) == 2)
     stage.worker.set_anchor_every(0.0)
-    block = stage.pacer.report(time.perf_counter()).block_ms["p95"]
+    block = stage.worker.figures(time.perf_counter()).pace.block_ms["p95"]
     plays(stage, 5)
-    assert stage.pacer.report(time.perf_counter()).late_frames == late and block < 150.0
+    assert stage.worker.figures(time.perf_counter()).pace.late_frames == late and block < 150.0
 
 
 def test_a_world_is_anchored_by_itself_as_often_as_asked_for(stages):
@@ -372,7 +380,7 @@ def test_a_quality_is_changed_on_the_present_picture(stages):
         return made[-1]
 
     slow = FakeWorld(fps=100.0, step_seconds=0.02, denoising_steps=(1000, 666, 333))
-    stage = stages(slow, change_quality=change_quality)
+    stage = stages(slow, models=FakeModels(change_quality, fake=lambda progress: slow))
     assert stage.look_until(lambda: stage.worker.figures(time.perf_counter()).advice is not None)
     suggestion = stage.worker.figures(time.perf_counter()).advice.suggestion
     assert (suggestion.kind, suggestion.name) == ("quality", "fast")
@@ -385,7 +393,10 @@ def test_a_quality_is_changed_on_the_present_picture(stages):
 def test_a_new_world_is_of_the_quality_of_the_one_it_is_begun_from(stages, begin):
     usual = FakeWorld(fps=100.0, denoising_steps=(1000, 666, 333))
     quick = dataclasses.replace(usual, denoising_steps=(1000, 333))
-    stage = stages(usual, change_quality=lambda world, name: {"fast": quick, "default": usual}[name])
+    stage = stages(
+        usual,
+        models=FakeModels(lambda world, name: {"fast": quick, "default": usual}[name], fake=lambda progress: usual),
+    )
     status = lambda: stage.worker.status  # noqa: E731
     plays(stage, 5)
     stage.worker.apply(Suggestion("quality", name="fast"))
@@ -402,10 +413,10 @@ def test_a_new_world_is_of_the_quality_of_the_one_it_is_begun_from(stages, begin
 
 
 def test_another_model_is_opened_in_the_same_window(stages):
-    stage = stages(fast())
+    first, other = fast(), FakeWorld(fps=200.0, mode="templerun", name="other")
+    stage = stages(first, models=FakeModels(fake=lambda progress: first, other=lambda progress: other))
     plays(stage, 5)
-    other = FakeWorld(fps=200.0, mode="templerun", name="other")
-    stage.worker.change_model(lambda progress: other)
+    stage.worker.change_model("other", "default", "")
     assert stage.look_until(lambda: stage.worker.status.model == "other" and stage.state() is State.PLAYING)
     plays(stage, 5)
     assert stage.worker.status.other_world == "" and stage.worker.status.space.mode == "templerun"
@@ -474,7 +485,7 @@ def test_a_recording_begun_in_the_middle_with_everything_in_it_replays_bit_for_b
     stage.controls.press("s", time.perf_counter())
     plays(stage, 20)
     end_recording(stage)
-    assert stage.worker.stop(10.0)
+    assert stage.worker.shutdown(10.0)
     (folder,) = recorded_folders(stage)
     recording = read_recording(folder / "actions.jsonl")
     events = [type(event).__name__ for row in recording.happenings.events.values() for event in row]

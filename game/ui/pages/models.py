@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from game.config.bindings import MODE_LABELS
-from game.live.status import Suggestion
+from game.live.status import ModelChoice
 from game.models.loader import PUBLISHED
-from game.models.switcher import ModelChoice
 from game.ui.commands import Cockpit
 from game.ui.pages.pictures import FolderPage, short_path
 from game.ui.toolkit.background import Later
@@ -28,9 +27,8 @@ class ModelsPage(Page):
 
     def opened(self) -> None:
         """See Page."""
-        if self._cockpit.shelf is not None:
-            work = self._cockpit.background.begin(self._cockpit.shelf.choices, self._cockpit.preferences.weights)
-            self._choices = Later(work)
+        work = self._cockpit.background.begin(self._cockpit.worker.choices, self._cockpit.preferences.weights)
+        self._choices = Later(work)
 
     def tick(self, now: float) -> bool:
         """See Page."""
@@ -39,19 +37,19 @@ class ModelsPage(Page):
     def widgets(self) -> list[Widget]:
         """See Page."""
         cockpit = self._cockpit
-        if cockpit.shelf is None or self._choices is None:
-            return [Note("No other model can be chosen here.")]
-        if self._choices.waiting:
+        if self._choices is None or self._choices.waiting:
             return [Note("Looking…")]
         if self._choices.problem:
             return [Note(self._choices.problem, bad=True)]
+        if not self._choices.value:
+            return [Note("No other model can be chosen here.")]
         folder = cockpit.preferences.weights
         return [
             *[self._button(choice) for choice in self._choices.value],
             Heading("Quality"),
             Choice("Denoising", "Fewer steps are faster and rougher; the world goes on from its picture",
-                   value=cockpit.status.quality or cockpit.shelf.quality,
-                   options=[(name, name) for name in cockpit.shelf.qualities()], put=self._change_quality),
+                   value=cockpit.status.quality,
+                   options=[(name, name) for name in cockpit.worker.qualities], put=self._change_quality),
             Heading("Weights of the large models"),
             Note(
                 "python -m game --fetch model=universal downloads them (12 GB); if you have them already, choose "
@@ -62,22 +60,20 @@ class ModelsPage(Page):
         ]  # fmt: skip
 
     def _button(self, choice: ModelChoice) -> Button:
-        shelf = self._cockpit.shelf
+        status = self._cockpit.status
         what = f"{MODE_LABELS[choice.mode]}, {choice.width} × {choice.height}, {choice.fps:g}/s"
         return Button(choice.name, choice.problem or f"{choice.name}: {what}",
-                      partial(self._choose, choice.name, shelf.quality), note=choice.short_problem or what,
-                      mark=choice.name == shelf.model, enabled=not choice.problem)  # fmt: skip
+                      partial(self._choose, choice.name, status.quality), note=choice.short_problem or what,
+                      mark=choice.name == status.model, enabled=not choice.problem)  # fmt: skip
 
     def _choose(self, model: str, quality: str) -> None:
         cockpit = self._cockpit
-        opener = cockpit.shelf.choose(model, quality, cockpit.preferences.weights)
         cockpit.close_menu()
-        cockpit.worker.change_model(opener, quality)
+        cockpit.worker.change_model(model, quality, cockpit.preferences.weights)
         cockpit.say(f"Model: {model}, {quality} quality")
 
     def _change_quality(self, quality: str) -> None:
-        self._cockpit.shelf.quality = quality
-        self._cockpit.worker.apply(Suggestion("quality", name=quality))
+        self._cockpit.worker.set_quality(quality)
 
     def _browse(self) -> None:
         start = Path(self._cockpit.preferences.weights or Path.home())

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests want no window on anybody's screen
@@ -18,7 +19,7 @@ from engine.errors import CheckpointError, InputError
 from game.live.status import State
 from game.ui.app import play
 from game.ui.window import Window, key_name
-from tests.game.fakes import FakeRecorder, FakeWorld
+from tests.game.fakes import FakeRecorder, FakeWorld, players
 from tests.game.player import settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_it_plays_and_closes_by_itself_after_the_seconds_asked_for():
     world = FakeWorld(fps=50.0)
-    assert play(settings(seconds=0.3), lambda progress: world) == 0
+    assert play(settings(seconds=0.3), players(lambda progress: world)) == 0
     assert world.steps >= 5
 
 
@@ -39,7 +40,7 @@ def test_a_key_pressed_in_the_window_reaches_the_model_and_its_latency_is_measur
         before = p.world.steps
         yield lambda: p.shown > before + 1
         assert p.world.taken[-1][0] == ()
-        assert p.app._pacer.live_stats().latency_ms is not None
+        assert p.app._worker.figures(time.perf_counter()).pace.latency_ms is not None
 
     assert player(script).play() == 0
 
@@ -48,7 +49,7 @@ def test_pause_holds_the_picture_and_goes_on(player):
     def script(p):
         yield lambda: p.shown >= 2
         p.tap(pygame.K_p)
-        yield lambda: p.app._pacer.paused
+        yield lambda: p.app._worker.paused
         held = p.shown
         for _ in range(5):
             yield
@@ -105,21 +106,21 @@ def test_a_pause_lends_the_mouse_to_the_person_and_takes_it_back(player):
         click()
         yield lambda: p.app._window.captured and "Esc" in p.app._drawn.remark
         p.tap(pygame.K_p)
-        yield lambda: p.app._pacer.paused
+        yield lambda: p.app._worker.paused
         assert not p.app._window.captured
         click()
         p.press(pygame.K_w)
         yield lambda: "w" in p.app._controls._sources
         assert not p.app._window.captured, "a paused world has no use for it"
         p.tap(pygame.K_p)
-        yield lambda: p.app._window.captured and not p.app._pacer.paused
+        yield lambda: p.app._window.captured and not p.app._worker.paused
         p.tap(pygame.K_p)
-        yield lambda: p.app._pacer.paused
+        yield lambda: p.app._worker.paused
         p.tap(pygame.K_ESCAPE)  # as the pause's card says
         yield lambda: p.app._menu.is_open
         p.tap(pygame.K_ESCAPE)
         yield lambda: not p.app._menu.is_open
-        assert p.app._pacer.paused, "it was paused before the menu came"
+        assert p.app._worker.paused, "it was paused before the menu came"
 
     assert player(script).play() == 0
 
@@ -156,7 +157,7 @@ def test_every_key_is_answered_while_a_block_takes_seconds(player):
     def script(p):
         yield lambda: world.steps == 1
         for key, answered in (
-            (pygame.K_p, lambda: p.app._pacer.paused),
+            (pygame.K_p, lambda: p.app._worker.paused),
             (pygame.K_F3, lambda: p.app._cockpit.show_numbers),
         ):
             p.tap(key)
@@ -303,13 +304,13 @@ def test_without_a_display_one_line_points_to_headless(monkeypatch):
 
     monkeypatch.setattr(pygame.display, "set_mode", refuse)
     with pytest.raises(InputError, match=r"No available video device.*--headless"):
-        play(settings(), lambda progress: FakeWorld())
+        play(settings(), players(lambda progress: FakeWorld()))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there always is a display")
 @pytest.mark.parametrize("display", [None, "", ":12345"])
 def test_sdl_does_not_play_to_nobody_where_there_is_no_display(display):
-    play = "a.play(a.PlaySettings(scenes=(f.FakeScene(),), seconds=0.1), 1)"
+    play = "a.play(a.PlaySettings(seconds=0.1), 1)"
     code = f"import game.ui.app as a, tests.game.fakes as f; {play}"
     unset = ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
@@ -415,7 +416,7 @@ def test_opening_the_menu_lets_go_of_the_wheel(player):
         wheel(-50)
         p.tap(pygame.K_ESCAPE)
         yield lambda: p.app._menu.is_open
-        assert not p.app._router._notches and p.app._worker._desk.rewind is None
+        assert not p.app._router._notches and not p.app._worker.status.rewinding
 
     assert player(script, keys_shown=True).play() == 0
 
@@ -441,9 +442,9 @@ def test_all_can_be_done_without_a_mouse(player, monkeypatch):
             p.release(key)
         p.release(pygame.K_w)
         p.tap(pygame.K_p)
-        yield lambda: p.app._pacer.paused
+        yield lambda: p.app._worker.paused
         p.tap(pygame.K_p)
-        yield lambda: not p.app._pacer.paused
+        yield lambda: not p.app._worker.paused
         for key in (pygame.K_ESCAPE, pygame.K_DOWN, pygame.K_RETURN):  # the menu, its second section, into it
             p.tap(key)
         yield lambda: p.app._menu.is_open and p.app._menu.page.title == "Scenes"

@@ -32,7 +32,7 @@ def test_opening_and_closing_the_menu_loses_no_frame_of_the_recording(player):
         for _ in range(4):
             p.press(pygame.K_w)
             p.tap(pygame.K_ESCAPE)
-            yield lambda: p.app._menu.is_open and p.app._pacer.paused
+            yield lambda: p.app._menu.is_open and p.app._worker.paused
             held = p.shown
             p.tap(pygame.K_DOWN)
             for _ in range(5):
@@ -172,7 +172,7 @@ def test_a_picture_dropped_on_the_window_is_shown_first_and_begun_from_then(play
         yield lambda: p.shown >= 1
         event(pygame.DROPFILE, file=str(path))
         yield lambda: p.app._menu.is_open and not p.app._menu.page._found.waiting
-        assert p.app._pacer.paused and len(p.world.rollouts) == 1
+        assert p.app._worker.paused and len(p.world.rollouts) == 1
         p.tap(pygame.K_RETURN)
         yield lambda: p.app._worker.status.scene == "own" and p.shown >= 1
         assert not p.app._menu.is_open and p.app._cockpit.preferences.recent == (str(path),)

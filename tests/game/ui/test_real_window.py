@@ -19,7 +19,7 @@ pytestmark = [
 _PROGRAM = """
 import json, sys
 from game.ui.app import PlaySettings, play
-from tests.game.fakes import FakeScene, FakeWorld
+from tests.game.fakes import FakeWorld, players
 
 world = FakeWorld(fps=20.0)
 sleep = world.sleep
@@ -27,7 +27,7 @@ def note(seconds):
     print(json.dumps(world.taken[-1]) if world.taken else "started", flush=True)
     sleep(seconds)
 world.sleep = note
-sys.exit(play(PlaySettings(scenes=(FakeScene(),), seconds=30.0), lambda progress: world))
+sys.exit(play(PlaySettings(seconds=30.0), players(lambda progress: world)))
 """
 
 
@@ -70,7 +70,7 @@ def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
 _RECORDED = """
 import sys
 from game.ui.app import PlaySettings, play
-from tests.game.fakes import FakeRecorder, FakeScene, FakeWorld
+from tests.game.fakes import FakeRecorder, FakeWorld, players
 
 class Recorder(FakeRecorder):
     def add(self, block, *rest):
@@ -80,7 +80,7 @@ class Recorder(FakeRecorder):
     def close(self, stats):
         print("closed after", len(self.blocks) > 3, flush=True)
 
-sys.exit(play(PlaySettings(scenes=(FakeScene(),), seconds=60.0), lambda progress: FakeWorld(), lambda *_: Recorder()))
+sys.exit(play(PlaySettings(seconds=60.0), players(lambda progress: FakeWorld(), lambda *_: Recorder())))
 """
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from game.errors import InputError
-from game.models.switcher import Shelf
+from game.models.switcher import Switcher
 
 
 def test_every_model_is_listed_and_those_without_weights_say_what_to_do():
-    found = {choice.name: choice for choice in Shelf([]).choices("")}
+    found = {choice.name: choice for choice in Switcher([]).choices("")}
     assert {"tiny", "universal", "gta_drive", "templerun"} <= set(found)
     assert not any(name.endswith("-slice") for name in found)
     assert found["tiny"].problem == "" and found["tiny"].mode == "universal"
@@ -17,24 +17,24 @@ def test_every_model_is_listed_and_those_without_weights_say_what_to_do():
 
 
 def test_a_folder_of_weights_makes_the_large_models_choosable(tmp_path):
-    found = {choice.name: choice for choice in Shelf([]).choices(str(tmp_path))}
+    found = {choice.name: choice for choice in Switcher([]).choices(str(tmp_path))}
     assert not found["templerun"].problem and not found["tiny"].problem
 
 
 def test_what_is_chosen_keeps_the_command_lines_other_words(tmp_path):
-    shelf = Shelf(["threads=1", "quality=max", "record.crf=20"])
-    assert (shelf.model, shelf.quality) == ("tiny", "max")
-    opener = shelf.choose("universal", "fast", str(tmp_path))
-    assert (shelf.model, shelf.quality) == ("universal", "fast")
+    switcher = Switcher(["threads=1", "quality=max", "record.crf=20"])
+    assert (switcher.model, switcher.quality) == ("tiny", "max")
+    opener = switcher.choose("universal", "fast", str(tmp_path))
+    assert (switcher.model, switcher.quality) == ("tiny", "max"), "what there was to begin with"
     with pytest.raises(InputError):
         opener(lambda words, share: None)
-    settings = shelf.settings
+    settings = switcher.settings
     assert settings.model.name == "universal" and settings.quality.name == "fast" and settings.threads == 1
     assert settings.weights == str(tmp_path) and settings.record.crf == 20
 
 
 def test_coming_back_to_the_command_lines_model_brings_its_numbers_back():
-    shelf = Shelf(["model=tiny", "model.window=3"])
-    shelf.choose("universal", "default", "")
-    assert "model.window=3" not in shelf._for("universal", "default", "")
-    assert "model.window=3" in shelf._for("tiny", "default", "")
+    switcher = Switcher(["model=tiny", "model.window=3"])
+    switcher.choose("universal", "default", "")
+    assert "model.window=3" not in switcher._for("universal", "default", "")
+    assert "model.window=3" in switcher._for("tiny", "default", "")
