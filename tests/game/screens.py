@@ -52,6 +52,7 @@ SPACE = action_space("universal")
 FRAME = Picture(landscape(80, 144, 0.05, -0.02), 7, FrameControl(("W", "D"), (0.02, 0.06)))
 BACKDROP = Picture(landscape(240, 320, 0.0, 0.0, hue=3), backdrop=True)
 PLAYING = Status(
+    quality="default",
     state=State.PLAYING,
     words="",
     model="tiny",

@@ -1,11 +1,23 @@
 """The doctor's verdicts on machines of every kind, and how a machine is looked at."""
 
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
 import game.tools.doctor
-from game.models.machine import Gpu, Machine, _nvidia_devices, _nvidia_driver, host_memory, look
+from game.models.machine import (
+    Gpu,
+    Machine,
+    _nvidia_devices,
+    _nvidia_driver,
+    host_memory,
+    look,
+    resident_mb,
+    usable_cores,
+)
 
 GB = 2**30
 
@@ -62,15 +74,29 @@ def test_this_machine_can_be_looked_at():
     assert machine.memory is None or 0 < machine.available <= machine.memory
 
 
-def test_memory_within_a_container_is_what_the_container_allows(tmp_path):
-    put(tmp_path, "proc/meminfo", "MemTotal:  16777216 kB\nMemFree: 1 kB\nMemAvailable:  12582912 kB\nHugePages: \n")
+def test_memory_within_a_container_is_what_the_container_allows(tmp_path, monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=16 * GB, available=12 * GB))
     assert host_memory(tmp_path) == (16 * GB, 12 * GB)
     put(tmp_path, "sys/fs/cgroup/memory.max", "max\n")
     put(tmp_path, "sys/fs/cgroup/memory.current", f"{3 * GB}\n")
     assert host_memory(tmp_path) == (16 * GB, 12 * GB)
     put(tmp_path, "sys/fs/cgroup/memory.max", f"{4 * GB}\n")
     assert host_memory(tmp_path) == (4 * GB, GB)
-    assert host_memory(tmp_path / "no such system") == (None, None)
+    assert host_memory(tmp_path / "no container") == (16 * GB, 12 * GB)
+
+
+def test_a_system_that_does_not_tell_its_memory_is_not_one_without_any(monkeypatch):
+    def silent():
+        raise RuntimeError("no such reading here")
+
+    monkeypatch.setattr(psutil, "virtual_memory", silent)
+    assert host_memory() == (None, None)
+
+
+def test_the_memory_of_a_process_is_read_whichever_system_it_is():
+    assert 10.0 < resident_mb() < 100_000.0 and resident_mb() == pytest.approx(resident_mb(os.getpid()), rel=0.5)
+    assert resident_mb(2**22 + 12345) == 0.0, "nobody's"
+    assert usable_cores() >= 1
 
 
 def test_a_gpu_is_found_by_its_driver_and_on_the_bus(tmp_path):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -307,3 +310,10 @@ def test_stopping_after_a_failure_keeps_its_exit_code(stages):
     assert wait_until(lambda: stage.state() is State.FAILED)
     assert stage.worker.shutdown(5.0)
     assert stage.worker.status.exit_code == 1
+
+
+def test_a_client_is_imported_without_torch():
+    code = "import sys, game.live.player, game.live.status; print([m for m in ('torch', 'pygame') if m in sys.modules])"
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -196,7 +196,7 @@ def test_nothing_of_the_engine_runs_in_the_windows_thread(player):
 
     made = player(script, world, open_world=open_world)
     assert made.play() == 0
-    assert where == {"inference"} and "inference" not in made.threads
+    assert where == {"engine"} and "engine" not in made.threads
 
 
 def test_a_failing_engine_is_told_in_words_and_r_restarts_it(player):
@@ -232,7 +232,7 @@ def test_closing_the_window_keeps_what_was_recorded(player):
 
     recorder = FakeRecorder()
     assert player(script, recorder=recorder).play() == 0
-    assert recorder.stats is not None and len(recorder.blocks) >= 4 and recorder.threads == {"inference"}
+    assert recorder.stats is not None and len(recorder.blocks) >= 4 and recorder.threads == {"engine"}
 
 
 def test_control_c_ends_well(player):

@@ -70,7 +70,7 @@ def test_a_failed_world_is_tried_again_by_the_same_key(stage):
     stage.cockpit.worker.status = replace(PLAYING, state=State.FAILED)
     stage.cockpit.do("restart", 1.0)
     stage.cockpit.do("pause", 1.0)
-    assert asked(stage)[-1] == "restart"
+    assert asked(stage)[-1] == "reset"
 
 
 def test_what_a_person_prefers_reaches_worker_and_window(stage):

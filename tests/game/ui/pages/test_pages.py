@@ -14,7 +14,7 @@ import pytest
 from engine.actions import MODES, action_space
 from game.config.bindings import bound, short_name
 from game.errors import RecordingError
-from game.live.status import State, Suggestion
+from game.live.status import State
 from game.recording.library import Trash
 from game.ui.toolkit.paint import Painter
 from tests.game.screens import PLAYING, set_stage
@@ -199,14 +199,14 @@ def test_a_model_without_weights_cannot_be_chosen_and_one_with_them_is_loaded(st
     choose(stage, "universal")
     assert stage.menu.is_open and not [call for call in stage.cockpit.worker.asked if call[0] == "change_model"]
     choose(stage, "tiny")
-    assert stage.cockpit.worker.asked[-1] == ("change_model", "tiny", "default") and not stage.menu.is_open
+    assert stage.cockpit.worker.asked[-1] == ("change_model", "tiny", "default", "") and not stage.menu.is_open
 
 
 def test_another_quality_is_asked_of_the_world_that_is_played(stage):
     stage.menu.open("Models")
     stage.settle()
     next(widget for widget in stage.menu.page.widgets() if widget.label == "Denoising").adjust(1)
-    assert ("apply", Suggestion("quality", name="fast")) in stage.cockpit.worker.asked
+    assert ("set_quality", "fast") in stage.cockpit.worker.asked
 
 
 def test_a_recent_picture_can_be_forgotten(stage):
