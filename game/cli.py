@@ -6,7 +6,7 @@ Imports nothing heavy: the window must be there before torch is.
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game import VERSION
-from game.console import kill_as_ctrl_c
+from game.console import kill_as_ctrl_c, prepare_streams, say, silence_streams, tell
 from game.errors import EngineError, InputError, did_you_mean
+from game.files import given_path, printable
 from game.requirements import check_installed
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class _Command:
 
     @property
     def out(self) -> Path | None:
-        return None if self.flags.out is None else Path(self.flags.out).expanduser()
+        return None if self.flags.out is None else given_path(self.flags.out, "--out")
 
 
 def parse(argv: Sequence[str]) -> _Command:
@@ -185,6 +186,7 @@ def _check_together(flags: argparse.Namespace) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 done, 1 failed while running, 2 the input was wrong."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    prepare_streams()
     try:
         command = parse(argv)
         check_installed()
@@ -194,14 +196,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         with kill_as_ctrl_c():
             return _run(command)
     except KeyboardInterrupt:
-        print("stopped", flush=True)
+        with contextlib.suppress(BrokenPipeError):
+            tell("stopped")
         return EXIT_DONE
-    except BrokenPipeError:
-        # Whoever read our output has had enough; keep the interpreter from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has had enough
         return EXIT_DONE
     except Exception as error:
         return _tell(error, debug="--debug" in argv)
+    finally:
+        silence_streams()
 
 
 def _tell(error: Exception, debug: bool) -> int:
@@ -213,9 +216,9 @@ def _tell(error: Exception, debug: bool) -> int:
     if isinstance(error, EngineError):
         line = str(error)
     else:
-        words = " ".join(str(error).split())
+        words = " ".join(str(error).split()) or "it says nothing more"
         line = f"{type(error).__name__}: {words}" + ("" if debug else "; --debug shows where")
-    print(f"game: {line}", file=sys.stderr, flush=True)
+    say(f"game: {printable(line)}")
     return EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED
 
 
@@ -257,7 +260,7 @@ def _headless(command: _Command) -> int:
     from game.recording.script import load
     from game.tools.render import render
 
-    source = load(Path(command.flags.script).expanduser())
+    source = load(given_path(command.flags.script, "--script"))
     return _profiled(command, lambda opened: render(source, command.words, job, opened))
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from game.config.bindings import COMMANDS, MOST_INPUTS, PINNED, controls_of, default_commands, default_controls
 from game.errors import did_you_mean
+from game.files import numbered
 from game.media.icons import PLACES
-from game.recording.format import numbered
 
 VERSION = 1
 FILE = "settings.yaml"

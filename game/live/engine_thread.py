@@ -20,9 +20,8 @@ from game.live.mailbox import Halt, Mailbox, control_of
 from game.live.status import Picture, ReplayFigures, RewindFigures, SceneLike, State
 from game.models.machine import device_mb, free_memory, rewind_budget
 from game.models.switcher import Models
-from game.recording.keeping import Keeper
-from game.recording.replay import Replay
-from game.recording.replaying import begin_at, open_recording
+from game.recording.replay import Replay, begin_at, open_recording
+from game.recording.writer import Keeper
 from game.world.history import Moment, MomentId, Passage
 from game.world.playthrough import Journey, Played
 

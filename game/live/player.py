@@ -35,10 +35,10 @@ from game.live.status import (
     Suggestion,
     advise,
 )
-from game.media.screenshot import save_screenshot
+from game.media.pictures import save_screenshot
 from game.models.machine import resident_mb
 from game.models.switcher import Models
-from game.recording.keeping import Keeper, MakeRecorder
+from game.recording.writer import Keeper, MakeRecorder
 
 __all__ = [
     "Figures",

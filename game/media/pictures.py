@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 
 from engine.errors import PictureError
+from game.files import folder_error, write_new, write_whole
 
 _READABLE = "a picture OpenCV reads: png, jpg, webp, bmp, tiff"
 
@@ -36,13 +38,18 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 def save_png(path: Path, picture: np.ndarray) -> None:
-    """Writes (H, W, 3) uint8 RGB without loss. Raises OSError."""
+    """Writes (H, W, 3) uint8 RGB without loss, all of it or nothing. Raises OSError."""
+    write_whole(path, png_bytes(picture))
+
+
+def png_bytes(picture: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 RGB as a PNG file. Raises OSError."""
     import cv2
 
     ok, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
     if not ok:
-        raise OSError(f"cannot encode {path.name}")
-    path.write_bytes(data.tobytes())
+        raise OSError("the picture cannot be encoded as PNG")
+    return data.tobytes()
 
 
 def cut_to(picture: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -65,3 +72,16 @@ def enlarge(picture: np.ndarray, times: int) -> np.ndarray:
 
     size = (picture.shape[1] * times, picture.shape[0] * times)
     return cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
+
+
+def save_screenshot(folder: Path, pixels: np.ndarray) -> Path:
+    """Writes a PNG named by the time into `folder`, beside others of the same moment, and returns its path.
+
+    pixels: (H, W, 3) uint8 RGB. Raises RecordingError.
+    """
+    stem = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S.%f}"[:-3] + "Z"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return write_new(folder / f"{stem}.png", png_bytes(pixels))
+    except (OSError, ValueError) as error:
+        raise folder_error(folder, error) from error

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from game.config.paths import fetched_folder
 from game.config.settings import Settings, load_settings
-from game.console import Progress
+from game.console import Progress, tell
 from game.errors import InputError, RunError
 from game.models.digests import remember
 from game.models.loader import PUBLISHED, is_large, random_weights
@@ -74,9 +74,9 @@ def fetch(words: Sequence[str], ask: Callable[[str], Remote] | None = None) -> i
     told.clear()
     for remote in remotes:
         state = "fetched" if remote in missing else "was there"
-        print(f"{folder / remote.name}  {remote.size / 1e6:.0f} MB, {state}, SHA-256 as published")
+        tell(f"{folder / remote.name}  {remote.size / 1e6:.0f} MB, {state}, SHA-256 as published")
     where = "" if settings.weights is None else f" weights={folder}"
-    print(f"play it: python -m game model={name}{where}", flush=True)
+    tell(f"play it: python -m game model={name}{where}")
     return 0
 
 

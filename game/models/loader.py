@@ -8,17 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from game import VERSION
 from game.config.paths import fetched_folder, weights_folder
 from game.config.settings import Settings
 from game.errors import InputError
-from game.models.compiling import CompilingWorld, compile_first, compiled_from
+from game.models.compiling import compile_first
 from game.models.digests import remembered_sha256
-from game.recording.format import SessionHeader, picture_sha256
 
 if TYPE_CHECKING:
-    from engine.actions import Actions
-    from engine.rollout.rollout import Rollout
     from engine.weights.placement import Placement
     from engine.world import WorldModel
 
@@ -237,43 +233,3 @@ def _ready(settings: Settings, progress: Progress | None) -> Placement:
         if wanted is not None:
             choose_device(replace(settings, device=wanted))
     return placement(settings, device, choose_dtype(settings, device))
-
-
-def header_of(
-    world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str, prelude: Actions | None = None
-) -> SessionHeader:
-    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people.
-    prelude: what the rollout was told before."""
-    import torch
-
-    config = world.config
-    if isinstance(world, CompilingWorld):
-        world.keep_kernels()  # since the header can say only once which they are
-    return SessionHeader(
-        model=config.name,
-        mode=config.mode,
-        seed=rollout.seed,
-        width=config.width,
-        height=config.height,
-        fps=config.fps,
-        first_frame_sha256=picture_sha256(rollout.first_frame),
-        weights_sha256=world.weights_sha256,
-        version=VERSION,
-        source=source,
-        scene=scene,
-        quality=settings.quality.name,
-        overrides=settings.overrides,
-        denoising_steps=tuple(config.denoising_steps),
-        device=" ".join([str(world.device), *_elsewhere(settings)]),
-        dtype=str(world.dtype).removeprefix("torch."),
-        threads=torch.get_num_threads(),
-        torch=str(torch.__version__),
-        compiled=world.kernels.compiled,
-        compiled_from=compiled_from(rollout, world),
-        prelude=0 if prelude is None else len(prelude),
-    )
-
-
-def _elsewhere(settings: Settings) -> list[str]:
-    """The parts that run on a device of their own, since that may round differently."""
-    return [f"{name}:{where}" for name, where in vars(settings.devices).items() if where is not None]

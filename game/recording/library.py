@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
-import os
 import re
 import shutil
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +17,22 @@ from pathlib import Path
 
 import numpy as np
 
+from game import files
 from game.errors import EngineError, RecordingError, ScriptError
 from game.media.video import Video
-from game.recording.format import ACTIONS, FIRST_FRAME, SessionHeader, folder_error, holds_session, numbered
-from game.recording.recordings import read_recording
-from game.recording.rendering import Rendering, start_rendering
+from game.recording.format import (
+    ACTIONS,
+    CURRENT,
+    FIRST_FRAME,
+    ICONS,
+    SessionHeader,
+    find_video,
+    holds_session,
+    new_folder,
+    read_recording,
+)
 
 TRASH = ".trash"
-_ICONS, _CURRENT = "_icon.mp4", "_current.mp4"
 _MB = 2**20
 
 
@@ -128,11 +138,15 @@ class Library:
             if entry.folder.parent != self.root and (other := _stranger(entry)) is not None:
                 what = "not deleted: its folder holds more than it"
                 raise RecordingError(what, got=other, remedy="delete it by hand")
-            trash.mkdir(parents=True, exist_ok=True)
-            target = next(path for path in numbered(trash / entry.folder.name) if not path.exists())
-            _move(entry.folder, target)
+            target = files.new_folder(trash / entry.folder.name)
+            try:
+                files.move_folder(entry.folder, target)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    target.rmdir()
+                raise
         except OSError as error:
-            raise folder_error(entry.folder, error) from error
+            raise files.folder_error(entry.folder, error) from error
         return Thrown(entry.folder, target)
 
     def restore(self, thrown: Thrown) -> Path:
@@ -140,9 +154,9 @@ class Library:
         if thrown.folder.exists():
             raise RecordingError("another recording has taken its place", got=thrown.folder)
         try:
-            _move(thrown.trashed, thrown.folder)
+            files.move_folder(thrown.trashed, thrown.folder)
         except OSError as error:
-            raise folder_error(thrown.folder, error) from error
+            raise files.folder_error(thrown.folder, error) from error
         return thrown.folder
 
     def trash(self) -> Trash:
@@ -160,7 +174,7 @@ class Library:
             try:
                 shutil.rmtree(folder)
             except OSError as error:
-                raise folder_error(folder, error) from error
+                raise files.folder_error(folder, error) from error
         return folders
 
     def render(self, entry: Entry, words: tuple[str, ...] = ()) -> None:
@@ -216,8 +230,8 @@ def read_entry(folder: Path) -> Entry:
         problem = str(error)
         header, frames = _remains(folder)
     fps = header.fps if header is not None and header.fps > 0 else 0.0
-    video = _video(folder)
-    icons = None if video is None else video.with_name(video.stem + _ICONS)
+    video = find_video(folder)
+    icons = None if video is None else video.with_name(video.stem + ICONS)
     return Entry(
         folder=folder,
         name=folder.name if video is None else video.stem,
@@ -244,25 +258,9 @@ def _is_among(folder: Path, folders: Iterable[Path]) -> bool:
 def _stranger(entry: Entry) -> Path | None:
     """Something in a recording's folder that is none of its files, if there is any."""
     numbered = r"first_frame(-\d+)?\.png|prelude(-\d+)?\.jsonl"
-    videos = rf"{re.escape(entry.name)}({_ICONS}|{_CURRENT}|\.mp4)"
+    videos = rf"{re.escape(entry.name)}({ICONS}|{CURRENT}|\.mp4)"
     its_own = re.compile(rf"actions\.jsonl|report\.json|trace\.json|profile\.json|{numbered}|{videos}|\..*\.tmp")
     return next((path for path in sorted(entry.folder.iterdir()) if not its_own.fullmatch(path.name)), None)
-
-
-def _move(folder: Path, target: Path) -> None:
-    """Moves a folder, also to another disk; whatever fails, it is whole in one place. Raises OSError."""
-    try:
-        os.replace(folder, target)
-        return
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-    try:
-        shutil.copytree(folder, target)
-    except OSError:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
-    shutil.rmtree(folder)
 
 
 def _remains(folder: Path) -> tuple[SessionHeader | None, int]:
@@ -288,8 +286,102 @@ def _made(folder: Path) -> datetime:
         return datetime.fromtimestamp(0)
 
 
-def _video(folder: Path) -> Path | None:
-    """The clean video among its files."""
-    found = [path for path in folder.glob("*.mp4") if not path.name.startswith(".")]
-    clean = sorted(path for path in found if not path.name.endswith((_ICONS, _CURRENT)))
-    return next((path for path in clean if path.stat().st_size), None)
+# -- rendered again ----------------------------------------------------------------------------------------------------
+
+
+_PATIENCE = 20.0  # s for a process that was told to end
+
+
+class Rendering:
+    """A recording being rendered again. folder: where to. frames: how many there will be, at least.
+
+    cancelled: whether it was told to end before it was done.
+    """
+
+    def __init__(self, command: list[str], folder: Path, frames: int) -> None:
+        """Starts the process. Raises RecordingError."""
+        self.folder, self.cancelled = folder, False
+        self._frames = max(1, frames)
+        self._lines = _Lines(folder / ACTIONS)
+        self._ending: threading.Thread | None = None
+        self._left_over: RecordingError | None = None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
+        try:
+            # In a session of its own, as the encoders are: Ctrl-C is for the game, which then ends this, too.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said, cwd=_root(),
+                start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise RecordingError(f"the rendering does not start ({error.strerror or error})") from error
+
+    @property
+    def running(self) -> bool:
+        """Whether its folder still changes."""
+        return self._process.poll() is None or (self._ending is not None and self._ending.is_alive())
+
+    def poll(self) -> float:
+        """The share that is done, 1.0 at the end; cheap. Raises RecordingError with the reason if it failed, or was
+        cancelled and has ended."""
+        if self.running:
+            return min(0.99, max(0, self._lines.count() - 1) / self._frames)
+        if self.cancelled:
+            raise self._left_over or RecordingError("the rendering was cancelled; nothing of it is kept")
+        code = self._process.returncode
+        if code != 0:
+            self._said.seek(0)
+            lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
+            raise RecordingError(lines[-1].removeprefix("game: ") if lines else f"the rendering ended with {code}")
+        return 1.0
+
+    def cancel(self) -> None:
+        """Has it end, unless it is done, and what it rendered removed; `poll` and `join` say when that has happened."""
+        if not self.running or self.cancelled:
+            return
+        self.cancelled = True
+        self._ending = threading.Thread(target=self._end, name="rendering-cancel")
+        self._ending.start()
+
+    def join(self) -> None:
+        """Waits until a cancelled one has ended."""
+        if self._ending is not None:
+            self._ending.join()
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        try:
+            shutil.rmtree(self.folder)
+        except OSError as error:
+            self._left_over = files.folder_error(self.folder, error)
+
+
+class _Lines:
+    """Counts the lines of a file that grows, reading only what is new."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read, self._count = path, 0, 0
+
+    def count(self) -> int:
+        with contextlib.suppress(OSError), self._path.open("rb") as file:  # it may not be there yet
+            file.seek(self._read)
+            new = file.read()
+            self._read += len(new)
+            self._count += new.count(b"\n")
+        return self._count
+
+
+def start_rendering(recording: Path, name: str, frames: int, root: Path, words: tuple[str, ...]) -> Rendering:
+    """Begins to render a recording into a new folder beside it. Raises RecordingError."""
+    folder = new_folder(None, name, root=root)
+    command = [sys.executable, "-m", "game", "--headless", "--script", str(recording.resolve())]
+    return Rendering([*command, "--name", name, "--out", str(folder.resolve()), *words], folder, frames)
+
+
+def _root() -> Path:
+    """A folder from which `python -m game` finds the program, installed or not."""
+    return Path(__file__).resolve().parents[2]

@@ -18,8 +18,7 @@ from engine.errors import ActionError
 from game.config.paths import CONFIGS
 from game.errors import ScriptError, did_you_mean
 from game.recording.camera_path import CameraPath, Degrees, parse_path
-from game.recording.format import ACTIONS
-from game.recording.recordings import Recording, read_recording, read_text
+from game.recording.format import ACTIONS, Recording, read_recording, read_text
 
 MAX_FRAMES = 1_000_000
 _MAX_BYTES = 4 * 2**20

@@ -1,47 +1,58 @@
 """Writes a session's folder while it happens: videos, action log, first frame, report.
 
-Knows neither windows nor networks. add() costs a hash and a few lines of text; pictures are drawn and encoded on
-threads of their own, so that recording never holds up a play clock.
+`Recorder` writes blocks; `Scribe` brings it a journey, with what happened between blocks; `Keeper` begins and ends
+recordings while a person plays on. Adding a block costs a hash and a few lines of text: pictures are drawn and encoded
+on the encoders' threads, which also finish the files, so that recording never holds up a play clock.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from engine.actions import Actions, action_space
+from engine.actions import Actions, ActionSpace, action_space
 from engine.block import Block
-from game.config.settings import RecordSettings
+from engine.errors import EngineError
+from game import VERSION
+from game.config.settings import RecordSettings, Settings
 from game.errors import RecordingError
+from game.files import folder_error, write_json, write_whole
 from game.media.video import Encoder, EncoderThread, write_clip
+from game.models.compiling import CompilingWorld, compiled_from
 from game.recording.format import (
     ACTIONS,
     REPORT,
     RunStats,
     SessionHeader,
     action_lines,
-    folder_error,
     json_line,
+    new_folder,
+    picture_sha256,
     prelude_files,
-    write_json,
-    write_whole,
 )
+from game.world.playthrough import Anchored, Event, Journey, Played
+
+if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
+    from engine.rollout.rollout import Rollout
+    from engine.world import WorldModel
 
 
 class Reportable(Protocol):
-    """Numbers that a report takes over: game.live.player's LiveStats, for one."""
+    """Numbers that a report takes over, such as those of live play."""
 
     def to_report(self) -> dict: ...
 
 
 class Recorder:
-    """One session being written, until it is `closed`. add() and close() are called from one thread; `problem` and
-    `closed` may be read from any.
+    """One session being written, until it is `closed`. add(), enter() and finish() are called from one thread; the rest
+    from any.
 
     What is on disk survives a kill: the videos up to the block in flight, the action log up to the last block.
     """
@@ -64,26 +75,34 @@ class Recorder:
         videos. first_frame: (H, W, 3) uint8 RGB as the model sees it, from which the world was played by the actions
         `prelude` (`header.prelude` of them) before the recording began. current: keep NAME_current.mp4 too. wait: let
         add() wait for a busy encoder (a render) rather than give the session up (live play). Raises RecordingError if
-        a file cannot be opened.
+        a file cannot be opened; what there was before in the folder is left as it is then, where it can be.
         """
         self.folder, self.header, self.name = folder, header, name
         self._settings = settings or RecordSettings()
         self._wait, self._raised = wait, False
-        self._stats, self._hash = RunStats(), hashlib.sha256()
+        self._stats, self._hash, self._log_hash = RunStats(), hashlib.sha256(), hashlib.sha256()
         self._problem: Exception | None = None
-        self.closed = False
         self._preludes = 0
-        self._writers: list[threading.Thread] = []
-        self._log = self._open_log(first_frame, prelude)
+        self._live: Reportable | None = None
+        self._concluding = threading.Lock()
+        self._concluded = threading.Event()
+        self._unfinished = 0
+        self._report: dict = {}
+        self._then: Callable[[str | None], None] | None = None
         self._videos: list[EncoderThread] = []
         try:
             self._open_videos()
-        except RecordingError:
-            self._log.close()
+            self._open_log(first_frame, prelude)
+        except BaseException:
             for video in self._videos:
                 video.close()
             raise
         self._current = _CurrentThread(self.path("_current.mp4"), header.fps, self._settings.crf) if current else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether all of it is on disk."""
+        return self._concluded.is_set()
 
     @property
     def problem(self) -> str | None:
@@ -117,7 +136,7 @@ class Recorder:
         slow); close() then still finishes what there is.
         """
         frames = np.ascontiguousarray(block.frames)
-        self._write_log(block, events, held)
+        self._write_log(block, events, held, frames)
         self._hash.update(frames.data)
         self._stats.add(block, held)
         for video in self._videos:
@@ -142,29 +161,39 @@ class Recorder:
         """Puts `frames` (F, H, W, 3) uint8 into NAME_current.mp4 before returning. Raises RecordingError."""
         write_clip(self.path("_current.mp4"), frames, self.header.fps, self._settings.crf)
 
+    def finish(self, stats: Reportable | None = None, then: Callable[[str | None], None] | None = None) -> None:
+        """Has everything finished and report.json written, on the encoders' threads; `join` waits for it.
+
+        stats: live numbers to add. then: called at the end, on any thread, with a problem that add() has not raised.
+        """
+        self._live, self._then, self._unfinished = stats, then, len(self._videos)
+        for video in self._videos:
+            video.finish(self._video_finished)
+
+    def wait(self, limit: float) -> bool:
+        """Waits at most so many seconds until a recording that was told to `finish` is on disk; whether it is."""
+        return self._concluded.wait(limit)
+
+    def kill(self) -> None:
+        """Ends the encoders here and now; the videos play up to where they are, and the report is written at once."""
+        for video in self._videos:
+            video.kill()
+
     def close(self, stats: Reportable | None = None) -> dict:
-        """Finishes all files and writes report.json. stats: live numbers to add. Returns the report.
+        """Finishes all files and writes report.json, and waits for it. stats: live numbers to add. Returns the report.
 
         Raises RecordingError, once all that can be written is, for a problem that add() has not raised.
         """
+        self.finish(stats)
         for video in self._videos:
-            video.close()
-        if self._current is not None:
-            self._current.close()
-        for writer in self._writers:
-            writer.join()
-        try:
-            self._log.close()
-        except OSError as error:
-            self._fail(error)
-        report = self.report() | (stats.to_report() if stats is not None else {})
-        try:
-            write_json(self.folder / REPORT, report)
-        except OSError as error:
-            self._fail(error)
-        self.closed = True
+            video.join()
+        self._conclude()  # if an encoder could not be ended
         self._raise_problem()
-        return report
+        return self._report
+
+    def discard(self) -> None:
+        """Removes the files of a session without frames; a folder that holds more than them stays."""
+        remove_session(self.folder, self.name)
 
     def kill(self) -> None:
         """Kills the encoders, from whichever thread: a `close` that waits for one then ends. The videos play up to
@@ -185,21 +214,55 @@ class Recorder:
             "frames": self._stats.frames,
             "blocks": self._stats.blocks,
             "frames_sha256": self._hash.hexdigest(),
+            "log_sha256": self._log_hash.hexdigest(),
             "weights_sha256": header.weights_sha256,
         }
         machine = {"device": header.device, "dtype": header.dtype, "threads": header.threads, "torch": header.torch}
         return identity | self._stats.to_report(header.fps) | machine
 
-    def _open_log(self, first_frame: np.ndarray, prelude: Actions | None) -> TextIO:
+    def _video_finished(self) -> None:
+        with self._concluding:
+            self._unfinished -= 1
+            last = not self._unfinished
+        if last:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """Writes what is written at the end, once."""
+        with self._concluding:
+            if self._concluded.is_set():
+                return
+            if self._current is not None:
+                self._current.close()
+            try:
+                self._log.close()
+            except OSError as error:
+                self._fail(error)
+            self._report = self.report() | (self._live.to_report() if self._live is not None else {})
+            try:
+                write_json(self.folder / REPORT, self._report)
+            except OSError as error:
+                self._fail(error)
+            self._concluded.set()
+        if self._then is not None:
+            untold = None if self._raised else self.problem
+            self._raised = True
+            self._then(untold)
+
+    def _open_log(self, first_frame: np.ndarray, prelude: Actions | None) -> None:
         self._write_state(0, first_frame, prelude)
         try:
             (self.folder / REPORT).unlink(missing_ok=True)
-            log = (self.folder / ACTIONS).open("w", encoding="utf-8")
-            log.write(json_line(self.header.to_json()))
-            log.flush()
+            self._log = (self.folder / ACTIONS).open("wb")
+            self._write_lines(json_line(self.header.to_json()))
         except OSError as error:
             raise folder_error(self.folder, error) from error
-        return log
+
+    def _write_lines(self, lines: str) -> None:
+        data = lines.encode("utf-8")
+        self._log.write(data)
+        self._log.flush()
+        self._log_hash.update(data)
 
     def _write_state(self, number: int, first_frame: np.ndarray, actions: Actions | None) -> None:
         """Writes prelude `number`: a first frame, and the actions since, if there are any."""
@@ -212,9 +275,7 @@ class Recorder:
         except OSError as error:
             raise folder_error(self.folder, error) from error
         if actions is not None:  # beside the game: a long evening's actions take a second to write
-            writer = threading.Thread(target=self._write_prelude, args=(log, actions), name=f"write {log.name}")
-            self._writers.append(writer)
-            writer.start()
+            self._videos[0].run(lambda: self._write_prelude(log, actions))
 
     def _write_prelude(self, log: Path, actions: Actions) -> None:
         try:
@@ -235,13 +296,12 @@ class Recorder:
             encoder = Encoder(path, width, height, header.fps, crf)
             self._videos.append(EncoderThread(encoder, draws[suffix], waiting))
 
-    def _write_log(self, block: Block, events: Sequence[dict], held: bool) -> None:
+    def _write_log(self, block: Block, events: Sequence[dict], held: bool, frames: np.ndarray) -> None:
         if self._problem is not None:
             return
         try:
-            lines = action_lines(block.actions, self._stats.frames, self._stats.blocks, events, held)
-            self._log.write("".join(lines))
-            self._log.flush()
+            numbers = self._stats.frames, self._stats.blocks
+            self._write_lines("".join(action_lines(block.actions, *numbers, events, held, frames)))
         except (OSError, ValueError) as error:
             self._fail(error)
 
@@ -253,6 +313,90 @@ class Recorder:
         if not self._raised and (line := self.problem) is not None:
             self._raised = True
             raise RecordingError(line)
+
+
+def start_recorder(
+    out: Path | None,
+    header: SessionHeader,
+    *,
+    name: str,
+    first_frame: np.ndarray,
+    settings: RecordSettings,
+    prelude: Actions | None = None,
+    wait: bool = False,
+    current: bool = False,
+    keep_live: bool = True,
+) -> Recorder:
+    """A Recorder in a folder made for it; see `new_folder` for out and keep_live, and Recorder for the rest.
+
+    Raises RecordingError; then it leaves nothing behind.
+    """
+    root = Path(settings.root)
+    wanted = root if out is None else out
+    new = [folder for folder in (wanted, *wanted.parents) if not folder.exists()]
+    held = out is not None and (out / ACTIONS).exists() and not keep_live
+    folder = new_folder(out, name, root=root, keep_live=keep_live)
+    try:
+        return Recorder(
+            folder, header, name=name, first_frame=first_frame, prelude=prelude, wait=wait, current=current,
+            settings=settings,
+        )  # fmt: skip
+    except BaseException:
+        if not held:
+            remove_session(folder, name)
+        with contextlib.suppress(OSError):
+            for made in new:
+                made.rmdir()
+        raise
+
+
+def remove_session(folder: Path, name: str) -> None:
+    """Removes a session's files, and its folder if nothing else is in it."""
+    names = [ACTIONS, REPORT, *prelude_files(0), *(f"{name}{end}" for end in (".mp4", "_icon.mp4", "_current.mp4"))]
+    with contextlib.suppress(OSError):
+        for file in names:
+            (folder / file).unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def header_of(
+    world: WorldModel, rollout: Rollout, settings: Settings, *, source: str, scene: str, prelude: Actions | None = None
+) -> SessionHeader:
+    """The header line of a session made by `rollout`. source: "live" or "headless". scene: its name, for people.
+    prelude: what the rollout was told before."""
+    import torch
+
+    config = world.config
+    if isinstance(world, CompilingWorld):
+        world.keep_kernels()  # since the header can say only once which they are
+    return SessionHeader(
+        model=config.name,
+        mode=config.mode,
+        seed=rollout.seed,
+        width=config.width,
+        height=config.height,
+        fps=config.fps,
+        first_frame_sha256=picture_sha256(rollout.first_frame),
+        weights_sha256=world.weights_sha256,
+        version=VERSION,
+        source=source,
+        scene=scene,
+        quality=settings.quality.name,
+        overrides=settings.overrides,
+        denoising_steps=tuple(config.denoising_steps),
+        device=" ".join([str(world.device), *_elsewhere(settings)]),
+        dtype=str(world.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        torch=str(torch.__version__),
+        compiled=world.kernels.compiled,
+        compiled_from=compiled_from(rollout, world),
+        prelude=0 if prelude is None else len(prelude),
+    )
+
+
+def _elsewhere(settings: Settings) -> list[str]:
+    """The parts that run on a device of their own, since that may round differently."""
+    return [f"{name}:{where}" for name, where in vars(settings.devices).items() if where is not None]
 
 
 class _CurrentThread:
@@ -295,7 +439,7 @@ def icon_scale(height: int, icon_height: int) -> int:
     return max(1, -(-icon_height // height)) if icon_height else 1
 
 
-def draw_icons(block: Block, space, scale: int) -> np.ndarray:
+def draw_icons(block: Block, space: ActionSpace, scale: int) -> np.ndarray:
     """The block's frames, enlarged `scale` times, with each frame's own keys and mouse drawn over it."""
     from game.media.icons import draw_controls
     from game.media.pictures import enlarge
@@ -308,3 +452,132 @@ def draw_icons(block: Block, space, scale: int) -> np.ndarray:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+# -- a journey into a recorder -----------------------------------------------------------------------------------------
+
+
+class RecorderLike(Protocol):
+    """What a session is written with, as Recorder."""
+
+    @property
+    def problem(self) -> str | None: ...
+    @property
+    def closed(self) -> bool: ...
+    def add(self, block: Block, events: Sequence[dict] = (), held: bool = False) -> None: ...
+    def enter(self, first_frame: np.ndarray, seed: int, actions: Actions | None, compiled_from: int) -> dict: ...
+    def finish(self, stats: Any = None, then: Callable[[str | None], None] | None = None) -> None: ...
+    def wait(self, limit: float) -> bool: ...
+    def kill(self) -> None: ...
+
+
+class Scribe:
+    """One recording of a journey, from its present moment on.
+
+    A moment that came by since is named by the recorded frames before it; to any other the world was brought by
+    actions, which the recorder gets then.
+    """
+
+    def __init__(self, recorder: RecorderLike, journey: Journey) -> None:
+        self.recorder, self.frames = recorder, 0
+        self._journey = journey
+        self._mark = object()  # not the scribe: moments that knew it would keep each other, and whole worlds, alive
+        journey.present.mark = (self._mark, 0)
+        journey.forget_events()
+
+    def add(self, played: Played) -> None:
+        """Records the journey's newest frames. Raises what Recorder.add and Recorder.enter raise."""
+        events = [self._told(event) for event in played.events]
+        self.recorder.add(played.block, events, played.held)
+        self.frames += len(played.block.frames)
+        if not played.held:
+            played.moment.mark = (self._mark, self.frames)
+
+    def _told(self, event: Event) -> dict:
+        if isinstance(event, Anchored):
+            return {"event": "anchor", "seed": event.seed}
+        moment = event.moment
+        if moment.mark is not None and moment.mark[0] is self._mark:
+            return {"event": "return", "frame": moment.mark[1]}
+        start, told = moment.start, self._journey.actions_of(moment)
+        kernels = compiled_from(start.rollout, self._journey.world)
+        return self.recorder.enter(start.first_frame, start.seed, told, kernels)
+
+
+# -- recordings of live play -------------------------------------------------------------------------------------------
+
+_AFTER_KILL = 3.0  # s to write what is left once the encoders are gone
+MakeRecorder = Callable[["Rollout", "WorldModel", str, "Actions | None"], RecorderLike]
+"""(rollout, world, name of the scene, what the rollout was told before) -> a recorder."""
+
+
+class Keeper:
+    """The recording there is, if there is one; never a reason for the game to stop.
+
+    Used by the engine's thread, but for `shutdown`. say: tells a person a line; recording=False with it: it has ended.
+    """
+
+    def __init__(self, make_recorder: MakeRecorder | None, say: Callable[..., None]) -> None:
+        self._make, self._say = make_recorder, say
+        self._scribe: Scribe | None = None
+        self._finishing: list[RecorderLike] = []
+
+    @property
+    def can_record(self) -> bool:
+        return self._make is not None
+
+    @property
+    def recording(self) -> bool:
+        return self._scribe is not None
+
+    @property
+    def frames(self) -> int:
+        """Video frames of the recording so far."""
+        return 0 if self._scribe is None else self._scribe.frames
+
+    def start(self, journey: Journey, scene: str) -> None:
+        """Begins a recording at the journey's present moment. Raises RecordingError."""
+        assert self._make is not None
+        told = journey.actions_of(journey.present)
+        self._scribe = Scribe(self._make(journey.rollout, journey.world, scene, told), journey)
+
+    def add(self, played: Played, stats: Callable[[], Reportable]) -> None:
+        """Records frames; what goes wrong is said, and ends the recording if it must. stats: for its report then."""
+        if self._scribe is None:
+            return
+        recorder = self._scribe.recorder
+        had = recorder.problem
+        try:
+            self._scribe.add(played)
+            if recorder.problem is not None and had is None:
+                self._say(f"Recording: {recorder.problem}")
+        except (EngineError, OSError) as error:  # a full disk must not end the game
+            self.close(stats())
+            self._say(f"Recording stopped: {error}", recording=False)
+
+    def close(self, stats: Reportable) -> None:
+        """Ends the recording; its files are finished beside the game, as that takes its time."""
+        scribe, self._scribe = self._scribe, None
+        if scribe is None:
+            return
+        self._finishing = [other for other in self._finishing if not other.closed] + [scribe.recorder]
+        say = self._say
+
+        def tell(problem: str | None) -> None:
+            if problem is not None:
+                say(f"The recording could not be closed: {problem}")
+
+        scribe.recorder.finish(stats, tell)
+
+    def shutdown(self, limit: float) -> bool:
+        """Waits until everything is on disk, at most `limit` seconds; then encoders are killed, whose files play up to
+        there. Returns whether that was not needed."""
+        until = time.monotonic() + limit
+        late = [one for one in self._finishing if not one.wait(max(0.0, until - time.monotonic()))]
+        for recorder in late:
+            recorder.kill()
+        until = time.monotonic() + _AFTER_KILL
+        for recorder in late:
+            recorder.wait(max(0.0, until - time.monotonic()))
+        self._finishing = []
+        return not late

@@ -15,10 +15,11 @@ from engine.actions import Actions, benchmark_actions
 from engine.block import Block, Timings
 from game.config.paths import SCENES
 from game.config.settings import Settings, load_settings
-from game.console import GentleStop, Progress, say
+from game.console import GentleStop, Progress, say, tell
 from game.errors import RunError
+from game.files import check_folder, folder_error, write_json
 from game.models.loader import find_weights, is_slice, make_world, open_world, random_weights
-from game.recording.format import RunStats, check_folder, folder_error, write_json
+from game.recording.format import RunStats
 from game.tools.render import OpenWorld
 
 if TYPE_CHECKING:
@@ -49,14 +50,14 @@ def bench(words: list[str], blocks: int | None, out: Path | None, open_model: Op
     open_model = open_model or (lambda s: (make_world if made_up else open_world)(s, progress, say))
     world = open_model(settings)
     results = measure(world, settings, blocks, progress, began)
-    print(table(results))
+    tell(table(results))
     path = (out or Path(".")) / "bench.json"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, results)
     except OSError as error:
         raise folder_error(path.parent, error) from error
-    print(path)
+    tell(path)
     return 0
 
 

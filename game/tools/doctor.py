@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from game import VERSION
 from game.config.paths import weights_folder
 from game.config.settings import Settings, load_settings
+from game.console import tell
 from game.errors import EngineError, InputError
 from game.models.fit import examine, gigabytes
 from game.models.loader import choose_device, choose_dtype, find_weights, is_large, random_weights
@@ -34,7 +35,7 @@ def doctor(words: Sequence[str], machine: Machine | None = None) -> int:
     settings = load_settings(words)
     machine = machine or look()
     for line in (*_program(), *_machine(machine), *_gpu(machine)):
-        print(line, flush=True)
+        tell(line)
     import torch
 
     from game.tools.bench import gemm_gflops
@@ -45,17 +46,17 @@ def doctor(words: Sequence[str], machine: Machine | None = None) -> int:
     dtype = choose_dtype(settings, device)
     speed = gemm_gflops(device, getattr(torch, dtype))
     threads = "" if device != "cpu" else f", {torch.get_num_threads()} threads"
-    print(f"Arithmetic    {speed:.0f} GFLOP/s in large products ({device}, {dtype}{threads})")
+    tell(f"Arithmetic    {speed:.0f} GFLOP/s in large products ({device}, {dtype}{threads})")
     chosen = settings.model.name
     large = chosen if chosen != "tiny" else "universal"
     closer = _settings_of(large, words, chosen)
-    print(_model(closer, speed))
+    tell(_model(closer, speed))
     others = [name for name in _ALIKE if name not in (chosen, "universal" if chosen == "tiny" else chosen)]
-    print(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
+    tell(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
     for line in _memory(closer, device, machine):
-        print(line, flush=True)
+        tell(line)
     own = ["device=cpu", f"threads={settings.threads}"]
-    print(_embedded(settings if chosen == "tiny" else _settings_of("tiny", own, chosen)))
+    tell(_embedded(settings if chosen == "tiny" else _settings_of("tiny", own, chosen)))
     return 0
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from engine.actions import Actions
 from engine.block import Block
 from game.config.settings import Settings
-from game.console import Progress, say
+from game.console import Progress, say, tell
+from game.files import folder_error, write_json
 from game.models.loader import make_world, open_world, random_weights
-from game.recording.format import RunStats, folder_error, write_json
+from game.recording.format import RunStats
 
 if TYPE_CHECKING:
     from engine.rollout.rollout import Rollout
@@ -161,7 +162,7 @@ def run_profiled(run: Callable[[Callable[[Settings], ProfiledWorld]], int], fold
     finally:
         for world in worlds:
             for line in write_trace(world, folder):
-                print(line, flush=True)
+                tell(line)
 
 
 def write_trace(world: ProfiledWorld, folder: Path) -> list[str]:

@@ -9,28 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.actions import Actions, ActionSpace
+from engine.actions import Actions
 from game.config.settings import Settings, load_settings, options
-from game.console import GentleStop, Progress, say
+from game.console import GentleStop, Progress, say, tell
 from game.errors import ConfigError, InputError, RecordingError, RunError, ScriptError
+from game.files import check_folder
 from game.media.pictures import read_picture
-from game.models.loader import find_weights, header_of, open_world
+from game.models.loader import find_weights, open_world
 from game.recording.camera_path import Degrees
-from game.recording.format import (
-    ACTIONS,
-    PRELUDE,
-    Job,
-    SessionHeader,
-    check_folder,
-    holds_session,
-    new_folder,
-    picture_sha256,
-)
-from game.recording.recordings import Enter, Happenings, Recording
-from game.recording.replay import Replay, begin
-from game.recording.scribe import Scribe
+from game.recording.format import ACTIONS, Happenings, Job, Recording, SessionHeader, holds_session, read_header
+from game.recording.replay import Replay, begin, check_first_frame, check_recorded, differences, first_difference
 from game.recording.script import Script
-from game.recording.writer import Recorder
+from game.recording.writer import Recorder, Scribe, header_of, start_recorder
 from game.world.playthrough import Journey
 from game.world.scenes import Scene, find_scene, shipped_scenes
 
@@ -62,10 +52,9 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
     header = header_of(world, journey.rollout, settings, source="headless", scene=first.name, prelude=prelude)
     if isinstance(source, Recording):
         _say_what_differs(source.header, header)
-    folder = new_folder(job.out, job.name, root=Path(settings.record.root), keep_live=False)
-    recorder = Recorder(
-        folder, header, name=job.name, first_frame=journey.rollout.first_frame, prelude=prelude, wait=True,
-        current=settings.record.current, settings=settings.record,
+    recorder = start_recorder(
+        job.out, header, name=job.name, first_frame=journey.rollout.first_frame, prelude=prelude, wait=True,
+        current=settings.record.current, settings=settings.record, keep_live=False,
     )  # fmt: skip
     happenings = source.happenings if isinstance(source, Recording) else Happenings()
     replay = Replay(journey, actions, happenings, str(source.path))
@@ -77,11 +66,11 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
                 recorder.close()
             raise
         report = recorder.close()
-    print(summary(report, folder, job.name), flush=True)
+    tell(summary(report, recorder.folder, job.name))
     if report["frames"] < len(actions):
-        print("stopped early; what was rendered is kept", flush=True)
+        tell("stopped early; what was rendered is kept")
     elif isinstance(source, Recording):
-        return _compare(source, header, report, varied=job.seed is not None or job.scene is not None)
+        return _compare(source, header, report, recorder, varied=job.seed is not None or job.scene is not None)
     return 0
 
 
@@ -164,33 +153,6 @@ def _actions(source: Script | Recording, settings: Settings) -> Actions:
     return source.actions
 
 
-def check_recorded(recording: Recording, space: ActionSpace) -> None:
-    """Raises ScriptError for actions that this mode's keys and mouse do not make: a file was changed by hand."""
-    _check_actions(recording.path, recording.actions, space)
-    if recording.prelude is not None:
-        _check_actions(recording.path.with_name(PRELUDE), recording.prelude, space)
-    for events in recording.happenings.events.values():
-        for event in events:
-            if isinstance(event, Enter) and event.actions is not None:
-                _check_actions(recording.path, event.actions, space)
-
-
-def _check_actions(path: Path, actions: Actions, space: ActionSpace) -> None:
-    from engine.errors import ActionError
-
-    known: dict[tuple[str, ...], tuple[float, ...]] = {}
-    for frame, action in enumerate(actions):
-        try:
-            space.check(actions[frame : frame + 1])
-            if action.keys not in known:
-                known[action.keys] = space.action(action.keys).keyboard
-            if action.keyboard != known[action.keys]:
-                expected = f"{list(known[action.keys])} for {list(action.keys)}"
-                raise ActionError("keyboard and keys do not say the same", got=list(action.keyboard), expected=expected)
-        except ActionError as error:
-            raise ScriptError(f"{path}, video frame {frame}: {error}") from error
-
-
 def _first_scene(source: Script | Recording, job: Job) -> Scene:
     if job.scene is not None:
         return find_scene(job.scene)
@@ -211,13 +173,6 @@ def _first_scene(source: Script | Recording, job: Job) -> Scene:
     return shipped_scenes()[0]
 
 
-def check_first_frame(source: Recording, picture: np.ndarray) -> None:
-    """Raises ScriptError unless `picture` is the one that the recording started from."""
-    if picture_sha256(picture) != source.header.first_frame_sha256:
-        remedy = "put the original back, or name a picture with --scene PATH"
-        raise ScriptError(f"{source.first_frame} is not the picture this recording started from", remedy=remedy)
-
-
 def _check_out(source: Script | Recording, out: Path | None) -> None:
     if out is None or not holds_session(out):
         return
@@ -230,38 +185,10 @@ def _check_out(source: Script | Recording, out: Path | None) -> None:
 
 
 def _is_live(log: Path) -> bool:
-    from game.recording.recordings import read_header
-
     try:
         return read_header(log).source == "live"
     except ScriptError:
         return True  # unreadable: better kept
-
-
-_REASONS = (
-    "weights_sha256",
-    "seed",
-    "first_frame_sha256",
-    "denoising_steps",
-    "overrides",
-    "dtype",
-    "device",
-    "threads",
-    "compiled",
-    "compiled_from",
-    "torch",
-)
-
-
-def differences(recorded: SessionHeader, now: SessionHeader) -> list[str]:
-    """Why frames may differ, likeliest first, as "what: recorded X, now Y"."""
-    found = []
-    for name in _REASONS:
-        was, is_now = getattr(recorded, name), getattr(now, name)
-        if was != is_now:
-            short = (str(was)[:12], str(is_now)[:12]) if name.endswith("sha256") else (was, is_now)
-            found.append(f"{name.removesuffix('_sha256').replace('_', ' ')}: recorded {short[0]}, now {short[1]}")
-    return found
 
 
 def _say_what_differs(recorded: SessionHeader, now: SessionHeader) -> None:
@@ -269,20 +196,42 @@ def _say_what_differs(recorded: SessionHeader, now: SessionHeader) -> None:
         say("the weights differ from the recording's, so the frames will too")
 
 
-def _compare(source: Recording, header: SessionHeader, report: dict, varied: bool) -> int:
+_NO_REPORT = "no report.json that can be read beside the recording"
+
+
+def _compare(source: Recording, header: SessionHeader, report: dict, made: Recorder, varied: bool) -> int:
     """Says whether the replay's frames are the recording's. Raises RunError if not; varied: they need not be."""
     recorded = source.report
     if recorded is None:
-        print("no report.json beside the recording: nothing to compare the frames with", flush=True)
+        why = _without_report(source, made)
+        tell(why or f"{_NO_REPORT}, and nothing to compare the frames with")
         return 0
     if recorded["frames_sha256"] == report["frames_sha256"]:
-        print("identical: every frame is the recording's, bit for bit", flush=True)
+        tell("identical: every frame is the recording's, bit for bit")
         return 0
     reasons = differences(source.header, header)
     if recorded["frames"] != report["frames"]:
         reasons.insert(0, f"frames: recorded {recorded['frames']}, now {report['frames']}")
-    why = "; ".join(reasons) or "nothing in the header explains it"
+    log = recorded.get("log_sha256")
+    if log is not None and log != source.log_sha256:
+        reasons.insert(0, f"{source.path.name} was changed since it was recorded")
+    frame = first_difference(source, made.folder, made.name)
+    if frame is not None:
+        reasons.append(f"the first frame to differ is {frame}")
+    elif not reasons:
+        reasons = ["neither header, log nor videos say why: the report, or the program, may have changed"]
+    why = "; ".join(reasons)
     if varied:
-        print(f"not the recording's frames, as asked for: {why}", flush=True)
+        tell(f"not the recording's frames, as asked for: {why}")
         return 0
     raise RunError(f"not identical to the recording in {source.folder} ({why})")
+
+
+def _without_report(source: Recording, made: Recorder) -> str:
+    """What the frames' checksums say of a replay; "" if the recording has none."""
+    if None in source.crc32:
+        return ""
+    frame = first_difference(source, made.folder, made.name)
+    if frame is None:
+        return f"{_NO_REPORT}, but every frame's checksum in the log is the replay's: identical"
+    return f"{_NO_REPORT}, but by the checksums in the log not identical: the first frame to differ is {frame}"

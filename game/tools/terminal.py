@@ -14,11 +14,12 @@ import numpy as np
 
 from engine.actions import Action, Actions, ActionSpace
 from game.config.settings import load_settings
-from game.console import GentleStop, Progress, say
+from game.console import GentleStop, Progress, say, tell
 from game.errors import InputError, RecordingError
-from game.models.loader import find_weights, header_of, open_world
-from game.recording.format import Job, check_folder, new_folder
-from game.recording.writer import Recorder
+from game.files import check_folder
+from game.models.loader import find_weights, open_world
+from game.recording.format import Job
+from game.recording.writer import Recorder, header_of, start_recorder
 from game.tools.render import OpenWorld, summary
 from game.world.scenes import find_scene, shipped_scenes
 
@@ -93,16 +94,15 @@ def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdi
     progress.clear()
     rollout = world.start(picture, job.seed or 0)
     header = header_of(world, rollout, settings, source="live", scene=scene.name)
-    folder = new_folder(job.out, job.name, root=Path(settings.record.root))
-    recorder = Recorder(
-        folder, header, name=job.name, first_frame=rollout.first_frame, wait=True, settings=settings.record
+    recorder = start_recorder(
+        job.out, header, name=job.name, first_frame=rollout.first_frame, wait=True, settings=settings.record
     )
     current = recorder.path("_current.mp4")
-    print(
+    tell(
         f"{current} holds the newest block; a line of keys makes the next one, x5 at its end five of them (it then "
         "holds all five)"
     )
-    print(f"keys: {keys_help(world.action_space)}", flush=True)
+    tell(f"keys: {keys_help(world.action_space)}")
     try:
         before = _IDLE
         for line in _lines(stdin or sys.stdin, world.action_space):
@@ -112,7 +112,7 @@ def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdi
                 break
             before = line.words
     except KeyboardInterrupt:
-        print()
+        tell("")
     except Exception:
         with contextlib.suppress(RecordingError):  # the first failure is the one to tell
             recorder.close()
@@ -120,7 +120,7 @@ def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdi
     finally:
         progress.clear()
     report = recorder.close()
-    print(summary(report, folder, job.name), flush=True)
+    tell(summary(report, recorder.folder, job.name))
     return 0
 
 
@@ -136,7 +136,7 @@ def _lines(stdin: TextIO, space: ActionSpace) -> Iterator[Line]:
         try:
             line = read_line(text, space)
         except InputError as error:
-            print(f"{error}; say it again", flush=True)
+            tell(f"{error}; say it again")
             continue
         if line is None:
             return
@@ -159,7 +159,7 @@ def _play_line(
         progress.clear()
         last = block.first_frame + len(block.frames) - 1
         where = f"frame {last}" if len(block.frames) == 1 else f"frames {block.first_frame}-{last}"
-        print(f"block {block.index}  {where}: {before} -> {line.words}  ({block.timings.total_ms:.0f} ms)", flush=True)
+        tell(f"block {block.index}  {where}: {before} -> {line.words}  ({block.timings.total_ms:.0f} ms)")
         before = line.words
     if frames:
         recorder.write_current(np.concatenate(frames))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import pygame  # isort: skip
 
 from engine.errors import InputError
 from game.config.preferences import SettingsFile
+from game.console import say
 from game.input.controls import Controls
 from game.input.devices import Gamepads
 from game.live.player import Player
@@ -108,7 +108,7 @@ class App:
         self._counted: Picture | None = None
         for words in [*settings_file.problems, self._pads.problem]:
             if words:
-                print(f"game: {words}", file=sys.stderr, flush=True)
+                say(f"game: {words}")
 
     def run(self) -> int:
         """Plays until the window is closed; returns the exit code."""
@@ -128,12 +128,12 @@ class App:
             problem = self._cockpit.settings_file.save()
             pygame.quit()
         if problem:
-            print(f"game: {problem}", file=sys.stderr)
+            say(f"game: {problem}")
         if not ended:
-            print("game: what was going on did not end in time and was cut off", file=sys.stderr)
+            say("game: what was going on did not end in time and was cut off")
         if status.state is not State.FAILED:
             return 0
-        print(status.details if self._settings.debug else f"game: {status.words}", file=sys.stderr)
+        say(status.details if self._settings.debug else f"game: {status.words}")
         return status.exit_code
 
     def _quit(self) -> None:
@@ -152,13 +152,13 @@ class App:
         if threading.current_thread() is threading.main_thread():
             self._worker.shutdown()
             self._end_renderings()
-        print("game: the display is gone; what was recorded is kept", file=sys.stderr, flush=True)
+        say("game: the display is gone; what was recorded is kept")
         os._exit(1)
 
     def _end_renderings(self) -> None:
         """Nobody would be told of them."""
         for words in self._settings.library.close() if self._settings.library is not None else ():
-            print(f"game: {words}", file=sys.stderr, flush=True)
+            say(f"game: {words}")
 
     # -- one turn of the loop ----------------------------------------------------------------------------------------
 

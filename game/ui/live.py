@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
@@ -10,19 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from game.config.preferences import SettingsFile
 from game.config.settings import LiveSettings, load_settings
-from game.console import say
-from game.models.loader import find_weights, header_of
-from game.recording.format import (
-    ACTIONS,
-    FIRST_FRAME,
-    PRELUDE,
-    REPORT,
-    Job,
-    check_folder,
-    holds_session,
-    new_folder,
-    numbered,
-)
+from game.console import say, tell
+from game.files import check_folder, numbered
+from game.models.loader import find_weights
+from game.recording.format import Job, holds_session
 from game.world.scenes import scenes_from
 
 if TYPE_CHECKING:
@@ -88,7 +78,7 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
     for world in worlds:
         from game.tools.profile import write_trace
 
-        print("\n".join(write_trace(world, job.out or Path("."))), flush=True)
+        tell("\n".join(write_trace(world, job.out or Path("."))))
     return code
 
 
@@ -115,13 +105,12 @@ class _Recordings:
     def __call__(self, rollout: Rollout, world: WorldModel, scene: str, prelude: Actions | None = None) -> Recorder:
         """A recorder for a rollout that was told `prelude` so far. Raises RecordingError if its folder cannot be
         written."""
-        from game.recording.writer import Recorder
+        from game.recording.writer import header_of, start_recorder
 
         settings, job = self._models.settings_of(world), self._job
         header = header_of(world, rollout, settings, source="live", scene=scene, prelude=prelude)
-        folder = new_folder(job.out, job.name, root=Path(settings.record.root))
-        recorder = Recorder(
-            folder,
+        recorder = start_recorder(
+            job.out,
             header,
             name=job.name,
             first_frame=rollout.first_frame,
@@ -130,7 +119,7 @@ class _Recordings:
             settings=settings.record,
         )
         # One that was here before has been deleted meanwhile, and what lies here at the end is not its own.
-        self._recorders = [other for other in self._recorders if other.folder != folder] + [recorder]
+        self._recorders = [other for other in self._recorders if other.folder != recorder.folder] + [recorder]
         return recorder
 
     def folders(self) -> list[Path]:
@@ -146,19 +135,9 @@ class _Recordings:
         """Says what was kept and where. Returns whether any recording went wrong."""
         for recorder in self._recorders:
             if recorder.frames:
-                print(f"{recorder.frames} frames in {recorder.folder}", flush=True)
+                tell(f"{recorder.frames} frames in {recorder.folder}")
             else:
-                _discard(recorder)
+                recorder.discard()
             if recorder.problem is not None:
                 say(f"game: {recorder.problem}")
         return any(recorder.problem is not None for recorder in self._recorders)
-
-
-def _discard(recorder: Recorder) -> None:
-    """Removes the files of a world that was left before its first frame; a folder that holds more than them stays."""
-    files = [recorder.folder / name for name in (ACTIONS, FIRST_FRAME, PRELUDE, REPORT)]
-    files += [recorder.path(suffix) for suffix in (".mp4", "_icon.mp4", "_current.mp4")]
-    with contextlib.suppress(OSError):
-        for file in files:
-            file.unlink(missing_ok=True)
-        recorder.folder.rmdir()

@@ -238,6 +238,7 @@ class FakeRecorder:
         self.held: list[int] = []
         self.threads: set[str] = set()
         self.stats = None
+        self.closed = False
         self.problem: str | None = None
         self._fail_after, self._error = fail_after, error
 
@@ -256,10 +257,15 @@ class FakeRecorder:
         """Keeps nothing."""
         return {"event": "enter", "frames": 0 if actions is None else len(actions)}
 
-    def close(self, stats) -> dict:
+    def finish(self, stats, then=None) -> None:
         """Keeps the numbers."""
-        self.stats = stats
-        return {}
+        self.stats, self.closed = stats, True
+        if then is not None:
+            then(None)
+
+    def wait(self, limit) -> bool:
+        """There is nothing to wait for."""
+        return True
 
     def kill(self) -> None:
         """There is nothing to kill."""

@@ -14,7 +14,7 @@ import pytest
 import game.cli
 import game.tools.render
 from game.cli import main
-from game.recording.format import check_folder
+from game.files import check_folder
 from game.requirements import REQUIRED
 from tests.game.offline import picture_file, real_world
 

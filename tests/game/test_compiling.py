@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import game.models.loader
+import game.recording.writer
 from engine.actions import Actions
 from engine.cost.kernels import best_kernels
 from engine.fast.compiling import Compilation
@@ -16,11 +17,9 @@ from engine.world import WorldModel
 from game.config.settings import load_settings
 from game.errors import ConfigError, RunError
 from game.models.compiling import CompilingWorld, compile_first
-from game.recording.format import NEVER, Job
-from game.recording.recordings import Enter, read_recording
-from game.recording.scribe import Scribe
+from game.recording.format import NEVER, Enter, Job, read_recording
 from game.recording.script import load
-from game.recording.writer import Recorder
+from game.recording.writer import Recorder, Scribe
 from game.tools.render import render
 from game.world.playthrough import Journey
 from tests.engine.tiny import picture, play
@@ -104,7 +103,7 @@ class Doubled:
     def record(self, folder: Path) -> None:
         journey, told = self.journey, self.journey.actions_of(self.journey.present)
         settings = load_settings(["weights=."])
-        header = game.models.loader.header_of(
+        header = game.recording.writer.header_of(
             self.world, journey.rollout, settings, source="live", scene="", prelude=told
         )  # fmt: skip
         first = journey.rollout.first_frame
@@ -308,7 +307,7 @@ def test_once_a_recording_has_begun_kernels_stay():
     slow, told = Slow(), []
     world = CompilingWorld(fast_world(), "default", lambda *words: told.append(words[0]), make=compiling(slow))
     rollout = world.start(picture(world.config), 5)
-    header = game.models.loader.header_of(world, rollout, load_settings(), source="live", scene="")
+    header = game.recording.writer.header_of(world, rollout, load_settings(), source="live", scene="")
     slow.may.set()
     assert wait_until(lambda: world._work.outcome is not None, 60.0)
     play(rollout, world.config, 2)

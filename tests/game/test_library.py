@@ -13,8 +13,7 @@ import pytest
 
 from game.errors import RecordingError
 from game.media.video import Video
-from game.recording.library import TRASH, Library, Trash
-from game.recording.rendering import Rendering
+from game.recording.library import TRASH, Library, Rendering, Trash
 from tests.game.fakes import wait_until
 from tests.game.offline import block, header
 from tests.game.test_recorder import recorder
@@ -178,7 +177,7 @@ def sleeping(monkeypatch):
     """Has renderings do nothing for a minute."""
     popen = subprocess.Popen
     monkeypatch.setattr(
-        "game.recording.rendering.subprocess.Popen", lambda command, **how: popen(["sleep", "60"], **how)
+        "game.recording.library.subprocess.Popen", lambda command, **how: popen(["sleep", "60"], **how)
     )  # fmt: skip
 
 
@@ -242,7 +241,7 @@ def test_recordings_elsewhere_are_listed_once_and_can_be_deleted_and_brought_bac
     (entry,) = [entry for entry in library.entries() if entry.frames == 4]
     before = {path.name: path.read_bytes() for path in entry.folder.iterdir()}
 
-    monkeypatch.setattr("game.recording.library.os.replace", another_disk)
+    monkeypatch.setattr("game.files.os.rename", another_disk)
     thrown = library.delete(entry)
     assert thrown.trashed.parent == tmp_path / "root" / TRASH and not entry.folder.exists()
     assert library.restore(thrown) == entry.folder
@@ -264,12 +263,12 @@ def test_a_folder_elsewhere_is_not_deleted_with_what_else_lies_in_it(tmp_path):
 def test_a_recording_that_cannot_be_moved_to_another_disk_stays_whole(library, monkeypatch):
     entry = library.entries()[0]
 
-    def half_a_copy(source, target):
-        target.mkdir()
+    def half_a_copy(source, target, **how):
+        (target / "half").touch()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("game.recording.library.os.replace", another_disk)
-    monkeypatch.setattr("game.recording.library.shutil.copytree", half_a_copy)
+    monkeypatch.setattr("game.files.os.rename", another_disk)
+    monkeypatch.setattr("game.files.shutil.copytree", half_a_copy)
     with pytest.raises(RecordingError, match="No space left"):
         library.delete(entry)
     assert library.entries()[0] == entry and library.trash().recordings == 0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,7 @@ import pytest
 from game.config.settings import RecordSettings
 from game.errors import RecordingError, ScriptError
 from game.media.pictures import read_picture
-from game.recording.format import new_folder
-from game.recording.recordings import read_recording
+from game.recording.format import new_folder, read_recording
 from game.recording.writer import Recorder
 from tests.game.offline import block, header, read_video
 
@@ -80,7 +80,10 @@ def test_the_log_reads_back_as_the_actions_that_were_given(tmp_path):
     assert recording.actions[:3] == given[0].actions
     assert recording.actions[3:] == given[1].actions
     line = json.loads((tmp_path / "actions.jsonl").read_text().splitlines()[5])
-    assert line == {"frame": 4, "block": 1, "keyboard": [0.0] * 4, "mouse": [0.0, 0.1], "keys": []}
+    checksum = f"{zlib.crc32(given[1].frames[1].tobytes()):08x}"
+    assert line == {
+        "frame": 4, "block": 1, "keyboard": [0.0] * 4, "mouse": [0.0, 0.1], "keys": [], "crc32": checksum,
+    }  # fmt: skip
     np.testing.assert_array_equal(read_picture(recording.first_frame), FIRST)
 
 
@@ -127,7 +130,7 @@ def test_an_encoder_that_dies_is_told_in_one_line_and_the_rest_is_kept(tmp_path)
 def test_a_full_disk_is_told_in_one_line(tmp_path):
     made = recorder(tmp_path)
     made._log.close()
-    made._log = open("/dev/full", "w")  # noqa: SIM115
+    made._log = open("/dev/full", "wb")  # noqa: SIM115
     with pytest.raises(RecordingError, match="No space left on device"):
         made.add(block(0))
     assert made.close()["frames"] == 1
@@ -137,14 +140,12 @@ def test_actions_of_before_the_recording_are_there_whole_or_not_at_all(tmp_path,
     before = block(0, 3).actions
     recorder(tmp_path, prelude=before).close()
     assert len((tmp_path / "prelude.jsonl").read_text().splitlines()) == 3
-    write = Path.write_text
+    made = recorder(tmp_path, prelude=block(0, 2).actions)
 
-    def half(path, text, **how):
-        write(path, text[: len(text) // 2], **how)
+    def half_way(path, target):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", half)
-    made = recorder(tmp_path, prelude=before)
+    monkeypatch.setattr("game.files.os.replace", half_way)
     with pytest.raises(RecordingError, match="No space left on device"):
         made.close()
     assert not [path.name for path in tmp_path.iterdir() if "prelude" in path.name]

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from game.errors import InputError, RunError, ScriptError
-from game.recording.format import Job
-from game.recording.recordings import read_recording
+from game.recording.format import Job, read_recording
 from game.recording.script import load
 from game.tools.render import render
 from tests.engine import tiny
@@ -108,7 +107,7 @@ def test_a_replay_of_a_changed_first_frame_is_refused(tmp_path, rendered, words)
 def test_a_recording_without_a_report_replays_without_a_verdict(tmp_path, rendered, words, capsys):
     (rendered / "report.json").unlink()
     assert render(load(rendered), words, Job(out=tmp_path / "x"), real_world) == 0
-    assert "nothing to compare" in capsys.readouterr().out
+    assert "no report.json that can be read" in capsys.readouterr().out
 
 
 def test_a_recording_cut_off_in_its_last_line_still_replays(tmp_path, rendered, words):

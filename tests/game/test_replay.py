@@ -12,13 +12,10 @@ import pytest
 
 from game.config.settings import load_settings
 from game.errors import ScriptError
-from game.models.loader import header_of
-from game.recording.format import Job
-from game.recording.recordings import Anchor, Enter, Return, read_recording
+from game.recording.format import Anchor, Enter, Job, Return, read_recording
 from game.recording.replay import Replay, begin
-from game.recording.scribe import Scribe
 from game.recording.script import load
-from game.recording.writer import Recorder
+from game.recording.writer import Recorder, Scribe, header_of
 from game.tools.render import render
 from game.world.playthrough import Journey
 from tests.engine.tiny import big_config, picture, random_actions, small_config, world

@@ -112,7 +112,7 @@ def test_a_bad_script_is_one_line_with_file_line_and_what_is_allowed(tmp_path, n
 
 def test_files_that_are_no_scripts_are_refused(tmp_path):
     binary = tmp_path / "x.yaml"
-    binary.write_bytes(b"\xff\xfe\x00\x01")
+    binary.write_bytes(b"\x89PNG\x00\x01")
     for path, says in (
         (binary, "no text file"),
         (tmp_path / "bench.yml", "there is no script"),

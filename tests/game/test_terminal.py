@@ -7,8 +7,7 @@ import pytest
 
 from engine.actions import action_space
 from game.errors import InputError
-from game.recording.format import Job
-from game.recording.recordings import read_recording
+from game.recording.format import Job, read_recording
 from game.recording.script import load
 from game.tools.render import render
 from game.tools.terminal import read_line, stream

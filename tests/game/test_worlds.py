@@ -20,8 +20,7 @@ from game.config.settings import load_settings
 from game.live.player import Habits, State
 from game.live.status import Suggestion
 from game.media.pictures import read_picture, save_png
-from game.recording.format import ACTIONS, Job
-from game.recording.recordings import read_recording
+from game.recording.format import ACTIONS, Job, read_recording
 from game.recording.script import load
 from game.tools.render import render
 from game.ui.live import _Recordings
