@@ -16,6 +16,8 @@ REQUIRED = {
     "imageio_ffmpeg": "imageio-ffmpeg",
     "hydra": "hydra-core",
     "safetensors": "safetensors",
+    "PIL": "pillow",
+    "psutil": "psutil",
 }
 
 

@@ -229,10 +229,6 @@ class EncoderThread:
         self._thread.join(_KILLED_S)
 
     def kill(self) -> None:
-        """Kills the encoder: `close`, and whoever waits in it, then ends soon. The file plays up to where it is."""
-        self._encoder.kill()
-
-    def kill(self) -> None:
         """Ends the encoder here and now; whoever waits in it, or for it, then ends soon. The file plays up to there."""
         self._encoder.kill()
 

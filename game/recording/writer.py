@@ -195,12 +195,6 @@ class Recorder:
         """Removes the files of a session without frames; a folder that holds more than them stays."""
         remove_session(self.folder, self.name)
 
-    def kill(self) -> None:
-        """Kills the encoders, from whichever thread: a `close` that waits for one then ends. The videos play up to
-        where they are."""
-        for video in self._videos:
-            video.kill()
-
     def report(self) -> dict:
         """report.json's fields as they stand now."""
         header = self.header
