@@ -1,7 +1,8 @@
-"""What a person at the keys can tell each model: action spaces, one video frame's action, and the benchmark mixes.
+"""What a person at the keys can tell a model: action spaces, one video frame's action, and the benchmark mixes.
 
-Keys are letters as a person holds them; the numbers beside them are what the network reads. This module knows neither
-windows nor networks: it only says which numbers a set of keys stands for.
+Keys are named as a person holds them; the numbers beside them are what the network reads. This module knows neither
+windows nor networks nor any one model: it only says which numbers a set of keys stands for. The spaces themselves are
+declared by the families, see engine.families.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import overload
 
 import numpy as np
 
-from engine.errors import ActionError
+from engine.errors import ActionError, ConfigError
 
-CAMERA_STEP = 0.1
-"""The one camera speed the original was trained and benchmarked with, per video frame."""
+LOOK_UP, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT = "look_up", "look_down", "look_left", "look_right"
+LOOKS = {LOOK_UP: (1.0, 0.0), LOOK_DOWN: (-1.0, 0.0), LOOK_LEFT: (0.0, -1.0), LOOK_RIGHT: (0.0, 1.0)}
+"""Controls that stand for a motion of the mouse: their share of (pitch, yaw)."""
+_LOOK_LABELS = {LOOK_UP: "look up", LOOK_DOWN: "look down", LOOK_LEFT: "look left", LOOK_RIGHT: "look right"}
+_OPPOSITE_LOOKS = {LOOK_UP: LOOK_DOWN, LOOK_DOWN: LOOK_UP, LOOK_LEFT: LOOK_RIGHT, LOOK_RIGHT: LOOK_LEFT}
 
 _TOLERANCE = 1e-6  # a float32 0.1 read back from a file is a hair more than 0.1
 _BENCH_RUN = 12  # video frames a benchmark action is held
@@ -102,38 +107,129 @@ class Actions:
 
 
 @dataclass(frozen=True)
-class ActionSpace:
-    """What one mode's model can be told.
+class Key:
+    """A key that a person may hold.
 
-    mode: "universal", "gta_drive" or "templerun". keys: names a person may hold. keyboard_dim: length of the
-    network's keyboard vector. has_mouse: whether the network reads a mouse array. mouse_limit: largest |pitch| and
-    |yaw| per video frame a person may ask for.
+    Attributes:
+        name: in actions, scripts and recordings.
+        label: what it does, for people.
+        column: its place in the network's keyboard vector; None if it has none.
+        opposite: the key that it cancels.
+        yaw: what it sets the mouse's yaw to while it is held without its opposite; None if it leaves the mouse alone.
+        axis: which of AXES it asks for, and which way; None for a key that asks for none, or for the mouse's.
+    """
+
+    name: str
+    label: str
+    column: int | None
+    opposite: str | None = None
+    yaw: float | None = None
+    axis: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class Hint:
+    """A line of the short help: controls (keys or looks) and what they do together."""
+
+    controls: tuple[str, ...]
+    words: str
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """What the models of one mode can be told.
+
+    Attributes:
+        mode: its name, in scripts, recordings and settings.
+        label: the same for people.
+        controls: the keys a person may hold, in the order they are shown.
+        keyboard_dim: length of the network's keyboard vector.
+        has_mouse: whether the network reads a mouse array, (pitch, yaw) per video frame.
+        mouse_limit: largest |pitch| and |yaw| per video frame.
+        mouse_step: what the pixels that a person calls their sensitivity, a look key, or a full stick make in one
+            video frame, in the model's unit.
+        has_looks: whether keys may look, too.
+        has_pitch: whether the model was taught to look up and down.
+        one_at_a_time: whether the network takes one key at a time: of several the last one pressed counts.
+        rest_column: column of the keyboard vector that says that nothing is held; None if there is none.
+        hints: the short help.
+        mix: what the benchmark draws from: keys held and yaw.
     """
 
     mode: str
-    keys: tuple[str, ...]
+    label: str
+    controls: tuple[Key, ...]
     keyboard_dim: int
     has_mouse: bool
-    mouse_limit: float
+    mouse_limit: float = 0.0
+    mouse_step: float = 0.0
+    has_looks: bool = False
+    has_pitch: bool = False
+    one_at_a_time: bool = False
+    rest_column: int | None = None
+    hints: tuple[Hint, ...] = ()
+    mix: tuple[tuple[tuple[str, ...], float], ...] = ()
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """Names of the keys."""
+        return tuple(key.name for key in self.controls)
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Control -> label, in the order people are shown them: keys, then looks where keys may look."""
+        return {key.name: key.label for key in self.controls} | (_LOOK_LABELS if self.has_looks else {})
+
+    @cached_property
+    def by_mouse(self) -> dict[str, str]:
+        """Control -> direction ("up", "down", "left", "right") of the mouse's or stick's motion that does the same."""
+        if self.has_looks:
+            return {LOOK_UP: "up", LOOK_DOWN: "down", LOOK_LEFT: "left", LOOK_RIGHT: "right"}
+        return {key.name: "right" if key.yaw > 0 else "left" for key in self.controls if key.yaw is not None}
+
+    def opposite(self, control: str) -> str | None:
+        """The control that one cancels, if any."""
+        return self._opposites.get(control)
+
+    def conflict(self, first: str, second: str) -> bool:
+        """Whether two controls cannot both count in one video frame."""
+        return first != second and (self.one_at_a_time or self.opposite(first) == second)
+
+    @cached_property
+    def _opposites(self) -> dict[str, str]:
+        return {key.name: key.opposite for key in self.controls if key.opposite is not None} | _OPPOSITE_LOOKS
 
     def action(self, keys: Iterable[str] = (), mouse: tuple[float, float] | None = (0.0, 0.0)) -> Action:
         """The action of one video frame in which `keys` are held and the mouse moved by `mouse`.
 
         keys: names out of `self.keys`, in the order they were pressed (it matters only where the model takes one
         action at a time: there the last one pressed wins). mouse: (pitch, yaw), each within +-mouse_limit; None or
-        (0, 0) for no motion. In gta_drive a steering key (A or D, not both) sets the yaw, whatever the mouse says.
+        (0, 0) for no motion. A key that steers (without its opposite) sets the yaw, whatever the mouse says.
         Raises ActionError for a key this mode does not have, a mouse number out of range, or mouse motion in a mode
         without mouse. Source: Matrix-Game-2 utils/conditions.py.
         """
         held = self._checked_keys(keys)
         motion = self._checked_mouse(mouse)
-        if self.mode == "templerun":
+        if self.one_at_a_time:
             held = held[-1:]
-        keyboard = _KEYBOARDS[self.mode](held)
-        if self.mode == "gta_drive" and ("A" in held) != ("D" in held):
-            motion = (motion[0], CAMERA_STEP if "D" in held else -CAMERA_STEP)
+        keyboard = [0.0] * self.keyboard_dim
+        if not held and self.rest_column is not None:
+            keyboard[self.rest_column] = 1.0
+        for key in self.controls:
+            if key.name in held:
+                if key.column is not None:
+                    keyboard[key.column] = 1.0
+                if key.yaw is not None and key.opposite not in held:
+                    motion = (motion[0], key.yaw)
         names = tuple(key for key in self.keys if key in held)
-        return Action(keyboard, motion if self.has_mouse else None, names)
+        return Action(tuple(keyboard), motion if self.has_mouse else None, names)
+
+    def check_widths(self, keyboard_dim: int, mouse_dim: int) -> None:
+        """Raises ConfigError unless a network that reads so many numbers takes what this space makes."""
+        got, expected = (keyboard_dim, mouse_dim > 0), (self.keyboard_dim, self.has_mouse)
+        if got != expected:
+            what = f"transformer.actions do not fit mode {self.mode}"
+            raise ConfigError(what, got=f"keyboard_dim, mouse {got}", expected=expected)
 
     def idle(self) -> Action:
         """The action of a frame in which nothing is pressed or moved."""
@@ -181,95 +277,30 @@ class ActionSpace:
         raise ActionError("mouse motion is out of range", got=shown, expected=expected)
 
 
-def _one_per_key(*names: str):
-    return lambda held: tuple(1.0 if name in held else 0.0 for name in names)
-
-
-_TEMPLERUN_ORDER = (None, "W", "S", "Z", "C", "A", "D")  # run on, jump, slide, turn left, right, step left, right
-
-
-def _templerun_keyboard(held: Sequence[str]) -> tuple[float, ...]:
-    key = held[-1] if held else None
-    return tuple(1.0 if name == key else 0.0 for name in _TEMPLERUN_ORDER)
-
-
-_KEYBOARDS = {
-    "universal": _one_per_key("W", "S", "A", "D"),
-    "gta_drive": _one_per_key("W", "S"),
-    "templerun": _templerun_keyboard,
-}
-_SPACES = {
-    "universal": ActionSpace("universal", ("W", "S", "A", "D"), 4, True, CAMERA_STEP),
-    "gta_drive": ActionSpace("gta_drive", ("W", "S", "A", "D"), 2, True, CAMERA_STEP),
-    "templerun": ActionSpace("templerun", ("W", "S", "A", "D", "Z", "C"), 7, False, 0.0),
-}
-MODES = tuple(_SPACES)
-
 AXES = ("walk", "strafe", "yaw", "pitch")
 """What can be asked of a world: + is forward, to the right, to the right, up."""
-
-_STEPS = {"W": ("walk", 1), "S": ("walk", -1), "A": ("strafe", -1), "D": ("strafe", 1)}
-_KEY_AXES: dict[str, dict[str, tuple[str, int]]] = {
-    "gta_drive": {"W": ("walk", 1), "S": ("walk", -1)},  # A and D come as the mouse's yaw
-    "templerun": {"A": ("strafe", -1), "D": ("strafe", 1), "Z": ("yaw", -1), "C": ("yaw", 1)},  # W and S jump and slide
-}
 
 
 def key_axes(space: ActionSpace) -> dict[str, tuple[str, int]]:
     """Key -> which of AXES it asks for, and which way, of those keys that ask for one."""
-    table = _KEY_AXES.get(space.mode, _STEPS)
-    return {key: axis for key, axis in table.items() if key in space.keys}
+    return {key.name: key.axis for key in space.controls if key.axis is not None}
 
 
-def action_space(mode: str) -> ActionSpace:
-    """The action space of a mode. mode: one of MODES. Raises ActionError for any other, naming them."""
-    if mode not in _SPACES:
-        raise ActionError("unknown mode", got=mode, expected=", ".join(MODES))
-    return _SPACES[mode]
-
-
-def benchmark_actions(mode: str, seed: int, frames: int) -> Actions:
+def benchmark_actions(space: ActionSpace, seed: int, frames: int) -> Actions:
     """The original's random benchmark mix: one action for frame 0, then a new one every 12 video frames.
 
-    mode: one of MODES. seed: what Python's `random` is seeded with. frames: how many video frames, >= 1; a shorter
-    mix is the beginning of a longer one. Raises ActionError for an unknown mode or frames < 1.
+    seed: what Python's `random` is seeded with. frames: how many video frames, >= 1; a shorter mix is the beginning of
+    a longer one. Raises ActionError for frames < 1, or a space without a mix.
     Source: Matrix-Game-2 utils/conditions.py (Bench_actions_*), which draws run length and action for each run.
     """
-    space = action_space(mode)
     if frames < 1:
         raise ActionError("too few benchmark frames", got=frames, expected="1 or more")
-    suite = _BENCH_SUITES[mode]
+    if not space.mix:
+        raise ActionError(f"mode {space.mode} has no benchmark actions")
     draws = random.Random(seed)
     sequence: list[Action] = []
     while len(sequence) < frames:
         draws.randint(0, 0)  # the run length, from a list of one: no choice, but the draw moves the generator on
-        keys, yaw = suite[draws.randint(0, len(suite) - 1)]
+        keys, yaw = space.mix[draws.randint(0, len(space.mix) - 1)]
         sequence += [space.action(keys, (0.0, yaw))] * (_BENCH_RUN if sequence else 1)
     return Actions.stack(sequence[:frames])
-
-
-_Choice = tuple[tuple[str, ...], float]  # keys held, yaw
-
-
-def _crossed(keys: Sequence[tuple[str, ...]], cameras: Sequence[float]) -> list[_Choice]:
-    return [(held, yaw) for held in keys for yaw in cameras]
-
-
-def _universal_suite() -> list[_Choice]:
-    singles, doubles = [("W",), ("A",), ("D",)], [("W", "A"), ("W", "D")]
-    cameras = [-CAMERA_STEP, CAMERA_STEP]
-    suite = _crossed(doubles, [0.0]) * 5 + _crossed([()], cameras) * 5 + _crossed(singles, [0.0]) * 5
-    return suite + _crossed(singles + doubles, cameras)
-
-
-def _gta_drive_suite() -> list[_Choice]:
-    steering, pedals = [("A",), ("D",)], [("W",), ("S",)]
-    both = [pedal + steer for pedal in pedals for steer in steering]
-    return _crossed(steering, [0.0]) * 2 + _crossed(pedals, [0.0]) * 2 + _crossed(both, [0.0])
-
-
-_BENCH_SUITES: dict[str, list[_Choice]] = {
-    "universal": _universal_suite(),
-    "gta_drive": _gta_drive_suite(),
-    "templerun": _crossed([("W",), ("S",), ("A",), ("D",), ("Z",), ("C",), ()], [0.0]),
-}

@@ -1,6 +1,8 @@
 """A loaded world model: immutable weights, from which any number of rollouts start."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,31 +10,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.actions import ActionSpace, action_space
+from engine.actions import ActionSpace
 from engine.config.model import ModelConfig
 from engine.cost.flops import block_flops
-from engine.cost.kernels import Kernels, readable_kernels
-from engine.errors import ConfigError, InputError
-from engine.nets.borrowed_tower import BorrowedTower
-from engine.nets.image_tower import ImageTower
-from engine.nets.networks import Networks, build_networks
+from engine.errors import CheckpointError
+from engine.families import WeightFile, build_networks, family_of, new_rollout, readable_kernels
+from engine.fast.kernels import Kernels
+from engine.nets.networks import Networks
 from engine.pictures import fit_picture
 from engine.rollout.rollout import Rollout
 from engine.weights.checkpoint import (
-    LIGHT_DECODER_PREFIX,
-    TOWER_PREFIX,
-    TRANSFORMER_PREFIX,
     FittingWeights,
     HashOf,
-    find_light_decoder,
-    find_published,
+    Sought,
+    find_files,
     open_weights,
     sha256_of,
     sha256_of_all,
 )
 from engine.weights.placement import Place, Placement
-
-SEEDS = 2**63
 
 
 class WorldModel:
@@ -51,8 +47,8 @@ class WorldModel:
         self.kernels: Kernels = readable_kernels(networks)
         self.config: ModelConfig = networks.config
         self.weights_sha256 = weights_sha256
-        self.action_space: ActionSpace = action_space(self.config.mode)
-        check_actions(self.config)
+        self.action_space: ActionSpace = family_of(self.config).space(self.config)
+        family_of(self.config).check(self.config)
 
     @property
     def device(self) -> torch.device:
@@ -75,16 +71,14 @@ class WorldModel:
             PictureError: not such a picture.
             InputError: a seed out of range.
         """
-        if not 0 <= seed < SEEDS:
-            raise InputError("seed is out of range", got=seed, expected=f"0..{SEEDS - 1}")
         picture = fit_picture(first_frame, self.config.height, self.config.width)
-        return Rollout(self.networks, picture, seed, self.kernels)
+        return new_rollout(self.networks, picture, seed, self.kernels)
 
     def use(self, kernels: Kernels) -> None:
         """Has every later rollout computed by other kernels of these networks."""
         self.kernels = kernels
 
-    def with_steps(self, denoising_steps: tuple[int, ...]) -> "WorldModel":
+    def with_steps(self, denoising_steps: tuple[int, ...]) -> WorldModel:
         """The same weights, shared, and every block made in these denoising steps, see ModelConfig."""
         config = replace(self.config, denoising_steps=tuple(denoising_steps))
         made = WorldModel(replace(self.networks, config=config), self.weights_sha256)
@@ -96,16 +90,6 @@ class WorldModel:
         return block_flops(self.config).total
 
 
-def check_actions(config: ModelConfig) -> None:
-    """Raises ConfigError unless the transformer takes the actions that the config's mode makes."""
-    space, actions = action_space(config.mode), config.transformer.actions
-    got = (actions.keyboard_dim, actions.mouse_dim > 0)
-    expected = (space.keyboard_dim, space.has_mouse)
-    if got != expected:
-        what = f"transformer.actions do not fit mode {config.mode}"
-        raise ConfigError(what, got=f"keyboard_dim, mouse {got}", expected=expected)
-
-
 def load_world(
     config: ModelConfig,
     weights: Path,
@@ -114,21 +98,22 @@ def load_world(
     dtype: torch.dtype,
     vae: Place | None = None,
     image_tower: Place | None = None,
-    light_decoder: Path | None = None,
+    elsewhere: Mapping[str, Path] | None = None,
     checked: Callable[[], None] | None = None,
     hash_of: HashOf = sha256_of,
     progress: Callable[[str, float], None] | None = None,
 ) -> WorldModel:
     """Reads a model's weights and makes it ready to play.
 
-    Every file is checked by its header before any is read. The image tower is read when a world starts, and let go of.
+    Every file is checked by its header before any is read. What a family only borrows (an image tower) is read when a
+    world starts, and let go of.
 
     Args:
         config: which model.
-        weights: the published folder, or the embedded model's with transformer.safetensors and codec.safetensors.
+        weights: its folder, laid out as its repository is; of a model without one, a file for each network.
         device, dtype: where the networks go and in which precision.
         vae, image_tower: other places for these.
-        light_decoder: its file, for a config that has one; None: in `weights`.
+        elsewhere: network -> its file, where that is not in `weights`.
         checked: called when all files are found to fit and none is read yet; may raise.
         hash_of: finds out a file's SHA-256.
         progress: told what is being done and the share 0..1 of it all that is done.
@@ -137,17 +122,18 @@ def load_world(
         CheckpointError: a file is missing or unreadable, or holds other names or shapes than the config says.
         ConfigError: the config's actions are not those of its mode.
     """
-    check_actions(config)
+    family = family_of(config)
+    family.check(config)
     networks = build_networks(config, "meta")
     placement = Placement(Place(device, dtype), vae, image_tower)
-    parts = _weight_files(networks, weights, light_decoder)
+    parts = _parts(networks, weights, elsewhere or {})
     opened = [(part, part.open()) for part in parts]
     if checked is not None:
         checked()
     report = _Report(progress, [part.path for part in parts], [part.path for part in parts if not part.borrowed])
     for part, file in opened:
         if not part.borrowed:
-            place = placement.of(part.name)
+            place = placement.of(part.name, networks.exact)
             file.fill(
                 part.module,
                 device=place.device,
@@ -155,21 +141,26 @@ def load_world(
                 unread=part.unread,
                 progress=report.of("loading"),
             )
-    tower = next((part for part in parts if part.borrowed), None)
-    if tower is not None:
-        borrowed = BorrowedTower(lambda: _load_tower(tower, placement.of(tower.name)))
-        networks = replace(networks, image_tower=borrowed)
+    by_name = {part.name: part for part in parts if part.borrowed}
+
+    def borrow(name: str) -> nn.Module:
+        part, place = by_name[name], placement.of(name, networks.exact)
+        module = build_networks(config, "meta").modules()[name]
+        part.open().fill(module, device=place.device, dtype=place.dtype, unread=part.unread)
+        return module
+
+    loaded = family.loaded(networks, borrow if by_name else None)
     digest = sha256_of_all([part.path for part in parts], report.of("checking"), hash_of)
-    return WorldModel(networks, digest)
+    return WorldModel(loaded, digest)
 
 
-def check_weights(config: ModelConfig, weights: Path, light_decoder: Path | None = None) -> None:
+def check_weights(config: ModelConfig, weights: Path, elsewhere: Mapping[str, Path] | None = None) -> None:
     """Checks, as `load_world` does before it reads, that all files are there and hold the model; reads headers only.
 
     Raises CheckpointError, ConfigError as it does.
     """
-    check_actions(config)
-    for part in _weight_files(build_networks(config, "meta"), weights, light_decoder):
+    family_of(config).check(config)
+    for part in _parts(build_networks(config, "meta"), weights, elsewhere or {}):
         part.open()
 
 
@@ -180,41 +171,38 @@ class _Part:
     unread: beginnings of names that are checked and never used. borrowed: read only when a world starts.
     """
 
-    name: str
+    file: WeightFile
     path: Path
     module: nn.Module
-    prefix: str = ""
-    only_prefixed: bool = False
-    unread: tuple[str, ...] = ()
-    borrowed: bool = False
+    unread: tuple[str, ...]
+    borrowed: bool
+
+    @property
+    def name(self) -> str:
+        return self.file.network
 
     def open(self) -> FittingWeights:
-        return open_weights(self.module, self.path, prefix=self.prefix, only_prefixed=self.only_prefixed)
+        prefix, only = self.file.prefix, self.file.only_prefixed
+        return open_weights(self.module, self.path, prefix=prefix, only_prefixed=only)
 
 
-def _weight_files(networks: Networks, folder: Path, light_decoder: Path | None) -> list[_Part]:
-    modules = networks.modules()
-    if networks.image_tower is None:
-        return [_Part(name, folder / f"{name}.safetensors", module) for name, module in modules.items()]
-    files = find_published(folder, networks.config.mode)
-    light = networks.light_decoder
-    parts = [
-        _Part("transformer", files.transformer, networks.transformer, TRANSFORMER_PREFIX),
-        _Part("codec", files.vae, modules["codec"], unread=networks.codec.of_decoder if light else ()),
-        _Part("image_tower", files.image_tower, modules["image_tower"], TOWER_PREFIX, only_prefixed=True,
-              unread=networks.image_tower.unused, borrowed=True),
-    ]  # fmt: skip
-    if light is not None:
-        path = light_decoder or find_light_decoder(folder)
-        parts.append(_Part("light_decoder", path, light, LIGHT_DECODER_PREFIX, only_prefixed=True))
-    return parts
-
-
-def _load_tower(part: _Part, place: Place) -> ImageTower:
-    with torch.device("meta"):
-        tower = ImageTower(part.module.config)
-    part.open().fill(tower, device=place.device, dtype=place.dtype, unread=part.unread)
-    return tower
+def _parts(networks: Networks, folder: Path, elsewhere: Mapping[str, Path]) -> list[_Part]:
+    config = networks.config
+    family, modules = family_of(config), networks.modules()
+    checkpoint, unread = family.checkpoint(config), family.unread(networks)
+    if checkpoint is None:
+        known = ", ".join(family.models)
+        raise CheckpointError(f"no weight files are known of the model {config.name}", expected=known)
+    paths = {file.network: folder / file.name for file in checkpoint.files}
+    if checkpoint.repository is not None:
+        files = [file for file in checkpoint.files if file.network not in elsewhere]
+        sought = [Sought(file.network, (file.name, *file.others), file.source) for file in files]
+        found = find_files(folder, config.name, sought, checkpoint.repository)
+        paths |= {one.network: path for one, path in zip(sought, found, strict=True)}
+    return [
+        _Part(file, path, modules[file.network], unread.get(file.network, ()), file.network in family.borrowed)
+        for file, path in ((file, elsewhere.get(file.network, paths[file.network])) for file in checkpoint.files)
+    ]
 
 
 class _Report:

@@ -33,7 +33,7 @@ examples
   python -m game --headless --script -             play in a terminal, one line of keys per block
   python -m game --bench                           how fast is it here?
   python -m game --doctor                          what can this machine run?
-  python -m game --fetch model=universal           download a large model's weights
+  python -m game --fetch model=NAME                download a large model's weights
 
 settings, as bare words
 """

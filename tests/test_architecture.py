@@ -56,7 +56,7 @@ def test_playing_does_not_depend_on_training(path):
 
 @pytest.mark.parametrize("path", CORE, ids=name_of)
 def test_no_host_waits_for_the_device_in_the_engine(path):
-    # What never saw a device. The finished frames leave by engine.rollout.lanes, which waits for nothing else.
+    # What never saw a device. The finished frames leave by engine.device, which waits for nothing else.
     allowed = {"actions.py": {"tolist"}}
     attributes = {
         node.func.attr

@@ -1,8 +1,12 @@
-"""Sizes of what only the embedded model has: its camera, its memory of the world, and how it finds itself in it."""
+"""Sizes of the embedded model: its camera, its memory of the world, and how it finds itself in it."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from engine.config.fields import need, positive
+from engine.config.model import CausalConfig
 
 
 @dataclass(frozen=True)
@@ -94,3 +98,26 @@ class RecogniserConfig:
         whole = all(size % blur == 0 for pair, blur in zip(self.sizes, self.blurs, strict=True) for size in pair)
         need(whole, "recogniser.blurs", self.blurs, f"divisors of the sizes {self.sizes}")
         need(self.keep[-1] == 1, "recogniser.keep", self.keep, "1 at the end")
+
+
+@dataclass(frozen=True)
+class EmbeddedConfig(CausalConfig):
+    """The embedded model: a camera, a memory of the world, and a network that finds a picture's place in it."""
+
+    family: ClassVar[str] = "embedded"
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    spatial_memory: SpatialMemoryConfig = field(default_factory=SpatialMemoryConfig)
+    recogniser: RecogniserConfig = field(default_factory=RecogniserConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        need(self.block_latents == 1, "block_latents of the embedded model", self.block_latents, "1")
+        made = self.codec.latent_channels * (1 + self.views)
+        need(self.transformer.in_channels == made, "transformer.in_channels", self.transformer.in_channels,
+              f"noise and one latent per view: {made}")  # fmt: skip
+        need(self.transformer.visual_context is None, "transformer.visual_context", "given", "null")
+
+    @property
+    def views(self) -> int:
+        """The next frame by the frame before, and by memory."""
+        return 2

@@ -3,12 +3,16 @@
 Defaults are those of Matrix-Game 2.0 (universal) and its Wan2.1 parts, so that a config file names only what differs.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeVar
 
 from engine.config.decoder import LightDecoderConfig
 from engine.config.fields import build, need, plain, positive
-from engine.config.memory import CameraConfig, RecogniserConfig, SpatialMemoryConfig
+from engine.errors import ConfigError
+
+Config = TypeVar("Config", bound="ModelConfig")
 
 # Wan2.1's latent statistics per channel, see its vae.py.
 _WAN_MEAN = (
@@ -230,108 +234,100 @@ class ImageTowerConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One model: the world's units, the rollout, and the sizes of its networks.
+    """What every model says of itself; families add the sizes of their networks.
 
     Attributes:
         name: what people call it.
-        mode: its action space, see engine.actions.
+        mode: its action space, one of its family's.
         width, height: of the picture, pixels.
         fps: video frames a second of play.
-        time_ratio: video frames of a latent frame; the very first latent frame is one video frame.
-        block_latents: latent frames denoised together.
-        window: latent frames attended to, the block itself and the sink included.
-        sink: first latent frames that are never evicted.
-        denoising_steps: falling, of 1000; they index the shifted noise table.
-        timestep_shift: of the flow-matching noise table.
-        context_noise: timestep of the context pass, None for no such pass.
-        prediction: the network's output is the velocity, or a change and weights of the condition's views.
-        condition: what the network sees beside the noisy latent.
-        camera, spatial_memory, recogniser: of the condition "memory".
+        denoising_steps: noise levels that a block is made at, falling, of 1000.
         decoder: a light decoder in place of the codec's own, None for that one.
+        slice_of: the whole model that this one is a few layers of, good for measuring only; None for a whole one.
     """
 
+    family: ClassVar[str]
     name: str = "universal"
-    mode: Literal["universal", "gta_drive", "templerun"] = "universal"
+    mode: str = "universal"
     width: int = 640
     height: int = 352
     fps: float = 16.0
-    time_ratio: int = 4
-    block_latents: int = 3
-    window: int = 6
-    sink: int = 0
     denoising_steps: tuple[int, ...] = (1000, 666, 333)
-    timestep_shift: float = 5.0
-    context_noise: int | None = 0
-    prediction: Literal["velocity", "mix"] = "velocity"
-    condition: Literal["first_frame", "memory"] = "first_frame"
-    camera: CameraConfig | None = None
-    spatial_memory: SpatialMemoryConfig | None = None
-    recogniser: RecogniserConfig | None = None
-    transformer: TransformerConfig = field(default_factory=TransformerConfig)
-    codec: WanCodecConfig | PatchCodecConfig = field(default_factory=WanCodecConfig)
-    image_tower: ImageTowerConfig | None = field(default_factory=ImageTowerConfig)
     decoder: LightDecoderConfig | None = None
+    slice_of: str | None = None
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> "ModelConfig":
+    def from_dict(cls: type[Config], data: dict[str, Any]) -> Config:
         """A config from plain nested data; raises ConfigError (with the nearest right name) on any mistake."""
         return build(cls, data, "model")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested data from which `from_dict` makes an equal config."""
-        return plain(self)  # type: ignore[return-value]
+        made = plain(self)
+        assert isinstance(made, dict)
+        return made
 
     def __post_init__(self) -> None:
-        positive(self, "width", "height", "fps", "time_ratio", "block_latents", "timestep_shift")
-        need(self.sink >= 0, "sink is out of range", self.sink, "0 or more")
-        least = self.sink + self.block_latents
-        need(self.window >= least, "window is out of range", self.window, f"at least sink + block_latents = {least}")
+        positive(self, "width", "height", "fps")
         steps = self.denoising_steps
         ok = len(steps) > 0 and all(0 < s <= 1000 for s in steps) and list(steps) == sorted(set(steps), reverse=True)
         need(ok, "denoising_steps", steps, "falling numbers of 1..1000")
+        if self.decoder is not None and not self._takes_decoder(self.decoder):
+            expected = "a model whose latents are Wan 2.1's"
+            raise ConfigError("the light decoder does not fit the model's codec", got=self.name, expected=expected)
+
+    def frames_of_block(self, index: int) -> int:
+        """Video frames that block `index` shows, from 0."""
+        raise NotImplementedError
+
+    def _takes_decoder(self, decoder: LightDecoderConfig) -> bool:
+        """Whether the model's latents are those that a light decoder reads."""
+        return False
+
+
+@dataclass(frozen=True)
+class CausalConfig(ModelConfig):
+    """A model that engine.rollout.causal plays: a block-causal diffusion transformer over a rolling window.
+
+    Attributes:
+        time_ratio: video frames of a latent frame; the very first latent frame is one video frame.
+        block_latents: latent frames denoised together.
+        window: latent frames attended to, the block itself and the sink included.
+        sink: first latent frames that are never evicted.
+        timestep_shift: of the flow-matching noise table, which `denoising_steps` index.
+        context_noise: timestep of the context pass, None for no such pass.
+        transformer, codec: sizes of the networks.
+    """
+
+    time_ratio: int = 4
+    block_latents: int = 3
+    window: int = 6
+    sink: int = 0
+    timestep_shift: float = 5.0
+    context_noise: int | None = 0
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    codec: WanCodecConfig | PatchCodecConfig = field(default_factory=WanCodecConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "time_ratio", "block_latents", "timestep_shift")
+        need(self.sink >= 0, "sink is out of range", self.sink, "0 or more")
+        least = self.sink + self.block_latents
+        need(self.window >= least, "window is out of range", self.window, f"at least sink + block_latents = {least}")
         ok = self.context_noise is None or 0 <= self.context_noise < 1000
         need(ok, "context_noise is out of range", self.context_noise, "null or 0..999")
-        self._check_parts()
-
-    def _check_parts(self) -> None:
         net, codec = self.transformer, self.codec
         for name, patch in (("height", net.patch[1]), ("width", net.patch[2])):
             size, unit = getattr(self, name), patch * codec.space
             need(size % unit == 0, f"{name} does not divide into tokens", size, f"a multiple of {unit}")
-        made = codec.latent_channels + (self.views if self.prediction == "mix" else 0)
-        expected = f"a latent{' and the views' if self.prediction == 'mix' else ''}: {made}"
-        need(net.out_channels == made, "transformer.out_channels", net.out_channels, expected)
         need(self.time_ratio == codec.time_ratio, "time_ratio", self.time_ratio, f"the codec's {codec.time_ratio}")
-        if self.decoder is not None:
-            ours, theirs = ((part.latent_channels, part.space, part.time_ratio) for part in (self.decoder, codec))
-            ok = isinstance(codec, WanCodecConfig) and ours == theirs
-            expected = "a model whose latents are Wan 2.1's"
-            need(ok, "the light decoder does not fit the model's codec", f"{self.name}, codec {codec.kind}", expected)
-        parts = (self.camera, self.spatial_memory, self.recogniser)
-        if self.condition == "memory":
-            need(None not in parts, "camera, spatial_memory, recogniser", parts, "all of them with condition memory")
-            need(self.block_latents == 1, "block_latents with condition memory", self.block_latents, "1")
-            made = codec.latent_channels * (1 + self.views)
-            need(net.in_channels == made, "transformer.in_channels with condition memory", net.in_channels,
-                  f"noise and one latent per view: {made}")  # fmt: skip
-        else:
-            need(set(parts) == {None}, "camera, spatial_memory, recogniser", parts, "none with condition first_frame")
-            need(self.prediction == "velocity", "prediction with condition first_frame", self.prediction, "velocity")
-            made = 2 * codec.latent_channels + self.time_ratio
-            need(net.in_channels == made, "transformer.in_channels with condition first_frame", net.in_channels,
-                  f"noise, mask and latents: {made}")  # fmt: skip
-        has = self.image_tower is not None
-        both = has == (net.visual_context is not None)
-        need(both, "image_tower and transformer.visual_context", has, "both or none")
-        if self.image_tower and net.visual_context:
-            pair = (net.visual_context.tokens, net.visual_context.channels)
-            tower = (self.image_tower.tokens, self.image_tower.width)
-            need(pair == tower, "transformer.visual_context", pair, f"the image tower's {tower}")
+        made, what = codec.latent_channels + self.views, f"a latent{' and the views' if self.views else ''}"
+        need(net.out_channels == made, "transformer.out_channels", net.out_channels, f"{what}: {made}")
 
     @property
     def views(self) -> int:
-        """Pictures of the next frame that the condition shows: by the frame before, and by memory."""
-        return 2 if self.condition == "memory" else 0
+        """Pictures of the next frame that the condition shows, and whose mixture the transformer weighs."""
+        return 0
 
     @property
     def latent_size(self) -> tuple[int, int]:
@@ -345,5 +341,30 @@ class ModelConfig:
         return self.latent_size[0] // rows, self.latent_size[1] // columns
 
     def frames_of_block(self, index: int) -> int:
-        """Video frames that block `index` shows: the very first latent frame of a rollout is one video frame."""
+        """As ModelConfig: the very first latent frame of a rollout is one video frame."""
         return self.block_latents * self.time_ratio - (self.time_ratio - 1 if index == 0 else 0)
+
+
+@dataclass(frozen=True)
+class MatrixGame2Config(CausalConfig):
+    """Matrix-Game 2.0. image_tower: what looks at the first frame, None for a model without visual context."""
+
+    family: ClassVar[str] = "matrix_game2"
+    image_tower: ImageTowerConfig | None = field(default_factory=ImageTowerConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        net, codec = self.transformer, self.codec
+        made = 2 * codec.latent_channels + self.time_ratio
+        need(net.in_channels == made, "transformer.in_channels", net.in_channels, f"noise, mask and latents: {made}")
+        has = self.image_tower is not None
+        both = has == (net.visual_context is not None)
+        need(both, "image_tower and transformer.visual_context", has, "both or none")
+        if self.image_tower and net.visual_context:
+            pair = (net.visual_context.tokens, net.visual_context.channels)
+            tower = (self.image_tower.tokens, self.image_tower.width)
+            need(pair == tower, "transformer.visual_context", pair, f"the image tower's {tower}")
+
+    def _takes_decoder(self, decoder: LightDecoderConfig) -> bool:
+        ours, theirs = ((part.latent_channels, part.space, part.time_ratio) for part in (decoder, self.codec))
+        return isinstance(self.codec, WanCodecConfig) and ours == theirs

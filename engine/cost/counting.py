@@ -3,6 +3,8 @@
 Composite operations are taken apart, and views are no work; a fused attention counts as the one kernel it is on a GPU.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -12,14 +14,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from engine.actions import Actions, action_space
 from engine.config.model import ModelConfig
-from engine.cost.kernels import Kernels, best_kernels, readable_kernels
-from engine.nets.networks import Networks, build_networks
+from engine.cost.trial import Trial
+from engine.families import best_kernels, build_networks, readable_kernels
 from engine.pictures import to_uint8
-from engine.rollout.action_windows import ActionHistory
-from engine.rollout.noise import add_noise, noise_schedule
-from engine.rollout.sampler import Sampler
 
 aten = torch.ops.aten
 # They bring a value to the host, or a shape that depends on one: the host waits until the device has got there.
@@ -39,10 +37,10 @@ class Work:
     bytes_made: int = 0
     host_waits: int = 0
 
-    def __add__(self, other: "Work") -> "Work":
+    def __add__(self, other: Work) -> Work:
         return Work(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
-    def times(self, number: int) -> "Work":
+    def times(self, number: int) -> Work:
         return Work(*(number * value for value in astuple(self)))
 
 
@@ -95,68 +93,39 @@ class BlockWork:
     """The work of a block in the steady state: window full, the first frame's condition encoded.
 
     Attributes:
-        one_pass: one pass of the transformer and what the sampler does with its output.
         prepare: what is done once before a block's passes.
+        one_pass: one denoising step: a pass, what the sampler does with its output, and noise for it.
+        denoise: all of them.
+        context: the context pass.
         decode: latents to uint8 pictures; and their way to the host, which is waited for.
-        total: all passes, with the others.
     """
 
-    one_pass: Work
     prepare: Work
+    one_pass: Work
+    denoise: Work
+    context: Work
     decode: Work
-    total: Work
+
+    @property
+    def total(self) -> Work:
+        return self.prepare + self.denoise + self.context + self.decode
 
 
 @torch.inference_mode()
 def block_work(config: ModelConfig, *, fast: bool, dtype: torch.dtype = torch.float32) -> BlockWork:
-    """The work of one block of `config`'s model by the fast or the readable kernels; needs neither weights nor a GPU.
-
-    Only for models whose condition is the first frame.
-    """
+    """The work of one block of `config`'s model by fast or readable kernels; needs neither weights nor a GPU."""
     networks = build_networks(config, "meta")
-    for module in networks.modules().values():
-        module.to(dtype)
-    kernels = best_kernels(networks) if fast else readable_kernels(networks)
-    schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
-    prepare, one_pass = _passes(networks, kernels, Sampler(kernels.transformer, schedule, config.prediction))
-    decode = _decode(networks, kernels)
-    return BlockWork(one_pass, prepare, decode, prepare + one_pass.times(len(schedule.timesteps)) + decode)
-
-
-def _passes(networks: Networks, kernels: Kernels, sampler: Sampler) -> tuple[Work, Work]:
-    """Of preparing a block, and of one denoising step."""
-    config, net, visual = networks.config, kernels.transformer, networks.config.transformer.visual_context
-    context = torch.empty(1, visual.tokens, visual.channels, device="meta") if visual is not None else None
-    prepared = net.prepare_rollout(torch.tensor(sampler.schedule.timesteps), config.latent_size, context)
-    caches, history = (
-        net.new_caches(config.window, config.sink),
-        ActionHistory(config.transformer.actions, config.time_ratio),
-    )
-    shape = (1, config.block_latents, config.codec.latent_channels, *config.latent_size)
-    noisy = torch.empty(shape, device="meta")
-    condition = torch.empty(1, shape[1], config.transformer.in_channels - shape[2], *shape[3:], device="meta")
-    idle, full = action_space(config.mode).idle(), False
-    while not full:
-        full = caches.ring.filled == config.window
-        actions = Actions.stack([idle] * config.frames_of_block(1 if caches.position else 0))
-        windows = history.extend(actions).to(networks.device, networks.dtype)
-        prepare, block = _count(lambda w=windows: net.prepare_block(prepared, w, config.block_latents, caches))
-        if caches.position == config.block_latents:  # takes the readable caches' memory
-            sampler.clean(noisy, condition, block, 0, caches)
-
-    def step() -> Tensor:
-        clean = sampler.clean(noisy, condition, block, 0, caches)
-        return add_noise(clean, noisy, 0.5)
-
-    return prepare, _count(step)[0]
-
-
-def _decode(networks: Networks, kernels: Kernels) -> Work:
-    config, stream = networks.config, kernels.decoder.decoder_stream()
-    latents = torch.empty(1, config.block_latents, config.codec.latent_channels, *config.latent_size, device="meta")
-    stream.decode(latents.to(networks.dtype))
-    work, _ = _count(lambda: to_uint8(stream.decode(latents.to(networks.dtype))))
-    return work + Work(host_waits=1)
+    for name, module in networks.modules().items():
+        module.to(torch.float32 if name in networks.exact else dtype)
+    trial = Trial(networks, best_kernels(networks) if fast else readable_kernels(networks))
+    prepare, inputs = _count(trial.prepare)
+    steps, passes = trial.denoise(inputs), []
+    for _ in config.denoising_steps:
+        work, latents = _count(lambda: next(steps))
+        passes.append(work)
+    context, _ = _count(lambda: trial.commit(latents, inputs))
+    decode, _ = _count(lambda: to_uint8(trial.decode(latents)))
+    return BlockWork(prepare, passes[-1], sum(passes, Work()), context, decode + Work(host_waits=1))
 
 
 def _count(work: Callable[[], Any]) -> tuple[Work, Any]:

@@ -8,7 +8,7 @@ and said apart: an estimate, good to tell "fits" from "does not", not the last h
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -17,13 +17,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from engine.actions import Actions, action_space
 from engine.config.model import ModelConfig
-from engine.cost.kernels import Kernels, best_kernels
-from engine.nets.networks import Networks, build_networks
-from engine.rollout.action_windows import ActionHistory
-from engine.rollout.condition import new_condition
-from engine.weights.placement import EXACT, Place, Placement
+from engine.families import Job, best_kernels, build_networks, family_of
+from engine.weights.placement import Place, Placement
 
 # Not found by counting tensors: CUDA's context and kernels, torch itself, and what an allocator cannot use.
 _CUDA_ON_GPU = 600 * 2**20
@@ -79,7 +75,6 @@ def memory_need(config: ModelConfig, placement: Placement) -> MemoryNeed:
 class MemoryCount:
     """Counts a large model's memory for any number of placements; each part is run once per dtype, in half a second.
 
-    Large: one whose condition is the first frame. Small ones have other parts, and fit anywhere.
     Several GPUs are counted as one. Of weights on their way to a GPU, host memory holds one tensor at a time.
     """
 
@@ -87,8 +82,9 @@ class MemoryCount:
         self._config = config
         self._done: dict[tuple[str, torch.dtype], _Footprint] = {}
         networks = build_networks(config, "meta")
-        self._names = list(networks.modules())
-        self._largest = 4 * max(weight.numel() for weight in networks.transformer.state_dict().values())
+        self._names, self._exact = list(networks.modules()), networks.exact
+        self._borrowed = family_of(config).borrowed
+        self._largest = 4 * max(weight.numel() for weight in networks.modules()["transformer"].state_dict().values())
 
     def need(self, placement: Placement) -> MemoryNeed:
         """The peak with the networks at `placement`."""
@@ -98,22 +94,29 @@ class MemoryCount:
         return MemoryNeed(on_gpu, self._share(placement, False, on_host, self._largest))
 
     def _share(self, placement: Placement, on_gpu: bool, libraries: int, streamed: int) -> Share:
-        here = [name for name in self._names if _on_gpu(placement.of(name)) == on_gpu]
-        parts = {name: self._footprint(name, placement.of(name).dtype) for name in here}
-        tower = parts.pop("image_tower", _Footprint(0, 0, 0))
-        # The tower is gone before a block's work begins.
-        passing = max([streamed, tower.weights + tower.passing, *(part.passing for part in parts.values())])
+        places = {name: placement.of(name, self._exact) for name in self._names}
+        here = [name for name in self._names if _on_gpu(places[name]) == on_gpu]
+        parts = {name: self._footprint(name, places[name].dtype) for name in here}
+        # What is borrowed is gone before a block's work begins.
+        lent = [parts.pop(name) for name in self._borrowed if name in parts]
+        passing = [streamed, *(part.weights + part.passing for part in lent), *(p.passing for p in parts.values())]
         weights, kept = (sum(getattr(part, name) for part in parts.values()) for name in ("weights", "kept"))
-        return Share(weights, kept, passing, libraries)
+        return Share(weights, kept, max(passing), libraries)
 
     @torch.inference_mode()
     def _footprint(self, name: str, dtype: torch.dtype) -> _Footprint:
         if (name, dtype) not in self._done:
-            networks = build_networks(self._config, "meta")
-            for other, module in networks.modules().items():
-                module.to(torch.float32 if other in EXACT else dtype)
-            count = {"transformer": _transformer, "codec": _codec, "light_decoder": _light, "image_tower": _tower}
-            self._done[name, dtype] = count.get(name, _only_weights(name))(networks, best_kernels(networks))
+            family, networks = family_of(self._config), build_networks(self._config, "meta")
+            modules = networks.modules()
+            for other, module in modules.items():
+                module.to(torch.float32 if other in networks.exact else dtype)
+            unread = family.unread(networks).get(name, ())
+            kept = passing = 0
+            for job in family.jobs(networks, best_kernels(networks)).get(name, ()):
+                held, beside = _work(job)
+                kept, passing = kept + held, max(passing, beside)
+            state = [weight for key, weight in modules[name].state_dict().items() if not key.startswith(unread)]
+            self._done[name, dtype] = _Footprint(_bytes(state), kept, passing)
         return self._done[name, dtype]
 
 
@@ -121,75 +124,18 @@ def _on_gpu(place: Place) -> bool:
     return torch.device(place.device).type != "cpu"
 
 
-def _only_weights(name: str) -> Callable[[Networks, Kernels], _Footprint]:
-    """Of a network whose work is counted where it is done: the memory's with the codec's, in the condition."""
-    return lambda networks, _kernels: _Footprint(_bytes(networks.modules()[name].state_dict().values()), 0, 0)
-
-
-def _tower(networks: Networks, _kernels: Kernels) -> _Footprint:
-    tower, config = networks.image_tower, networks.config
-    frame = torch.empty(1, 3, config.height, config.width, device="meta")
-    used = [weight for name, weight in tower.state_dict().items() if not name.startswith(tower.unused)]
+def _work(job: Job) -> tuple[int, int]:
+    """Bytes that what a job begins with holds after its work, and the most taken beside meanwhile."""
     with _Living() as living:
-        tower(frame)
-    return _Footprint(_bytes(used), 0, living.peak)
-
-
-def _transformer(networks: Networks, kernels: Kernels) -> _Footprint:
-    config, net, dtype = networks.config, kernels.transformer, networks.dtype
-    visual = config.transformer.visual_context
-    noisy = torch.empty(1, config.block_latents, config.transformer.in_channels, *config.latent_size, device="meta")
-    passes = len(config.denoising_steps) + (config.context_noise is not None)
-    with _Living() as living:
-        caches = net.new_caches(config.window, config.sink)
-        context = None if visual is None else torch.empty(1, visual.tokens, visual.channels, device="meta", dtype=dtype)
-        rollout = net.prepare_rollout(torch.zeros(passes, device="meta"), config.latent_size, context)
-        history = ActionHistory(config.transformer.actions, config.time_ratio)
-        windows = history.extend(_idle(config)).to(networks.device, dtype)
-        block = net.prepare_block(rollout, windows, config.block_latents, caches)
-        net(noisy, block, 0, caches)
-    return _Footprint(_bytes(networks.transformer.state_dict().values()), living.now, living.peak - living.now)
-
-
-def _codec(networks: Networks, kernels: Kernels) -> _Footprint:
-    """Of the codec; where there is a light decoder it only encodes."""
-    config = networks.config
-    picture = torch.empty(1, 1, 3, config.height, config.width, device="meta", dtype=networks.dtype)
-    kept, passing = _work(lambda condition: condition.for_block(0, config.block_latents, _idle(config)),
-                          lambda: new_condition(networks, picture))  # fmt: skip
-    state = networks.codec.state_dict()
-    if networks.light_decoder is not None:
-        encoder = [weight for name, weight in state.items() if not name.startswith(networks.codec.of_decoder)]
-        return _Footprint(_bytes(encoder), kept, passing)
-    decoded = _decoding(networks, kernels)
-    return _Footprint(_bytes(state.values()), kept + decoded[0], max(passing, decoded[1]))
-
-
-def _light(networks: Networks, kernels: Kernels) -> _Footprint:
-    return _Footprint(_bytes(networks.light_decoder.state_dict().values()), *_decoding(networks, kernels))
-
-
-def _decoding(networks: Networks, kernels: Kernels) -> tuple[int, int]:
-    config = networks.config
-    latents = torch.empty(1, config.block_latents, config.codec.latent_channels, *config.latent_size, device="meta")
-    return _work(lambda stream: stream.decode(latents), kernels.decoder.decoder_stream)
-
-
-def _idle(config: ModelConfig) -> Actions:
-    return Actions.stack([action_space(config.mode).idle()] * config.frames_of_block(0))
-
-
-def _work(work: Callable, begin: Callable) -> tuple[int, int]:
-    """Bytes that what `begin` makes holds after `work` on it, and the most taken beside meanwhile."""
-    with _Living() as living:
-        held = begin()
-        work(held)
+        held = job.begin()
+        made = job.work(held)
+        del made
         kept = living.now
     del held
     return kept, living.peak - kept
 
 
-def _bytes(tensors) -> int:
+def _bytes(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from engine.fast.lease import Lease
-from engine.rollout.caches import CacheSnapshot, FrameRing, SlotState
+from engine.nets.caches import CacheSnapshot, FrameRing, SlotState
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,20 @@ rollouts `use` what came out.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 
-from engine.actions import Actions, action_space
-from engine.config.model import ModelConfig
-from engine.cost.kernels import Kernels
+from engine.actions import Actions
+from engine.config.model import CausalConfig
 from engine.errors import CompileError
 from engine.fast.decoder import FastWanDecoder, decode_later
 from engine.fast.graphs import CudaGraphs, GraphProgram
+from engine.fast.kernels import Kernels
 from engine.fast.layers import filling_pass, layer_pass, steady_pass
 from engine.fast.transformer import FastBlockInputs, FastTransformer, PassPrograms
-from engine.rollout.action_windows import ActionHistory
+from engine.nets.action_windows import ActionHistory
 
 # What torch's compiler is told. Graphs are recorded by engine.fast.graphs, on the thread that replays them: the
 # compiler's own belong to the thread that compiled.
@@ -37,7 +39,13 @@ class Compilation:
         backend: torch.compile's; others than its own are for tests.
     """
 
-    def __init__(self, kernels: Kernels, config: ModelConfig, how: str, backend: str | Callable = "inductor") -> None:
+    def __init__(
+        self,
+        kernels: Kernels,
+        config: CausalConfig,
+        how: str,
+        backend: str | Callable[..., Any] = "inductor",
+    ) -> None:
         if not isinstance(kernels.transformer, FastTransformer):
             raise ValueError("only fast kernels are compiled")
         mode = MODES[how]
@@ -84,7 +92,7 @@ class Compilation:
         decoder = self._kernels.decoder
         if isinstance(decoder, FastWanDecoder):
             decoder = replace(decoder, program=decode)
-        return Kernels(transformer, decoder, self._how)
+        return Kernels(transformer, decoder, True, self._how, self._kernels)
 
     @property
     def _records(self) -> bool:
@@ -121,10 +129,16 @@ class Compilation:
         prepared = net.prepare_rollout(torch.zeros(1), config.latent_size, context)
         caches = net.new_caches(config.window, config.sink)
         history = ActionHistory(config.transformer.actions, config.time_ratio)
-        idle = Actions.stack([action_space(config.mode).idle()] * config.frames_of_block(0))
-        windows = history.extend(idle).to(weight.device, weight.dtype)
+        windows = history.extend(_blank(config)).to(weight.device, weight.dtype)
         channels, full = config.transformer.in_channels, False
         while not full:
             block = net.prepare_block(prepared, windows, config.block_latents, caches)
             full = block.held is None
             yield block, torch.zeros(1, config.block_latents, channels, *config.latent_size, device=weight.device)
+
+
+def _blank(config: CausalConfig) -> Actions:
+    """Actions of a block's video frames; only their shape matters."""
+    frames, actions = config.frames_of_block(0), config.transformer.actions
+    mouse = np.zeros((frames, actions.mouse_dim), np.float32) if actions.mouse_dim else None
+    return Actions(np.zeros((frames, actions.keyboard_dim), np.float32), mouse, ((),) * frames)

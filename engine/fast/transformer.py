@@ -15,10 +15,10 @@ from engine.fast.caches import SlotCache, SlotCaches
 from engine.fast.layers import PassNetwork, PassTensors, filling_pass, rotate_front, steady_pass
 from engine.fast.lease import Lease
 from engine.fast.weights import stacked
+from engine.nets.action_windows import ActionWindows
+from engine.nets.caches import FrameRing
 from engine.nets.rope import Rotation, axis_dims, combine, time_rotation
 from engine.nets.transformer import RolloutInputs, Transformer
-from engine.rollout.action_windows import ActionWindows
-from engine.rollout.caches import FrameRing
 
 _POSITIONS = 4096  # of the time tables: 1.4 MB; a rollout moves its positions back every 32 windows
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from engine.fast.caches import SlotCache
 from engine.fast.lease import Lease
 from engine.fast.weights import one_storage
+from engine.nets.caches import CacheSnapshot, FrameRing, SlotState
 from engine.nets.rope import Rotation
 from engine.nets.waypoint import (
     EPS,
@@ -27,7 +28,6 @@ from engine.nets.waypoint import (
     space_rotation,
     time_rotation,
 )
-from engine.rollout.caches import CacheSnapshot, FrameRing, SlotState
 
 
 class LayerTensors(NamedTuple):

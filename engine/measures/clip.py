@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from engine.actions import AXES, Actions, action_space, key_axes
+from engine.actions import AXES, Actions, key_axes
+from engine.families import action_space
 from engine.measures.motion import DIRECTIONS, camera_motion, flow_of_brightness
 from engine.measures.pictures import LUMA, STATED_SIZE
 

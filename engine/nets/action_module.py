@@ -12,10 +12,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.config.model import AttentionActionsConfig
+from engine.nets.action_windows import ActionWindows
 from engine.nets.attention import KeysValues
+from engine.nets.caches import KVCache
 from engine.nets.rope import Rotation
-from engine.rollout.action_windows import ActionWindows
-from engine.rollout.caches import KVCache
 
 
 @dataclass(frozen=True)

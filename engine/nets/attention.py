@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from engine.nets.caches import KVCache
 from engine.nets.rope import Rotation
-from engine.rollout.caches import KVCache
 
 
 @dataclass(frozen=True)

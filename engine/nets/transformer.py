@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from engine.config.model import AttentionActionsConfig, ModulationActionsConfig, TransformerConfig
 from engine.nets.action_module import ActionModule, PreparedActions
+from engine.nets.action_windows import ActionWindows
 from engine.nets.attention import CrossAttention, KeysValues, SelfAttention
+from engine.nets.caches import Caches, FrameRing, GrowingCache, KVCache, RingCache
 from engine.nets.rope import Rotation, axis_dims, combine, space_rotation, time_rotation
-from engine.rollout.action_windows import ActionWindows
-from engine.rollout.caches import Caches, FrameRing, GrowingCache, KVCache, RingCache
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from engine.config.waypoint import WaypointTransformerConfig
+from engine.nets.caches import Caches, CacheSnapshot, FrameRing, KVCache, RingCache
 from engine.nets.rope import Rotation
-from engine.rollout.caches import Caches, CacheSnapshot, FrameRing, KVCache, RingCache
 
 EPS = 1.1920929e-07  # float32's epsilon, in bfloat16 runs too: no norm has a weight, so no other number sets its scale
 NOISE_FEATURES = 512

@@ -7,23 +7,19 @@ from torch import Tensor
 
 from engine.actions import Actions
 from engine.nets.codec import Codec
-from engine.nets.networks import Networks
-from engine.rollout.memory_condition import MemoryCondition
 
 
 class Condition(Protocol):
     """One rollout's condition; all its state is its own."""
 
+    @property
+    def steady(self) -> bool:
+        """Whether every further block asks for the same work."""
+
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         """The condition of latent frames first .. first+latents-1: (1, latents, channels, h, w) float32.
 
         Asked for once per block, in order. `actions` are those of the block's video frames.
-        """
-
-    def mix(self, weights: Tensor) -> Tensor:
-        """Latents (1, 1, C, h, w) of the condition's views, mixed by the weights (1, 1, views, h, w).
-
-        For the block last asked for; only a condition that has views can.
         """
 
     def observe(self, frames: Tensor, latents: Tensor) -> None:
@@ -60,8 +56,9 @@ class FirstFrameCondition:
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         return torch.cat([self._frame(index) for index in range(first, first + latents)], dim=1)
 
-    def mix(self, weights: Tensor) -> Tensor:
-        raise TypeError("a first frame has no views to mix")
+    @property
+    def steady(self) -> bool:
+        return self._index >= self._settled
 
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         pass  # the first frame never changes
@@ -85,11 +82,3 @@ class FirstFrameCondition:
             if index == self._settled:
                 self._stream = self._codec.encoder_stream()  # never used again: hundreds of megabytes are given back
         return torch.cat((self._blank, self._newest), dim=2)
-
-
-def new_condition(networks: Networks, picture: Tensor) -> Condition:
-    """The condition that a model's config names, at the start of a rollout from `picture` (1, 1, 3, H, W)."""
-    config = networks.config
-    if config.condition == "first_frame":
-        return FirstFrameCondition(networks.codec, picture, config.time_ratio)
-    return MemoryCondition(networks, picture)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.actions import Actions
 from engine.nets.camera import Camera, Motion
-from engine.nets.networks import Networks
+from engine.nets.networks import EmbeddedNetworks
 from engine.nets.recogniser import localise
 from engine.nets.spatial_memory import Pose
 
@@ -24,12 +24,12 @@ class Walk:
     """A batch of players on their way through the remembered world, one video frame at a time.
 
     Args:
-        networks: of a model with a spatial memory.
+        networks: of the embedded model.
         frames: (B, 3, H, W) in -1..1, the pictures they start from; set anew with every finished frame.
         pose: where that is; None: the recogniser finds out.
     """
 
-    def __init__(self, networks: Networks, frames: Tensor, pose: Pose | None = None) -> None:
+    def __init__(self, networks: EmbeddedNetworks, frames: Tensor, pose: Pose | None = None) -> None:
         config = networks.config
         self.camera = Camera(config.camera, config.width, config.height, frames.device)
         self.frames = frames
@@ -84,12 +84,16 @@ class MemoryCondition:
     """The condition of one rollout, see engine.rollout.condition.Condition.
 
     Args:
-        networks: with a spatial memory.
+        networks: of the embedded model.
         picture: the first frame (1, 1, 3, H, W) in -1..1.
     """
 
-    def __init__(self, networks: Networks, picture: Tensor) -> None:
+    def __init__(self, networks: EmbeddedNetworks, picture: Tensor) -> None:
         self._walk = Walk(networks, picture[:, 0])
+
+    @property
+    def steady(self) -> bool:
+        return True
 
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         device = self._walk.frames.device

@@ -24,10 +24,14 @@ class NoiseSchedule:
     context: NoiseLevel | None
 
     @property
+    def passes(self) -> tuple[NoiseLevel, ...]:
+        """Of every pass of a block, in order: the denoising steps, then the context pass if any."""
+        return self.steps if self.context is None else (*self.steps, self.context)
+
+    @property
     def timesteps(self) -> tuple[float, ...]:
-        """The timestep of every pass of a block, in order: the denoising steps, then the context pass if any."""
-        passes = self.steps if self.context is None else (*self.steps, self.context)
-        return tuple(level.timestep for level in passes)
+        """The timestep of every pass of a block."""
+        return tuple(level.timestep for level in self.passes)
 
 
 def noise_schedule(denoising_steps: tuple[int, ...], shift: float, context_noise: int | None) -> NoiseSchedule:

@@ -1,8 +1,10 @@
 """One world being played: ALL of its mutable state, and the step that makes its next block."""
 
+from __future__ import annotations
+
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,27 +12,16 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from engine.actions import Actions, action_space
+from engine.actions import Actions, ActionSpace
 from engine.block import Block, Timings
-from engine.cost.kernels import PLAIN, Kernels, readable_kernels
+from engine.config.model import ModelConfig
+from engine.device import Mark, Stopwatch, fetch, send, side_lane
 from engine.errors import ActionError
-from engine.nets.networks import Networks
-from engine.nets.transformer import BlockInputs
-from engine.pictures import to_signed, to_uint8
-from engine.rollout.action_windows import ActionHistory
-from engine.rollout.caches import CacheSnapshot
-from engine.rollout.condition import new_condition
-from engine.rollout.lanes import fetch, send, side_lane
-from engine.rollout.noise import noise_schedule
-from engine.rollout.sampler import Sampler
-from engine.rollout.stopwatch import Mark, Stopwatch
-from engine.rollout.storage import storages
+from engine.fast.kernels import PLAIN, Kernels
+from engine.pictures import to_uint8
+from engine.rollout.pipeline import Pipeline
 
-__all__ = ["Block", "Rollout", "Snapshot", "Timings"]
-
-# Windows of latent frames after which positions are moved back to the start: rare enough to cost nothing, often enough
-# that float32 angles stay exact.
-REBASE_WINDOWS = 32
+__all__ = ["Block", "Rollout", "Snapshot", "Timings", "storages"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +31,8 @@ class Snapshot:
     Its tensors are never written to, so that snapshots may share them.
     """
 
-    caches: CacheSnapshot
-    history: tuple[np.ndarray, np.ndarray | None] | None
+    pipeline: Any
     noise: Tensor
-    decoder: Any
-    condition: Any
     blocks_done: int
     frames_done: int
 
@@ -53,13 +41,32 @@ class Snapshot:
         return storages(self)
 
 
+def storages(state: Any) -> dict[int, int]:
+    """The memory behind every tensor in `state`, wherever it lies in it: address -> bytes.
+
+    Two states that share a tensor name the same address, so a union of such dicts counts it once.
+    """
+    if isinstance(state, Tensor):
+        storage = state.untyped_storage()
+        return {storage.data_ptr(): storage.nbytes()} if storage.nbytes() else {}
+    if isinstance(state, Mapping):
+        parts: Iterable[Any] = state.values()
+    elif isinstance(state, list | tuple):
+        parts = state
+    else:
+        parts = vars(state).values() if hasattr(state, "__dict__") else ()
+    found: dict[int, int] = {}
+    for part in parts:
+        found |= storages(part)
+    return found
+
+
 @dataclass(frozen=True)
 class _Pending:
     """What a context pass still needs of the block it commits."""
 
     latents: Tensor
-    condition: Tensor
-    inputs: BlockInputs
+    inputs: Any
 
 
 class Rollout:
@@ -69,35 +76,34 @@ class Rollout:
     snapshots and restores follow one another.
 
     Args:
-        networks: the world's weights.
+        pipeline: the world's networks at work, from the first frame.
+        config: of the model.
+        space: its actions.
+        device: the transformer's.
         first_frame: (H, W, 3) uint8 RGB of the model's own size.
         seed: of all noise, 0 .. 2^63 - 1.
-        kernels: what computes it; None for the readable networks.
+        kernels: what the pipeline was made with.
     """
 
-    @torch.inference_mode()
-    def __init__(self, networks: Networks, first_frame: np.ndarray, seed: int, kernels: Kernels | None = None) -> None:
-        config = networks.config
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        config: ModelConfig,
+        space: ActionSpace,
+        device: torch.device,
+        first_frame: np.ndarray,
+        seed: int,
+        kernels: Kernels,
+    ) -> None:
         self.seed, self.first_frame = seed, first_frame
         self.blocks_done = self.frames_done = 0
-        self._networks, self._config = networks, config
-        self._kernels = kernels = kernels or readable_kernels(networks)
+        self.pipeline = pipeline
+        self._config, self._space, self._device = config, space, device
+        self._kernels = kernels
         self._kernels_from: list[tuple[int, Kernels]] = [(0, kernels)]  # number of the first block each makes
-        schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
-        self._sampler = Sampler(kernels.transformer, schedule, config.prediction)
-        self._space = action_space(config.mode)
-        picture = to_signed(first_frame).to(networks.device, networks.dtype)
-        with record_function("encode"):
-            context = None if networks.image_tower is None else networks.image_tower(picture[:, 0])
-            timesteps = torch.tensor(schedule.timesteps)
-            self._prepared = kernels.transformer.prepare_rollout(timesteps, config.latent_size, context)
-            self._condition = new_condition(networks, picture)
-        self._decoder = kernels.decoder.decoder_stream()
-        self._caches = kernels.transformer.new_caches(config.window, config.sink)
-        self._history = ActionHistory(config.transformer.actions, config.time_ratio)
         # On the CPU whatever the device, so that a world is the same everywhere, up to rounding.
         self._noise = torch.Generator().manual_seed(seed)
-        self._stopwatch, self._lane = Stopwatch(networks.device), side_lane(networks.device)
+        self._stopwatch, self._lane = Stopwatch(device), side_lane(device)
         self._pending: _Pending | None = None
         self._context: tuple[Mark, Mark] | None = None  # beginning and end of the newest context pass
         self._context_ms = 0.0  # of the pass before the next block, once it is known
@@ -127,10 +133,10 @@ class Rollout:
         self._take_kernels()
         began, start, context = time.perf_counter(), self._stopwatch.mark(), self._context
         with record_function("denoise"):
-            latents, condition, inputs = self._denoise(actions)
+            latents, inputs = self._denoise(actions)
         denoised = self._stopwatch.mark()
-        if self._sampler.schedule.context is not None:
-            self._pending = _Pending(latents, condition, inputs)
+        if self.pipeline.commits:
+            self._pending = _Pending(latents, inputs)
         with self._lane.behind():
             fetched = self._decode(latents)
             decoded = self._stopwatch.mark()
@@ -184,11 +190,8 @@ class Rollout:
         """
         self.settle()
         return Snapshot(
-            caches=self._caches.snapshot(None if since is None else since.caches),
-            history=self._history.snapshot(),
+            pipeline=self.pipeline.snapshot(None if since is None else since.pipeline),
             noise=self._noise.get_state(),
-            decoder=self._decoder.snapshot(),
-            condition=self._condition.snapshot(),
             blocks_done=self.blocks_done,
             frames_done=self.frames_done,
         )
@@ -199,46 +202,33 @@ class Rollout:
         self._pending = self._context = None
         self.blocks_done, self.frames_done = snapshot.blocks_done, snapshot.frames_done
         self._take_kernels()
-        self._caches.restore(snapshot.caches)
-        self._history.restore(snapshot.history)
+        self.pipeline.restore(snapshot.pipeline)
         self._noise.set_state(snapshot.noise)
-        self._decoder.restore(snapshot.decoder)
-        self._condition.restore(snapshot.condition)
 
     def _take_kernels(self) -> None:
         """Changes to the kernels that make the next block."""
         kernels = [kernels for first, kernels in self._kernels_from if first <= self.blocks_done][-1]
         if kernels is self._kernels:
             return
-        self._kernels, self._sampler = kernels, replace(self._sampler, transformer=kernels.transformer)
-        memory, self._decoder = self._decoder.snapshot(), kernels.decoder.decoder_stream()
-        self._decoder.restore(memory)
+        self._kernels = kernels
+        self.pipeline.use(kernels)
 
-    def _denoise(self, actions: Actions) -> tuple[Tensor, Tensor, BlockInputs]:
-        config, networks, latents = self._config, self._networks, self._config.block_latents
-        transformer = self._kernels.transformer
-        if self._caches.position + latents > REBASE_WINDOWS * config.window:
-            transformer.rebase(self._caches, self._caches.ring.filled)
+    def _denoise(self, actions: Actions) -> tuple[Tensor, Any]:
         with record_function("data"):
-            condition = self._condition.for_block(self.blocks_done * latents, latents, actions)
-            windows = self._history.extend(actions).to(networks.device, networks.dtype)
-            inputs = transformer.prepare_block(self._prepared, windows, latents, self._caches)
+            inputs = self.pipeline.prepare(self.blocks_done, actions)
         noise = self._draw_noise()
-        for clean in self._sampler.denoise(condition, inputs, self._caches, lambda: next(noise), self._condition.mix):
+        for clean in self.pipeline.denoise(inputs, lambda: next(noise)):
             newest = clean
-        return newest, condition, inputs
+        return newest, inputs
 
     def _draw_noise(self) -> Iterator[Tensor]:
-        config = self._config
-        shape = (1, config.block_latents, config.codec.latent_channels, *config.latent_size)
-        noise = torch.randn((len(config.denoising_steps), *shape), generator=self._noise)
-        return iter(send(noise, self._networks.device))
+        noise = torch.randn(self.pipeline.noise_shape, generator=self._noise)
+        return iter(send(noise, self._device))
 
     def _decode(self, latents: Tensor) -> Callable[[], np.ndarray]:
         """Latents to pictures, and these on their way to the host."""
         with record_function("decode"):
-            decoded = self._decoder.decode(latents.to(self._networks.dtype))
-            self._condition.observe(decoded, latents)
+            decoded = self.pipeline.decode(latents)
         with record_function("post-processing"):
             return fetch(to_uint8(decoded))
 
@@ -248,7 +238,7 @@ class Rollout:
             return
         pending, start = self._pending, since or self._stopwatch.mark()
         with record_function("context pass"):
-            self._sampler.commit(pending.latents, pending.condition, pending.inputs, self._caches)
+            self.pipeline.commit(pending.latents, pending.inputs)
         self._pending, self._context = None, (start, self._stopwatch.mark())
 
     def _timings(self, denoise_ms: float, step_ms: float) -> Timings:

@@ -22,7 +22,7 @@ from torch.multiprocessing import get_context
 from engine.errors import EngineError
 from engine.measures.motion import motion
 from engine.measures.pictures import contrast, mean_colour, psnr, sharpness
-from engine.nets.networks import Networks
+from engine.nets.networks import EmbeddedNetworks
 from engine.nets.spatial_memory import Pose
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.policy import World
@@ -65,7 +65,7 @@ class Evaluator:
         say: told what is being measured.
     """
 
-    networks: Networks
+    networks: EmbeddedNetworks
     limit: float
     seed: int
     trials: int = 64
@@ -224,7 +224,7 @@ class Look:
 class _Party:
     """Some of the long rollouts. number: of the party, which decides its players."""
 
-    networks: Networks
+    networks: EmbeddedNetworks
     limit: float
     seed: int
     number: int

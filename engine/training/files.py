@@ -8,8 +8,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from engine.config.model import ModelConfig
+from engine.config.memory import EmbeddedConfig
 from engine.errors import ConfigError
+from engine.families import model_config
 from engine.nets.networks import Networks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,7 +18,7 @@ MODEL = ROOT / "configs" / "model" / "tiny.yaml"
 WEIGHTS = ROOT / "assets" / "tiny"
 
 
-def read_model(path: Path) -> ModelConfig:
+def read_model(path: Path) -> EmbeddedConfig:
     """The model that a YAML file describes; raises ConfigError if there is none."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -25,7 +26,10 @@ def read_model(path: Path) -> ModelConfig:
         raise ConfigError("the model's description cannot be read", got=f"{path}: {error.strerror}") from error
     except yaml.YAMLError as error:
         raise ConfigError("the model's description is no YAML", got=f"{path}: {error}".splitlines()[0]) from error
-    return ModelConfig.from_dict(data)
+    config = model_config(data)
+    if not isinstance(config, EmbeddedConfig):
+        raise ConfigError("only the embedded model is trained here", got=config.family, expected=EmbeddedConfig.family)
+    return config
 
 
 def export(networks: Networks, folder: Path) -> int:

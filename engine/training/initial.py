@@ -6,9 +6,10 @@ import torch
 from einops import rearrange
 from torch import nn
 
-from engine.config.model import ModelConfig
+from engine.config.memory import EmbeddedConfig
+from engine.families.embedded import Embedded
 from engine.measures.pictures import psnr
-from engine.nets.networks import Networks, build_networks
+from engine.nets.networks import EmbeddedNetworks
 from engine.training.policy import World
 from engine.training.unroll import camera_of
 
@@ -16,10 +17,10 @@ _WHITENING = 0.75
 """Power of a component's deviation that its latent is divided by: 1 would make all of them equally loud."""
 
 
-def build(config: ModelConfig, seed: int) -> Networks:
+def build(config: EmbeddedConfig, seed: int) -> EmbeddedNetworks:
     """Networks ready to be trained."""
     torch.manual_seed(seed)
-    networks = build_networks(config, "cpu")
+    networks = Embedded().build(config, "cpu")
     net = networks.transformer
     nn.init.zeros_(net.head.head.weight)  # at first both views count alike, and nothing is added to them
     nn.init.zeros_(net.head.head.bias)
@@ -30,7 +31,7 @@ def build(config: ModelConfig, seed: int) -> Networks:
 
 
 @torch.no_grad()
-def fit_codec(networks: Networks, seed: int, pictures: int = 1024) -> float:
+def fit_codec(networks: EmbeddedNetworks, seed: int, pictures: int = 1024) -> float:
     """Sets the codec's linear maps to the principal components of the world's patches; returns its PSNR in dB."""
     config, codec = networks.config, networks.codec
     patch, channels = config.codec.patch, config.codec.latent_channels

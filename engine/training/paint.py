@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.nets.networks import Networks
+from engine.nets.networks import EmbeddedNetworks
 from engine.training.damage import damaged
 from engine.training.muon import Muon
 from engine.training.policy import World
@@ -84,7 +84,7 @@ class Painting:
         limit: the mouse limit of the action space.
     """
 
-    def __init__(self, networks: Networks, config: PainterTraining, limit: float) -> None:
+    def __init__(self, networks: EmbeddedNetworks, config: PainterTraining, limit: float) -> None:
         self.networks, self.config = networks, config
         self.average = copy.deepcopy(networks.transformer).requires_grad_(False)
         self._limit = limit

@@ -10,17 +10,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from engine.nets.action_windows import ActionWindows
+from engine.nets.caches import Caches
 from engine.nets.camera import Camera
-from engine.nets.networks import Networks
+from engine.nets.networks import EmbeddedNetworks
 from engine.nets.spatial_memory import Pose
-from engine.rollout.action_windows import ActionWindows
-from engine.rollout.caches import Caches
 from engine.rollout.memory_condition import Walk
 from engine.rollout.noise import noise_schedule
-from engine.rollout.sampler import Sampler
+from engine.rollout.sampler import Sampler, from_mix
 
 
-def camera_of(networks: Networks, device: torch.device | str = "cpu") -> Camera:
+def camera_of(networks: EmbeddedNetworks, device: torch.device | str = "cpu") -> Camera:
     """The camera of a model with the condition memory."""
     config = networks.config
     return Camera(config.camera, config.width, config.height, device)
@@ -39,7 +39,7 @@ class Unroll:
 
     def __init__(
         self,
-        networks: Networks,
+        networks: EmbeddedNetworks,
         frames: Tensor,
         generator: torch.Generator,
         gradients: bool,
@@ -48,9 +48,9 @@ class Unroll:
         config = networks.config
         self._networks, self._generator = networks, generator
         schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
-        self._sampler = Sampler(networks.transformer, schedule, config.prediction)
         self._caches: Caches = networks.transformer.new_caches(config.window, config.sink, differentiable=gradients)
         self._walk = Walk(networks, frames, pose)
+        self._sampler = Sampler(networks.transformer, schedule, from_mix(self._walk.mix))
 
     @property
     def frames(self) -> Tensor:
@@ -83,7 +83,7 @@ class Unroll:
         def draw() -> Tensor:
             return torch.randn(shape, generator=self._generator)
 
-        *_, latents = self._sampler.denoise(condition, block, self._caches, draw, self._walk.mix)
+        *_, latents = self._sampler.denoise(condition, block, self._caches, draw)
         made = self._networks.codec.decode(latents[:, 0])
         self._walk.frames = made.detach().clamp(-1, 1)
         return made

@@ -24,63 +24,52 @@ from engine.weights.weight_kinds import guess_content, guess_kind
 Progress = Callable[[str, float], None]
 """Called with what is being loaded and the share of it that is done, 0..1."""
 
-_VAE = "Wan2.1_VAE.pth"
-_TOWER = "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth"
-_TRANSFORMERS = {
-    "universal": "base_distilled_model/base_distill.safetensors",
-    "gta_drive": "gta_distilled_model/gta_keyboard2dim.safetensors",
-    "templerun": "templerun_distilled_model/templerun_7dim_onlykey.safetensors",
-}
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _LONGEST_HEADER = 100_000_000  # bytes; what the safetensors format allows
-_LIGHT_DECODERS = ("taew2_1.safetensors", "taew2_1.pth")
-TRANSFORMER_PREFIX = "model."
-LIGHT_DECODER_PREFIX = "decoder."
-TOWER_PREFIX = "visual."
 
 
 @dataclass(frozen=True)
-class PublishedFiles:
-    """The files one model needs out of the published folder."""
+class Sought:
+    """A file that a model needs.
 
-    transformer: Path
-    vae: Path
-    image_tower: Path
-
-
-def published_names(mode: str) -> tuple[str, str, str]:
-    """Transformer, VAE and image tower of a mode, relative to the published folder (Skywork/Matrix-Game-2.0)."""
-    return _TRANSFORMERS[mode], _VAE, _TOWER
-
-
-def find_published(folder: Path, mode: str) -> PublishedFiles:
-    """Finds a mode's files in a folder laid out as published.
-
-    folder: the downloaded Skywork/Matrix-Game-2.0. mode: "universal", "gta_drive" or "templerun". Raises
-    CheckpointError naming every file that is missing, where it should be, and where a file of that name was found
-    instead.
+    Attributes:
+        network: which of its networks it fills, for messages.
+        names: below the model's folder; the first that is there is taken.
+        source: in words, where to get it by hand, if it does not come with the others.
     """
-    names = published_names(mode)
+
+    network: str
+    names: tuple[str, ...]
+    source: str | None = None
+
+
+def find_files(folder: Path, model: str, sought: Sequence[Sought], repository: str) -> list[Path]:
+    """Finds a model's files in a folder laid out as its repository is.
+
+    Raises CheckpointError naming every file that is missing, where it should be, and where a file of that name was
+    found instead.
+    """
+    main = [one for one in sought if one.source is None]
     if not folder.is_dir():
         got = f"{folder}, which is {'a file' if folder.exists() else 'not there'}"
-        remedy = f"give the folder that holds {names[0]}"
-        raise CheckpointError("weights is no folder", got=got, expected="Skywork/Matrix-Game-2.0", remedy=remedy)
-    missing = [name for name in names if not (folder / name).is_file()]
+        remedy = f"give the folder that holds {main[0].names[0]}"
+        raise CheckpointError("weights is no folder", got=got, expected=repository, remedy=remedy)
+    found = [_first_there(folder, one) for one in sought]
+    missing = [one.names[0] for one, path in zip(sought, found, strict=True) if path is None and one.source is None]
     if missing:
         told = ", ".join(name + _seen_elsewhere(folder, name) for name in missing)
-        remedy = "download them from huggingface.co/Skywork/Matrix-Game-2.0, keeping its folders"
-        raise CheckpointError(f"{len(missing)} of {len(names)} weight files for {mode} missing in {folder}: {told}",
+        remedy = f"download them from huggingface.co/{repository}, keeping its folders"
+        raise CheckpointError(f"{len(missing)} of {len(main)} weight files for {model} missing in {folder}: {told}",
                               remedy=remedy)  # fmt: skip
-    return PublishedFiles(*(folder / name for name in names))
+    for one, path in zip(sought, found, strict=True):
+        if path is None:
+            what, expected = f"no {one.network.replace('_', ' ')} in {folder}", " or ".join(one.names)
+            raise CheckpointError(what, expected=expected, remedy=f"take it from {one.source}")
+    return [path for path in found if path is not None]
 
 
-def find_light_decoder(folder: Path) -> Path:
-    """The light decoder's file in a folder. Raises CheckpointError, saying where it is published, if there is none."""
-    found = [folder / name for name in _LIGHT_DECODERS if (folder / name).is_file()]
-    if not found:
-        remedy = "take it from github.com/madebyollin/taehv, folder safetensors"
-        raise CheckpointError(f"no light decoder in {folder}", expected=" or ".join(_LIGHT_DECODERS), remedy=remedy)
-    return found[0]
+def _first_there(folder: Path, one: Sought) -> Path | None:
+    return next((folder / name for name in one.names if (folder / name).is_file()), None)
 
 
 def _seen_elsewhere(folder: Path, name: str) -> str:

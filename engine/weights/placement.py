@@ -1,11 +1,9 @@
 """Which device holds which network, and in which precision."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
-
-EXACT = ("spatial_memory", "recogniser")
-"""Networks that are in float32 whatever the others are: half a digit less and places are no longer places."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,8 @@ class Placement:
     vae: Place | None = None
     image_tower: Place | None = None
 
-    def of(self, network: str) -> Place:
-        """The place of a network by its name in `Networks.modules`."""
+    def of(self, network: str, exact: Collection[str] = ()) -> Place:
+        """The place of a network by its name in `Networks.modules`. exact: those that are in float32 all the same."""
         named = {"codec": self.vae, "light_decoder": self.vae, "image_tower": self.image_tower}
         place = named.get(network) or self.transformer
-        return replace(place, dtype=torch.float32) if network in EXACT else place
+        return replace(place, dtype=torch.float32) if network in exact else place

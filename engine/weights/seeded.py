@@ -1,33 +1,10 @@
-"""Networks of seeded random weights: for tests, and to time a model whose files are not at hand.
+"""Seeded random weights: for tests, and to time a model whose files are not at hand.
 
 How long a network takes depends on its shapes and not on its values, as long as those stay near 1: so they do here.
 """
 
 import torch
 from torch import Tensor, nn
-
-from engine.config.model import ModelConfig
-from engine.nets.networks import Networks, build_networks
-from engine.weights.placement import Place, Placement
-
-
-def seeded_networks(
-    config: ModelConfig,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
-    vae: Place | None = None,
-    image_tower: Place | None = None,
-) -> Networks:
-    """The networks that a config describes, with random weights and without gradients.
-
-    They are drawn one by one on the CPU, whatever the device: the same seed makes the same weights, up to rounding.
-    """
-    networks, placement = build_networks(config, "meta"), Placement(Place(device, dtype), vae, image_tower)
-    for name, module in networks.modules().items():
-        place = placement.of(name)
-        seed_weights(module, seed, place.device, place.dtype)
-    return networks
 
 
 def seed_weights(

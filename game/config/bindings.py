@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.actions import MODES, action_space
+from engine.actions import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP
+from engine.families import action_space, action_spaces
 
-LOOK_UP, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT = "look_up", "look_down", "look_left", "look_right"
 Table = Mapping[str, tuple[str, ...]]  # what is done -> the inputs that do it
 
 MOST_INPUTS = 4  # of one control: more could not be shown, and nobody has the fingers
@@ -45,21 +45,6 @@ COMMANDS = (
 )
 PINNED = {"menu": "escape"}  # an input that cannot be taken from its command, or nobody could ever mend anything
 
-CONTROL_LABELS = {
-    "universal": {"W": "forward", "S": "back", "A": "left", "D": "right"},
-    "gta_drive": {"W": "accelerate", "S": "brake", "A": "steer left", "D": "steer right"},
-    "templerun": {
-        "W": "jump",
-        "S": "slide",
-        "A": "step left",
-        "D": "step right",
-        "Z": "turn left",
-        "C": "turn right",
-    },
-}
-LOOK_LABELS = {LOOK_UP: "look up", LOOK_DOWN: "look down", LOOK_LEFT: "look left", LOOK_RIGHT: "look right"}
-MODE_LABELS = {"universal": "walk and look", "gta_drive": "drive", "templerun": "run"}
-
 _PRESETS = {
     "WASD and arrows": {"W": "w", "S": "s", "A": "a", "D": "d", "Z": "z", "C": "c"},
     "arrows and IJKL": {"W": "up", "S": "down", "A": "left", "D": "right", "Z": ",", "C": "."},
@@ -85,7 +70,7 @@ _PAD = {
 
 def controls_of(mode: str) -> dict[str, str]:
     """Control -> label of a mode, in the order people are shown them."""
-    return CONTROL_LABELS[mode] | (LOOK_LABELS if mode == "universal" else {})
+    return action_space(mode).labels
 
 
 def preset(name: str, mode: str) -> dict[str, tuple[str, ...]]:
@@ -94,12 +79,13 @@ def preset(name: str, mode: str) -> dict[str, tuple[str, ...]]:
     Where the model has no camera of its own to turn, the look keys stand in for the walking ones.
     """
     keys, looks = _PRESETS[name], _LOOK_KEYS[name]
-    table = {control: (keys[control],) for control in action_space(mode).keys}
-    if mode == "universal":
+    space = action_space(mode)
+    table = {control: (keys.get(control, control.lower()),) for control in space.keys}
+    if space.has_looks:
         table |= {control: (key,) for control, key in zip(_LOOKS, looks, strict=True)}
     else:
         table = {
-            control: (*inputs, *((looks["WSAD".index(control)],) if control in "WSAD" else ()))
+            control: (*inputs, *((looks["WSAD".index(control)],) if control in tuple("WSAD") else ()))
             for control, inputs in table.items()
         }
     return {control: (*inputs, *_PAD.get(control, ())) for control, inputs in table.items()}
@@ -107,7 +93,7 @@ def preset(name: str, mode: str) -> dict[str, tuple[str, ...]]:
 
 def default_controls() -> dict[str, dict[str, tuple[str, ...]]]:
     """The bindings of every mode that a person begins with."""
-    return {mode: preset(PRESETS[0], mode) for mode in MODES}
+    return {mode: preset(PRESETS[0], mode) for mode in action_spaces()}
 
 
 def default_commands() -> dict[str, tuple[str, ...]]:

@@ -22,9 +22,9 @@ def weights_folder(model: str) -> Path:
     return ASSETS / model
 
 
-def fetched_folder() -> Path:
-    """The user's own folder of the published weights, as --fetch fills it (it need not exist)."""
-    return _users_folder("XDG_DATA_HOME", Path(".local") / "share", Path("Application Support")) / "Matrix-Game-2.0"
+def fetched_folder(name: str) -> Path:
+    """The user's own folder of published weights, as --fetch fills it (it need not exist). name: of a checkpoint."""
+    return _users_folder("XDG_DATA_HOME", Path(".local") / "share", Path("Application Support")) / name
 
 
 def cache_folder() -> Path:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from engine.config.decoder import LightDecoderConfig
 from engine.config.fields import build
 from engine.config.model import ModelConfig
+from engine.families import family_of, model_config
 from game.config.paths import CONFIGS
 from game.errors import ConfigError, nearest
 
@@ -139,8 +140,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         _between("threads", self.threads, 0, 1024)
-        if self.compile.name != "off" and self.model.image_tower is None:
-            remedy = "leave it away: only the large models are compiled"
+        if self.compile.name != "off" and not family_of(self.model).compiles:
+            remedy = "leave it away: only large models are compiled"
             raise ConfigError(f"compile does nothing for {self.model.name}", got=self.compile.name, remedy=remedy)
         _check_device("device", self.device, ("auto", "cpu", "cuda"))
 
@@ -155,7 +156,7 @@ def _check_device(name: str, value: str, kinds: tuple[str, ...]) -> None:
 def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -> Settings:
     """Composes configs/ with overrides.
 
-    overrides: bare words of the command line, such as "model=universal". defaults: words of the same kind that a
+    overrides: bare words of the command line, such as "model=NAME". defaults: words of the same kind that a
     script or a recording asks for; an override of the same name wins. Raises ConfigError.
     """
     names = {word.partition("=")[0] for word in overrides}
@@ -243,7 +244,7 @@ def _build(data: dict[str, Any]) -> Settings:
         "record": build(RecordSettings, data.pop("record"), "record"),
         "play": build(LiveSettings, data.pop("play"), "play"),
     }
-    parts["model"] = replace(ModelConfig.from_dict(model), decoder=decoder.sizes)
+    parts["model"] = replace(model_config(model), decoder=decoder.sizes)
     return build(Settings, data | parts, "")
 
 

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
-from engine.actions import ActionSpace, action_space
-from game.config.bindings import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, Table, by_input, default_controls
+from engine.actions import LOOKS, ActionSpace
+from engine.families import action_space, first_space
+from game.config.bindings import Table, by_input, default_controls
 
-_LOOKS = {LOOK_UP: (1.0, 0.0), LOOK_DOWN: (-1.0, 0.0), LOOK_LEFT: (0.0, -1.0), LOOK_RIGHT: (0.0, 1.0)}
-_OPPOSITES = {"W": "S", "A": "D", "Z": "C", LOOK_UP: LOOK_DOWN, LOOK_LEFT: LOOK_RIGHT}
-_OPPOSITES |= {second: first for first, second in _OPPOSITES.items()}
 _EXCESS_SECONDS = 0.25  # how long a flick too fast for the model may go on turning the view
 _STILL_FRAMES = 1.5  # motion younger than this is taken to be going on
 _MOST_MOTIONS = 4096  # a stalled block must not gather events without end
@@ -27,7 +25,7 @@ _MOST_MOTIONS = 4096  # a stalled block must not gather events without end
 class Feel:
     """How inputs turn into actions.
 
-    sensitivity: pixels of mouse motion that are 0.1 of the model's camera unit. invert_look, invert_turn: of mouse and
+    sensitivity: pixels of mouse motion that make the model's `mouse_step`. invert_look, invert_turn: of mouse and
     stick. stick_speed: what a full stick looks, a share of the model's limit. tables: for each mode, control -> inputs.
     """
 
@@ -75,17 +73,18 @@ class _Frame:
 class Controls:
     """Everything pressed and moved, with its time; safe to write from one thread and sample from another.
 
-    mode: of the model, see `engine.actions.action_space`. fps: its video frames a second. feel: as a person likes it.
+    mode: of the model; None for the first there is, until `configure` is called. fps: its video frames a second. feel:
+    as a person likes it.
     """
 
-    def __init__(self, mode: str = "universal", fps: float = 20.0, feel: Feel | None = None) -> None:
+    def __init__(self, mode: str | None = None, fps: float = 20.0, feel: Feel | None = None) -> None:
         self._lock = Lock()
         self._feel = feel or Feel()
         self._down: dict[str, float] = {}  # control -> since when; in the order of pressing
         self._sources: dict[str, str] = {}  # input held -> the control it stood for when it went down
         self._lean = (0.0, 0.0)  # pitch and yaw that a stick asks for now, each within +-1
         self._forget()
-        self.configure(action_space(mode), fps)
+        self.configure(first_space() if mode is None else action_space(mode), fps)
 
     def configure(self, space: ActionSpace, fps: float) -> None:
         """Fits the controls to a model. Keys that are held and mean the same afterwards stay held."""
@@ -133,7 +132,7 @@ class Controls:
         if not self._space.has_mouse or not (dx or dy):
             return
         with self._lock:
-            scale = 0.1 / self._feel.sensitivity
+            scale = self._space.mouse_step / self._feel.sensitivity
             dx, dy = (-dx if self._feel.invert_turn else dx), (-dy if self._feel.invert_look else dy)
             if len(self._motions) == _MOST_MOTIONS:
                 moment, pitch, yaw = self._motions.pop()
@@ -201,7 +200,7 @@ class Controls:
 
     def _conflict(self, first: str, second: str) -> bool:
         """Whether two controls cannot show in one frame. Where the model takes one action at a time, none can."""
-        return first != second and (self._space.mode == "templerun" or _OPPOSITES.get(first) == second)
+        return self._space.conflict(first, second)
 
     def _place_taps(self, row: list[_Frame]) -> None:
         """Plays taps back from the first frame on, in their order and length; conflicting ones one after another."""
@@ -233,7 +232,7 @@ class Controls:
         if moments:
             row[0].note(min(moments))
         for frame in row:
-            frame.held = [name for name in self._down if _OPPOSITES.get(name) not in frame.taps]
+            frame.held = [name for name in self._down if self._space.opposite(name) not in frame.taps]
             self._fresh.difference_update(frame.held)
 
     def _place_motion(self, row: list[_Frame], now: float) -> None:
@@ -262,19 +261,19 @@ class Controls:
     def _finish(self, frame: _Frame) -> FrameControl:
         # Taps last: where the model takes one action at a time, the last key wins, and a held one has more frames.
         names = [name for name in frame.held if name not in frame.taps] + frame.taps
-        names = [name for name in names if _OPPOSITES.get(name) not in names]
+        names = [name for name in names if self._space.opposite(name) not in names]
         keys = tuple(name for name in names if name in self._space.keys)
         if not self._space.has_mouse:
             return FrameControl(keys, None, frame.since)
-        looks = [_LOOKS[name] for name in names if name in _LOOKS]
-        limit = self._space.mouse_limit
+        looks = [LOOKS[name] for name in names if name in LOOKS]
+        limit, step = self._space.mouse_limit, self._space.mouse_step
         held = [
-            limit * (sum(look[axis] for look in looks) + self._feel.stick_speed * self._lean[axis]) for axis in (0, 1)
+            step * (sum(look[axis] for look in looks) + self._feel.stick_speed * self._lean[axis]) for axis in (0, 1)
         ]
         mouse = tuple(
             max(-limit, min(limit, self._with_excess(axis, frame.motion[axis]) + held[axis])) for axis in (0, 1)
         )
-        if self._space.mode == "gta_drive":  # that model steers and was never taught to look up or down
+        if not self._space.has_pitch:
             mouse = (0.0, mouse[1])
         return FrameControl(keys, mouse, frame.since)
 

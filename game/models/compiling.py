@@ -18,11 +18,12 @@ import numpy as np
 from engine.actions import Actions
 from engine.block import Block
 from engine.errors import CompileError
+from engine.families import family_of
 from game.recording.format import NEVER
 
 if TYPE_CHECKING:
-    from engine.cost.kernels import Kernels
     from engine.fast.compiling import Compilation
+    from engine.fast.kernels import Kernels
     from engine.rollout.rollout import Rollout
     from engine.world import WorldModel
 
@@ -33,9 +34,8 @@ MakeCompilation = Callable[["WorldModel", str], "Compilation"]
 
 def new_compilation(world: WorldModel, how: str) -> Compilation:
     """The compilation of a world's programs with torch's own compiler."""
-    from engine.fast.compiling import Compilation
-
-    return Compilation(world.kernels, world.config, how)
+    made: Compilation = family_of(world.config).compilation(world.kernels, world.config, how)
+    return made
 
 
 def compile_first(
@@ -70,7 +70,7 @@ def compiled_from(rollout: Rollout, world: WorldModel) -> int:
 
     0 too where the world is not compiled; NEVER where it is by now, and the rollout goes on as it began.
     """
-    from engine.cost.kernels import PLAIN
+    from engine.fast.kernels import PLAIN
 
     if world.kernels.compiled == PLAIN:
         return 0
@@ -82,7 +82,7 @@ def change_kernels_at(block: int, rollout: Rollout, world: WorldModel) -> None:
 
     block: as `compiled_from` says.
     """
-    from engine.cost.kernels import uncompiled
+    from engine.fast.kernels import uncompiled
 
     if block == 0:
         return

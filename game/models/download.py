@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
+from engine.families import Checkpoint, WeightFile, families
 from game.config.paths import fetched_folder
-from game.config.settings import Settings, load_settings
+from game.config.settings import load_settings
 from game.console import Progress, tell
 from game.errors import InputError, RunError
 from game.models.digests import remember
-from game.models.loader import PUBLISHED, is_large, random_weights
+from game.models.loader import checkpoint, random_weights
 
-REPOSITORY = "Skywork/Matrix-Game-2.0"
 _PIECE = 1 << 20
 _TRIES, _PAUSE_S, _PATIENCE_S = 5, 2.0, 30.0
 
@@ -40,17 +40,11 @@ class Remote:
     sha256: str
 
 
-# Not on Hugging Face under its author's name, but published on GitHub; pinned, so the hash is known beforehand.
-LIGHT_DECODER = Remote(
-    "taew2_1.safetensors",
-    "https://raw.githubusercontent.com/madebyollin/taehv/0ad83bb8fdc48e9e94138704e939d500a3b43660/safetensors/"
-    "taew2_1.safetensors",
-    22_642_902,
-    "04766eac0221b5390b985ae3fdcca652cbb4b1e8b82b28ea7ff89dfad1b1a93f",
-)
+Ask = Callable[[str, str, "str | None"], Remote]
+"""Where a file is, by repository, name and revision."""
 
 
-def fetch(words: Sequence[str], ask: Callable[[str], Remote] | None = None) -> int:
+def fetch(words: Sequence[str], ask: Ask | None = None) -> int:
     """Downloads what the model that `words` choose needs, and prints how to play it. Returns the exit code.
 
     words: overrides; weights=DIR is the folder to fill, by default one of the user's own where the program looks by
@@ -59,13 +53,13 @@ def fetch(words: Sequence[str], ask: Callable[[str], Remote] | None = None) -> i
     """
     settings = load_settings(words)
     name = settings.model.name
-    if not is_large(settings) or random_weights(settings):
-        remedy = "name a large model: --fetch model=universal"
+    files = checkpoint(settings)
+    if files is None or files.repository is None or files.folder is None or random_weights(settings):
+        remedy = f"name a large model: {', '.join(f'--fetch model={model}' for model in large_models())}"
         raise InputError(f"the model {name} needs nothing fetched", remedy=remedy)
-    folder = fetched_folder() if settings.weights is None else Path(settings.weights)
-    remotes = [(ask or ask_hub)(file) for file in _names(settings)]
-    if settings.decoder.sizes is not None and settings.decoder.weights is None:
-        remotes.append(LIGHT_DECODER)
+    folder = fetched_folder(files.folder) if settings.weights is None else Path(settings.weights)
+    given = {"light_decoder"} if settings.decoder.weights is not None else set()
+    remotes = [_remote(file, files, ask or ask_hub) for file in files.files if file.network not in given]
     told = Progress()
     missing = [remote for remote in remotes if not _is_there(folder / remote.name, remote, told)]
     _check_room(folder, missing)
@@ -80,30 +74,36 @@ def fetch(words: Sequence[str], ask: Callable[[str], Remote] | None = None) -> i
     return 0
 
 
-def _names(settings: Settings) -> tuple[str, ...]:
-    from engine.weights.checkpoint import published_names
+def large_models() -> list[str]:
+    """The first model of every family whose weights can be fetched."""
+    return [family.models[0] for family in families() if family.large]
 
-    return published_names(settings.model.mode)
+
+def _remote(file: WeightFile, files: Checkpoint, ask: Ask) -> Remote:
+    if file.url is not None and file.size is not None and file.sha256 is not None:
+        return Remote(file.name, file.url, file.size, file.sha256)
+    assert files.repository is not None
+    return ask(files.repository, file.name, files.revision)
 
 
-def ask_hub(name: str) -> Remote:
-    """Where a file of the published folder is, as Hugging Face says. Raises InputError, RunError."""
+def ask_hub(repository: str, name: str, revision: str | None = None) -> Remote:
+    """Where a file of a repository is, as Hugging Face says. Raises InputError, RunError."""
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
     except ImportError as error:
-        remedy = f"pip install huggingface_hub (or -e '.[fetch]' in the repository), or download {PUBLISHED} yourself"
+        remedy = f"pip install huggingface_hub (or -e '.[fetch]' in the repository), or download {repository} yourself"
         raise InputError("--fetch needs huggingface_hub", remedy=remedy) from error
     try:
-        found = get_hf_file_metadata(hf_hub_url(REPOSITORY, name))
+        found = get_hf_file_metadata(hf_hub_url(repository, name, revision=revision))
     except Exception as error:  # its errors have other bases in every major version; all of them end the fetch
-        remedy = f"is there a network? else download {PUBLISHED} elsewhere and name its folder: weights=DIR"
+        remedy = f"is there a network? else download {repository} elsewhere and name its folder: weights=DIR"
         raise RunError(
-            f"Hugging Face does not tell of {REPOSITORY}/{name}", got=_words(error), remedy=remedy
+            f"Hugging Face does not tell of {repository}/{name}", got=_words(error), remedy=remedy
         ) from error
     digest = (found.etag or "").lower()
     if not re.fullmatch(r"[0-9a-f]{64}", digest) or found.size is None:
         raise RunError(f"Hugging Face gives no SHA-256 for {name}, so it could not be checked", got=found.etag)
-    return Remote(name, hf_hub_url(REPOSITORY, name, revision=found.commit_hash), found.size, digest)
+    return Remote(name, hf_hub_url(repository, name, revision=found.commit_hash), found.size, digest)
 
 
 def download(remote: Remote, folder: Path, tell: Tell) -> None:

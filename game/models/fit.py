@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.config.decoder import LightDecoderConfig
+from engine.families import family_of
 from game.config.settings import Settings, load_settings
 from game.errors import InputError
 from game.models.loader import choose_dtype, placement
@@ -122,20 +123,23 @@ class _Count:
 
 def _alternatives(settings: Settings, device: str) -> list[tuple[str, Settings]]:
     """Settings that may need less, those that cost a player least first."""
-    devices, on_gpu = settings.devices, device != "cpu"
+    devices, on_gpu, family = settings.devices, device != "cpu", family_of(settings.model)
     tower = replace(settings, devices=replace(devices, image_tower="cpu"))
-    light = replace(settings, model=replace(settings.model, decoder=LightDecoderConfig()))
+    light = settings
+    if family.takes_decoder:
+        light = replace(settings, model=replace(settings.model, decoder=LightDecoderConfig()))
     light_and_tower = replace(light, devices=tower.devices)
     vae = replace(settings, devices=replace(devices, vae="cpu"))
     both = replace(vae, devices=replace(vae.devices, image_tower="cpu"))
     fast = replace(settings, quality=load_settings(["quality=fast"]).quality)
+    has_tower, has_vae = "image_tower" in family.parts, "vae" in family.parts
     tried = [
-        (on_gpu, "devices.image_tower=cpu", tower),
+        (on_gpu and has_tower, "devices.image_tower=cpu", tower),
         (True, "decoder=taehv", light),
-        (on_gpu, "decoder=taehv devices.image_tower=cpu", light_and_tower),
+        (on_gpu and has_tower, "decoder=taehv devices.image_tower=cpu", light_and_tower),
         (True, "quality=fast", fast),
         (True, "dtype=bfloat16", replace(settings, dtype="bfloat16")),
-        (on_gpu, "devices.vae=cpu", vae),
-        (on_gpu, "devices.vae=cpu devices.image_tower=cpu", both),
+        (on_gpu and has_vae, "devices.vae=cpu", vae),
+        (on_gpu and has_vae and has_tower, "devices.vae=cpu devices.image_tower=cpu", both),
     ]  # fmt: skip
     return [(words, other) for sensible, words, other in tried if sensible and other != settings]

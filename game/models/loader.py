@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.families import Checkpoint, family_of
 from game.config.paths import fetched_folder, weights_folder
 from game.config.settings import Settings
 from game.errors import InputError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 RANDOM = "random"
-PUBLISHED = "Skywork/Matrix-Game-2.0 on Hugging Face"
 
 
 def calm_threads() -> None:
@@ -41,19 +41,34 @@ def find_weights(settings: Settings) -> Path:
     if settings.weights is not None:
         path = Path(settings.weights)
         if not path.exists():
-            remedy = f"give the folder that holds {PUBLISHED}, or leave weights= away for the embedded model"
+            remedy = f"give the folder that holds {published(settings)}, or leave weights= away"
             raise InputError(
                 "the weights are not there", got=path, expected="a folder or file that exists", remedy=remedy
             )
         return path
-    path = fetched_folder() if is_large(settings) else weights_folder(name)
+    files = checkpoint(settings)
+    folder = None if files is None else files.folder
+    path = weights_folder(name) if folder is None else fetched_folder(folder)
     if path.is_dir():
         return path
-    if not is_large(settings):
+    if folder is None:
         remedy = "make them with python -m engine.training, or name their folder with weights=DIR"
     else:
-        remedy = f"python -m game --fetch model={name} downloads them; or name the folder of {PUBLISHED}: weights=DIR"
+        where = published(settings)
+        remedy = f"python -m game --fetch model={name} downloads them; or name the folder of {where}: weights=DIR"
     raise InputError(f"the model {name} comes without weights", remedy=remedy)
+
+
+def checkpoint(settings: Settings) -> Checkpoint | None:
+    """The files of the model; None for one that has none, such as a slice."""
+    found: Checkpoint | None = family_of(settings.model).checkpoint(settings.model)
+    return found
+
+
+def published(settings: Settings) -> str:
+    """Where the model's weights are published, for people."""
+    files = checkpoint(settings)
+    return "its weights" if files is None or files.repository is None else f"{files.repository} on Hugging Face"
 
 
 def random_weights(settings: Settings) -> bool:
@@ -63,7 +78,7 @@ def random_weights(settings: Settings) -> bool:
 
 def is_slice(settings: Settings) -> bool:
     """Whether the model is a few layers of a larger one, that only --bench can use."""
-    return settings.model.name.endswith("-slice")
+    return settings.model.slice_of is not None
 
 
 def choose_device(settings: Settings) -> str:
@@ -107,7 +122,7 @@ def choose_dtype(settings: Settings, device: str, bfloat16: bool | None = None) 
 
 def is_large(settings: Settings) -> bool:
     """Whether the model is one of those made for a GPU."""
-    return settings.model.image_tower is not None
+    return family_of(settings.model).large
 
 
 def placement(settings: Settings, device: str, dtype: str) -> Placement:
@@ -123,8 +138,9 @@ def placement(settings: Settings, device: str, dtype: str) -> Placement:
         wanted = getattr(settings.devices, name)
         if wanted is None:
             return None
-        if not is_large(settings):
-            raise InputError(f"devices.{name} is for the large models", got=settings.model.name, remedy="leave it away")
+        if name not in family_of(settings.model).parts:
+            what = f"devices.{name} is for models that have it apart"
+            raise InputError(what, got=settings.model.name, remedy="leave it away")
         return Place(wanted, torch.float32 if wanted == "cpu" and device != "cpu" else getattr(torch, dtype))
 
     return Placement(Place(device, getattr(torch, dtype)), vae=place("vae"), image_tower=place("image_tower"))
@@ -155,7 +171,7 @@ def open_world(
         dtype=places.transformer.dtype,
         vae=places.vae,
         image_tower=places.image_tower,
-        light_decoder=None if light is None else Path(light),
+        elsewhere={} if light is None else {"light_decoder": Path(light)},
         hash_of=remembered_sha256,
         checked=lambda: _before_reading(settings, places, warn),
         progress=progress,
@@ -168,7 +184,7 @@ def make_world(
 ) -> WorldModel:
     """As open_world, with random weights made in memory: a world just as fast as the real one, and good for no more."""
     places = _ready(settings, progress)
-    from engine.weights.seeded import seeded_networks
+    from engine.families import seeded_networks
     from engine.world import WorldModel
 
     if progress is not None:
@@ -186,7 +202,7 @@ def _sped_up(
     world: WorldModel, settings: Settings, progress: Progress | None, warn: Callable[[str], None] | None, compiled: bool
 ) -> WorldModel:
     """The world with the fastest kernels that its settings allow."""
-    from engine.cost.kernels import best_kernels
+    from engine.families import best_kernels
 
     world.use(best_kernels(world.networks))
     if compiled:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
+from engine.families import shipped_models
 from game.config.settings import Settings, load_settings, options
 from game.console import say
 from game.errors import InputError
 from game.models.compiling import CompilingWorld
-from game.models.loader import Progress, find_weights, open_world
+from game.models.loader import Progress, find_weights, is_slice, open_world
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.world import WorldModel
@@ -115,9 +116,9 @@ class Switcher:
         """See Models. weights: folder of the large models', "" for none."""
         found = []
         for name in options("model"):
-            if name.endswith("-slice"):
-                continue
             settings = load_settings(self._for(name, self.quality, weights))
+            if is_slice(settings):
+                continue
             config, problem = settings.model, ""
             try:
                 find_weights(settings)
@@ -173,5 +174,5 @@ class Switcher:
         if model == load_settings(self._words).model.name:
             kept = [word for word in self._words if word.partition("=")[0] not in ("model", "quality")]
             weights = ""
-        needs = [f"weights={weights}"] if weights and model != "tiny" else []
+        needs = [f"weights={weights}"] if weights and model not in shipped_models() else []
         return [f"model={model}", f"quality={quality}", *needs, *kept]

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.actions import MODES, Actions
+from engine.actions import Actions
 from engine.block import Block
+from engine.families import action_spaces
 from game import files
 from game.errors import InputError, RecordingError, ScriptError
 
@@ -378,8 +379,8 @@ def _header(path: Path, line: str) -> SessionHeader:
     if not all(isinstance(word, str) and word.startswith(_CHANGE_PICTURES) for word in header.overrides):
         got, expected = list(header.overrides), f"words that begin with {' or '.join(_CHANGE_PICTURES)}"
         raise ScriptError(f"{path}, line 1: bad overrides", got=got, expected=expected)
-    if header.mode not in MODES:
-        raise ScriptError(f"{path}, line 1: unknown mode", got=header.mode, expected=" or ".join(MODES))
+    if header.mode not in action_spaces():
+        raise ScriptError(f"{path}, line 1: unknown mode", got=header.mode, expected=" or ".join(action_spaces()))
     return header
 
 

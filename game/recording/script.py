@@ -13,8 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from engine.actions import MODES, Actions, ActionSpace, benchmark_actions
+from engine.actions import Actions, ActionSpace, benchmark_actions
 from engine.errors import ActionError
+from engine.families import action_spaces
 from game.config.paths import CONFIGS
 from game.errors import ScriptError, did_you_mean
 from game.recording.camera_path import CameraPath, Degrees, parse_path
@@ -85,7 +86,7 @@ class Script:
                     got=entry.bench,
                     expected=f"{space.mode}, the model's mode",
                 )
-            return benchmark_actions(entry.bench, entry.seed, entry.frames)
+            return benchmark_actions(space, entry.seed, entry.frames)
         except ActionError as error:
             raise ScriptError(f"{self.path}, line {entry.line}: {error}") from error
 
@@ -177,9 +178,10 @@ class _Reader:
         frames = self._integer(fields["frames"], "frames", 1, MAX_FRAMES)
         if names is _MIX:
             bench = self._text(fields["bench"], "bench")
-            if bench not in MODES:
-                near = did_you_mean(bench, MODES)
-                raise self._error(fields["bench"], "unknown bench", got=bench, expected=" or ".join(MODES), remedy=near)
+            modes = [mode for mode, space in action_spaces().items() if space.mix]
+            if bench not in modes:
+                near = did_you_mean(bench, modes)
+                raise self._error(fields["bench"], "unknown bench", got=bench, expected=" or ".join(modes), remedy=near)
             seed = self._integer(fields["seed"], "seed", 0, 2**63 - 1) if "seed" in fields else 0
             return Mix(line, frames, bench, seed)
         keys = [self._text(item, "a key") for item in self._list(fields["keys"], "keys")] if "keys" in fields else []

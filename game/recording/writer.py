@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from engine.actions import Actions, ActionSpace, action_space
+from engine.actions import Actions, ActionSpace
 from engine.block import Block
 from engine.errors import EngineError
+from engine.families import action_space
 from game import VERSION
 from game.config.settings import RecordSettings, Settings
 from game.errors import RecordingError

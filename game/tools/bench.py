@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.actions import Actions, benchmark_actions
+from engine.actions import Actions, ActionSpace, benchmark_actions
 from engine.block import Block, Timings
 from game.config.paths import SCENES
 from game.config.settings import Settings, load_settings
@@ -71,7 +71,7 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
     import torch
 
     config, part = world.config, is_slice(settings)
-    actions = _Actions(config.mode)
+    actions = _Actions(world.action_space)
     rollout = world.start(bench_picture(config.height, config.width), 0)
     first_ms = _warm(rollout, actions, blocks, progress)
     warmup_ms = (time.perf_counter() - began) * 1000
@@ -166,21 +166,20 @@ def _flops(world: WorldModel, part: bool) -> int:
     from engine.cost.flops import block_flops
 
     flops = block_flops(world.config)
-    return flops.denoise + flops.context
+    return flops.passes
 
 
 def _readable_ms(world: WorldModel, progress: Progress) -> float:
     """The transformer's part of one block, window full, computed as it is written down to be read."""
-    from engine.cost.kernels import readable_kernels
+    from engine.families import new_rollout
     from engine.pictures import fit_picture
-    from engine.rollout.rollout import Rollout
 
-    config, networks, actions = world.config, world.networks, _Actions(world.config.mode)
+    config, networks, actions = world.config, world.networks, _Actions(world.action_space)
     picture = fit_picture(bench_picture(config.height, config.width), config.height, config.width)
-    rollout = Rollout(networks, picture, 0, readable_kernels(networks))
-    blocks = -(-config.window // config.block_latents)  # the last of them sees a full window
-    for number in range(blocks):
-        progress("timing the readable model", number / blocks)
+    rollout = new_rollout(networks, picture, 0)
+    progress("timing the readable model", 0.0)
+    block = _settled(rollout, actions, part=True)
+    while not rollout.pipeline.full:  # the last of them sees a full window
         block = _settled(rollout, actions, part=True)
     return round(block.timings.total_ms, 3)
 
@@ -192,8 +191,8 @@ def work_of(settings: Settings, dtype: torch.dtype) -> dict[str, dict]:
     """
     from engine.cost.counting import block_work
 
-    parent = settings.model.name.removesuffix("-slice")
-    config = load_settings([f"model={parent}"]).model if is_slice(settings) else settings.model
+    parent = settings.model.slice_of
+    config = settings.model if parent is None else load_settings([f"model={parent}"]).model
     made = {}
     for name, fast in (("readable", False), ("fast", True)):
         work = block_work(config, fast=fast, dtype=dtype)
@@ -212,8 +211,9 @@ def _more(done: int, wanted: int | None, seconds: float) -> bool:
 class _Actions:
     """The original's benchmark mix without end."""
 
-    def __init__(self, mode: str) -> None:
-        self._mix, self._at = benchmark_actions(mode, 42, 1201), 0
+    def __init__(self, space: ActionSpace) -> None:
+        idle = Actions.stack([space.idle()] * 1201)
+        self._mix, self._at = benchmark_actions(space, 42, 1201) if space.mix else idle, 0
 
     def take(self, frames: int) -> Actions:
         self._at = self._at + frames if self._at + 2 * frames <= len(self._mix) else 0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.families import families, family_of
 from game import VERSION
 from game.config.paths import weights_folder
 from game.config.settings import Settings, load_settings
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from engine.cost.memory import Share
 
 _HOPELESS = 0.05  # times real time; below it nothing lighter helps
-_ALIKE = ("universal", "gta_drive", "templerun")
 
 
 def doctor(words: Sequence[str], machine: Machine | None = None) -> int:
@@ -48,15 +48,17 @@ def doctor(words: Sequence[str], machine: Machine | None = None) -> int:
     threads = "" if device != "cpu" else f", {torch.get_num_threads()} threads"
     tell(f"Arithmetic    {speed:.0f} GFLOP/s in large products ({device}, {dtype}{threads})")
     chosen = settings.model.name
-    large = chosen if chosen != "tiny" else "universal"
-    closer = _settings_of(large, words, chosen)
-    tell(_model(closer, speed))
-    others = [name for name in _ALIKE if name not in (chosen, "universal" if chosen == "tiny" else chosen)]
-    tell(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
-    for line in _memory(closer, device, machine):
-        tell(line)
+    for family in (family for family in families() if family.large):
+        named = family_of(settings.model) is family
+        closer = settings if named else _settings_of(family.models[0], words, chosen)
+        tell(_model(closer, speed))
+        if others := [name for name in family.models if name != closer.model.name]:
+            tell(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
+        for line in _memory(closer, device, machine):
+            tell(line)
     own = ["device=cpu", f"threads={settings.threads}"]
-    tell(_embedded(settings if chosen == "tiny" else _settings_of("tiny", own, chosen)))
+    default = load_settings().model.name
+    tell(_embedded(settings if not is_large(settings) else _settings_of(default, own, chosen)))
     return 0
 
 
@@ -157,13 +159,15 @@ def _at_best(config: ModelConfig, gflops: float) -> tuple[int, float, float]:
 
     flops = block_flops(config).total
     seconds = flops / (gflops * 1e9)
-    return flops, seconds, config.block_latents * config.time_ratio / seconds / config.fps
+    return flops, seconds, config.frames_of_block(1) / seconds / config.fps
 
 
 def _lighter(settings: Settings) -> list[tuple[str, ModelConfig]]:
     """Settings under which a block takes fewer operations, and the model that each makes."""
     words = (f"model={settings.model.name}",)
-    tried = ("quality=fast", "decoder=taehv", "quality=fast decoder=taehv")
+    tried = ["quality=fast"]
+    if family_of(settings.model).takes_decoder:
+        tried += ["decoder=taehv", "quality=fast decoder=taehv"]
     return [(more, load_settings([*words, *more.split()]).model) for more in tried]
 
 
@@ -189,7 +193,7 @@ def _weights(settings: Settings) -> str:
 
     light = settings.decoder.weights
     try:
-        check_weights(settings.model, where, None if light is None else Path(light))
+        check_weights(settings.model, where, {} if light is None else {"light_decoder": Path(light)})
     except InputError as error:
         return f"its weights cannot be used: {error}"
     return f"weights in {where}, complete and of the right shapes"

@@ -139,7 +139,7 @@ def _seed(source: Script | Recording, job: Job) -> int:
 
 
 def _actions(source: Script | Recording, settings: Settings) -> Actions:
-    from engine.actions import action_space
+    from engine.families import action_space
 
     space = action_space(settings.model.mode)
     if isinstance(source, Script):

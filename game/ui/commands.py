@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.families import action_space
 from game.config.bindings import COMMANDS, by_input, short_name
 from game.config.preferences import Preferences, SettingsFile
 from game.input.controls import Controls, Feel
@@ -145,21 +146,7 @@ class Cockpit:
         def caps(*names: str) -> tuple[str, ...]:
             return tuple(short_name(table[name][0]) for name in names if table.get(name))
 
-        lines = {
-            "universal": [
-                KeyLine(caps("W", "A", "S", "D"), "walk"),
-                KeyLine(caps("look_left", "look_right"), "look, or click and use the mouse"),
-            ],
-            "gta_drive": [
-                KeyLine(caps("W", "S"), "drive"),
-                KeyLine(caps("A", "D"), "steer, or click and use the mouse"),
-            ],
-            "templerun": [
-                KeyLine(caps("W", "S"), "jump, slide"),
-                KeyLine(caps("A", "D"), "step aside"),
-                KeyLine(caps("Z", "C"), "turn"),
-            ],
-        }[mode]
+        lines = [KeyLine(caps(*hint.controls), hint.words) for hint in action_space(mode).hints]
         labels = {command.name: command.label for command in COMMANDS}
         lines += [KeyLine((self.key_of(name),), labels[name]) for name in _FIRST_KEYS if self.key_of(name)]
         return tuple(lines)

@@ -5,7 +5,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from engine.config.model import MatrixGame2Config
+from engine.families import family_of
 from tests.engine.tiny import big_config, networks
+
+
+def published_names(model: str) -> tuple[str, ...]:
+    """Files of one of Matrix-Game 2.0's models, relative to the published folder."""
+    config = MatrixGame2Config(name=model)
+    return tuple(file.name for file in family_of(config).checkpoint(config).files)
 
 
 def publish(folder: Path) -> Path:

@@ -11,10 +11,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+import engine.rollout.causal
 import engine.rollout.rollout
 from engine.config.decoder import LightDecoderConfig
-from engine.cost.kernels import best_kernels, readable_kernels
-from engine.nets.networks import build_networks
+from engine.families import best_kernels, build_networks, new_rollout, readable_kernels
 from engine.weights.placement import Place, Placement
 from tests.engine.tiny import big_config, random_actions
 
@@ -34,12 +34,8 @@ def main(elsewhere: set[str], light: bool, fast: bool) -> None:
         return lambda: np.zeros(pictures.shape, np.uint8)
 
     engine.rollout.rollout.fetch = fetched
-    schedule = engine.rollout.rollout.noise_schedule(
-        config.denoising_steps, config.timestep_shift, config.context_noise
-    )
-    engine.rollout.rollout.noise_schedule = lambda *_: (
-        schedule
-    )  # plain numbers, that fake tensors could not be read for
+    schedule = engine.rollout.causal.noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
+    engine.rollout.causal.noise_schedule = lambda *_: schedule  # plain numbers, that fake tensors could not be read for
     plain = torch.tensor  # makes its numbers where no mode sees them; by way of the CPU it can
     torch.tensor = lambda values, device=None, dtype=None: plain(values, dtype=dtype).to(device or "cpu")
     picture = np.zeros((config.height, config.width, 3), np.uint8)
@@ -51,10 +47,10 @@ def main(elsewhere: set[str], light: bool, fast: bool) -> None:
                      for key, weight in module.state_dict().items()}  # fmt: skip
             module.load_state_dict(empty, assign=True)
         kernels = (best_kernels if fast else readable_kernels)(networks)
-        rollout = engine.rollout.rollout.Rollout(networks, picture, 0, kernels)
+        rollout = new_rollout(networks, picture, 0, kernels)
         for _ in range(2):
             rollout.step(random_actions(config, rollout.next_frames))
-    cache = rollout._caches.attention[0]
+    cache = rollout.pipeline.caches.attention[0]
     assert (cache.keys if fast else cache._keys).device.type == DEVICE
     print(*decoded_on)
 

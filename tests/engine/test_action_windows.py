@@ -5,7 +5,7 @@ import pytest
 
 from engine.actions import Actions
 from engine.config.model import AttentionActionsConfig, ModulationActionsConfig
-from engine.rollout.action_windows import ActionHistory
+from engine.nets.action_windows import ActionHistory
 
 
 def numbered(first: int, frames: int) -> Actions:

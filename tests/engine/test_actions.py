@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from engine.actions import MODES, Action, Actions, action_space, benchmark_actions
+from engine.actions import Action, Actions, benchmark_actions
 from engine.errors import ActionError
+from engine.families import action_space, action_spaces
 
 
 @pytest.mark.parametrize(
@@ -56,13 +57,13 @@ def test_steering_keys_win_over_the_mouse_so_that_a_stored_action_means_itself()
     assert space.action(first.keys, first.mouse) == first
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(action_spaces()))
 def test_an_action_rebuilt_from_its_own_names_and_mouse_is_itself(mode):
-    for action in benchmark_actions(mode, 7, 100):
+    for action in benchmark_actions(action_space(mode), 7, 100):
         assert action_space(mode).action(action.keys, action.mouse).keyboard == action.keyboard
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(action_spaces()))
 def test_idle_is_pressing_nothing(mode):
     assert action_space(mode).idle() == action_space(mode).action((), (0.0, 0.0))
 
@@ -121,18 +122,18 @@ def test_arrays_of_different_lengths_are_refused():
         Actions(np.zeros((2, 4), np.float32), np.zeros((3, 2), np.float32), ((), ()))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(action_spaces()))
 def test_check_passes_what_the_space_makes_and_nothing_of_other_modes(mode):
     space = action_space(mode)
-    space.check(benchmark_actions(mode, 1, 30))
-    for other in MODES:
+    space.check(benchmark_actions(action_space(mode), 1, 30))
+    for other in action_spaces():
         if other != mode:
             with pytest.raises(ActionError):
-                space.check(benchmark_actions(other, 1, 30))
+                space.check(benchmark_actions(action_space(other), 1, 30))
 
 
 def test_check_refuses_numbers_no_person_may_ask_for():
-    actions = benchmark_actions("universal", 1, 3)
+    actions = benchmark_actions(action_space("universal"), 1, 3)
     for bad in (np.nan, 0.5):
         mouse = actions.mouse.copy()
         mouse[1, 0] = bad
@@ -141,9 +142,10 @@ def test_check_refuses_numbers_no_person_may_ask_for():
 
 
 def test_a_short_benchmark_is_the_beginning_of_a_long_one():
-    assert benchmark_actions("gta_drive", 5, 20) == benchmark_actions("gta_drive", 5, 90)[:20]
+    space = action_space("gta_drive")
+    assert benchmark_actions(space, 5, 20) == benchmark_actions(space, 5, 90)[:20]
     with pytest.raises(ActionError):
-        benchmark_actions("gta_drive", 5, 0)
+        benchmark_actions(action_space("gta_drive"), 5, 0)
 
 
 def test_drawing_a_benchmark_leaves_the_programs_own_randomness_alone():
@@ -152,5 +154,5 @@ def test_drawing_a_benchmark_leaves_the_programs_own_randomness_alone():
     random.seed(4)
     expected = random.random()
     random.seed(4)
-    benchmark_actions("universal", 9, 50)
+    benchmark_actions(action_space("universal"), 9, 50)
     assert random.random() == expected

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from engine.nets.caches import FrameRing, GrowingCache, RingCache
 from engine.nets.rope import axis_rotation, time_rotation
-from engine.rollout.caches import FrameRing, GrowingCache, RingCache
 
 WINDOWS = [(6, 0, 3), (4, 0, 3), (5, 0, 2), (7, 2, 3), (8, 1, 1), (4, 1, 3), (3, 0, 3)]
 

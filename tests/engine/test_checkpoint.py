@@ -13,13 +13,14 @@ from torch import nn
 
 from engine.errors import CheckpointError
 from engine.weights.checkpoint import (
-    find_published,
+    Sought,
+    find_files,
     load_weights,
     open_weights,
-    published_names,
     sha256_of,
     sha256_of_all,
 )
+from tests.engine.published import published_names
 
 ROOT = Path(__file__).parents[2]
 
@@ -259,14 +260,19 @@ def test_a_wrong_file_is_recognised(tmp_path, kind):
     assert f"it looks like {kind}" in refused(write(tmp_path / "w.safetensors", table))
 
 
+def find_published(folder: Path, model: str) -> list[Path]:
+    sought = [Sought("network", (name,)) for name in published_names(model)]
+    return find_files(folder, model, sought, "Skywork/Matrix-Game-2.0")
+
+
 @pytest.mark.parametrize("mode", ["universal", "gta_drive", "templerun"])
 def test_the_published_folder_gives_each_mode_its_files(tmp_path, mode):
     for name in published_names(mode):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    files = find_published(tmp_path, mode)
-    assert mode[:3] in str(files.transformer) or mode == "universal"
-    assert (files.vae.name, files.image_tower.suffix) == ("Wan2.1_VAE.pth", ".pth")
+    transformer, vae, image_tower = find_published(tmp_path, mode)
+    assert mode[:3] in str(transformer) or mode == "universal"
+    assert (vae.name, image_tower.suffix) == ("Wan2.1_VAE.pth", ".pth")
 
 
 def test_missing_files_are_all_named_and_misplaced_ones_pointed_at(tmp_path):

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from engine.pictures import to_signed
-from engine.rollout.condition import FirstFrameCondition, new_condition
+from engine.rollout.condition import FirstFrameCondition
+from engine.rollout.memory_condition import MemoryCondition
 from tests.engine.tiny import big_config, networks, picture, random_actions, small_config
 
 
@@ -15,7 +16,7 @@ def test_it_equals_the_whole_clip_encoded_at_once():
     nothing = torch.zeros(1, config.time_ratio * (latents - 1), *first.shape[2:])
     with torch.inference_mode():
         whole = made.codec.encoder_stream().encode(torch.cat((first, nothing), dim=1))
-        condition = new_condition(made, first)
+        condition = FirstFrameCondition(made.codec, first, config.time_ratio)
         parts = [condition.for_block(i, 3, random_actions(config, 12)) for i in range(0, latents, 3)]
     ours = torch.cat(parts, dim=1)
     torch.testing.assert_close(ours[:, :, config.time_ratio :], whole)
@@ -45,7 +46,7 @@ def test_the_memory_condition_shows_the_frame_before():
     made = networks(config)
     first, second = (to_signed(picture(config, seed)) for seed in range(2))
     with torch.inference_mode():
-        condition = new_condition(made, first)
+        condition = MemoryCondition(made, first)
         actions = random_actions(config, 1)
         before = condition.snapshot()
         of_first = condition.for_block(0, 1, actions)

@@ -5,15 +5,16 @@ import dataclasses
 import pytest
 import torch
 
-from engine.config.model import ModelConfig, TransformerConfig
+from engine.config.model import MatrixGame2Config, TransformerConfig
 from engine.errors import ConfigError, InputError
+from engine.families import model_config
 from engine.nets.transformer import Transformer
 from tests.engine.tiny import big_config, small_config
 
 
-@pytest.mark.parametrize("config", [ModelConfig(), big_config(), small_config()], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [MatrixGame2Config(), big_config(), small_config()], ids=lambda config: config.name)
 def test_a_config_survives_being_written_and_read(config):
-    assert ModelConfig.from_dict(config.to_dict()) == config
+    assert type(config).from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize(
@@ -37,11 +38,12 @@ def test_a_config_survives_being_written_and_read(config):
         ({"transformer": {"in_channels": 32}}, "noise, mask and latents: 36"),
         ({"context_noise": 1000}, "context_noise is out of range"),
         ("universal", "model is not a group of fields"),
+        ({"family": "matrix_gme2"}, "did you mean 'matrix_game2'?"),
     ],
 )
 def test_every_mistake_is_told_in_one_line(data, words):
     with pytest.raises(ConfigError) as raised:
-        ModelConfig.from_dict(data)
+        model_config({"family": "matrix_game2"} | data if isinstance(data, dict) else data)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
     assert isinstance(raised.value, InputError)
@@ -49,11 +51,11 @@ def test_every_mistake_is_told_in_one_line(data, words):
 
 def test_configs_can_not_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        ModelConfig().width = 1
+        MatrixGame2Config().width = 1
 
 
 def test_the_numbers_of_a_block_follow_from_the_config():
-    config = ModelConfig()
+    config = MatrixGame2Config()
     assert config.latent_size == (44, 80)
     assert config.token_grid == (22, 40)
     assert [config.frames_of_block(index) for index in range(3)] == [9, 12, 12]

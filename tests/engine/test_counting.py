@@ -39,7 +39,8 @@ def test_launches_and_bytes_are_those_of_the_device(work, expected):
 def test_a_block_is_its_parts():
     config = big_config()
     work = block_work(config, fast=True)
-    assert work.total == work.prepare + work.one_pass.times(4) + work.decode
+    assert work.total == work.prepare + work.denoise + work.context + work.decode
+    assert work.one_pass.times(3).launched > work.denoise.launched > work.one_pass.times(2).launched
     assert work.total.host_waits == 1
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from engine.config.waypoint import WaypointTransformerConfig
+from engine.nets.caches import Caches, FrameRing, RingCache
 from engine.nets.waypoint import WaypointCaches, WaypointTransformer
-from engine.rollout.caches import Caches, FrameRing, RingCache
 
 SMALL = WaypointTransformerConfig(width=64, layers=4, heads=4, kv_heads=2, ffn=64, grid=(2, 2), local_window=3,
                                   global_window=6, global_dilation=2, buttons=8)  # fmt: skip

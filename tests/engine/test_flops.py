@@ -2,12 +2,12 @@
 
 import pytest
 
-from engine.config.model import AttentionActionsConfig, ModelConfig
+from engine.config.model import AttentionActionsConfig, CausalConfig
 from engine.cost.flops import block_flops
 from tests.engine.tiny import big_config, small_config
 
 
-def one_pass(config: ModelConfig) -> int:
+def one_pass(config: CausalConfig) -> int:
     """A transformer pass by hand: two operations per multiply-add, windows full."""
     net, (rows, columns) = config.transformer, config.token_grid
     space, n = rows * columns, config.block_latents
@@ -32,7 +32,7 @@ def test_a_pass_counts_what_a_pass_by_hand_counts(config):
     passes = len(config.denoising_steps)
     assert flops.denoise // passes >= one_pass(config)
     assert flops.context == (0 if config.context_noise is None else one_pass(config))
-    assert flops.total == flops.denoise + flops.context + flops.decode + flops.condition
+    assert flops.total == flops.prepare + flops.denoise + flops.context + flops.decode
 
 
 def test_the_patch_codec_counts_by_hand():
@@ -40,5 +40,6 @@ def test_the_patch_codec_counts_by_hand():
     pixels, codec = config.width * config.height, config.codec
     flops = block_flops(config)
     assert flops.decode == 2 * pixels * 3 * codec.latent_channels
-    encoded = config.views + len(config.denoising_steps)  # both views, and the mixture of every step
-    assert flops.condition == encoded * flops.decode
+    mixed = flops.denoise - len(config.denoising_steps) * one_pass(config)
+    assert mixed == len(config.denoising_steps) * flops.decode  # the mixture is encoded in every step
+    assert flops.prepare > config.views * flops.decode  # and both views before

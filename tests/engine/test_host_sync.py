@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from engine.config.model import ModelConfig
+from engine.config.model import CausalConfig, MatrixGame2Config
 from engine.cost.counting import WorkCounter
-from engine.cost.kernels import Kernels, best_kernels, readable_kernels
-from engine.nets.networks import build_networks
+from engine.families import best_kernels, build_networks, new_rollout, readable_kernels
+from engine.fast.kernels import Kernels
 from engine.rollout.rollout import Rollout
 from tests.engine.tiny import big_config, networks, picture, random_actions, small_config, world
 
@@ -25,8 +25,8 @@ class NoWaits(WorkCounter):
         return made
 
 
-def roll_out(rollout: Rollout, config: ModelConfig, blocks: int) -> NoWaits:
-    with NoWaits(host="cpu" if rollout._networks.device.type == "meta" else "none") as guard:
+def roll_out(rollout: Rollout, config: CausalConfig, blocks: int) -> NoWaits:
+    with NoWaits(host="cpu" if rollout.pipeline._networks.device.type == "meta" else "none") as guard:
         for _ in range(blocks):
             made = rollout.step(random_actions(config, rollout.next_frames))
             assert made.frames.shape[1:] == (config.height, config.width, 3)
@@ -34,10 +34,10 @@ def roll_out(rollout: Rollout, config: ModelConfig, blocks: int) -> NoWaits:
     return guard
 
 
-def without_data(config: ModelConfig, fast: bool) -> Rollout:
+def without_data(config: CausalConfig, fast: bool) -> Rollout:
     empty = build_networks(config, "meta")
     kernels = best_kernels(empty) if fast else readable_kernels(empty)
-    return Rollout(empty, picture(config), 5, kernels)
+    return new_rollout(empty, picture(config), 5, kernels)
 
 
 @pytest.mark.parametrize(
@@ -59,28 +59,29 @@ def test_the_guard_sees_a_read():
 
 @pytest.mark.parametrize(("window", "fast", "blocks"), [(6, True, 20), (4, True, 20), (4, False, 4)])
 def test_a_rollout_runs_on_a_device_that_gives_nothing_back(window, fast, blocks, monkeypatch):
-    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 2)
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
     config = big_config(window=window)
     assert roll_out(without_data(config, fast), config, blocks).work.launched > 0
 
 
 def test_the_full_size_model_does_too():
-    config = ModelConfig(denoising_steps=(1000,))
+    config = MatrixGame2Config(denoising_steps=(1000,))
     assert roll_out(without_data(config, fast=True), config, 2).work.launched > 0
 
 
 @pytest.mark.parametrize("config", [big_config(window=4), small_config()], ids=lambda config: config.name)
 def test_a_step_reads_no_value_back(config, monkeypatch):
-    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 2)
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
     made = networks(config)
     for kernels in (readable_kernels(made), best_kernels(made)):
-        assert roll_out(Rollout(made, picture(config), 5, kernels), config, 4).work.launched > 0
+        assert roll_out(new_rollout(made, picture(config), 5, kernels), config, 4).work.launched > 0
 
 
 def test_every_block_after_the_first_launches_the_same_work():
     config = big_config(denoising_steps=(1000,))
     rollout, counts = without_data(config, fast=True), []
-    settled = rollout._networks.codec.memory_latents // config.block_latents + 1  # then the condition is encoded
+    codec = rollout.pipeline._networks.codec
+    settled = codec.memory_latents // config.block_latents + 1  # then the condition is encoded
     for _ in range(settled + 4):
         with WorkCounter() as counter:
             rollout.step(random_actions(config, rollout.next_frames))
@@ -91,7 +92,7 @@ def test_every_block_after_the_first_launches_the_same_work():
 
 @pytest.mark.parametrize("config", [big_config(), big_config(window=4), big_config(window=8, sink=1)], ids=str)
 def test_a_whole_rollout_is_the_readable_ones(config, monkeypatch):
-    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 3)
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 3)
     made = world(config)
     frames: dict[str, list[np.ndarray]] = {}
     for name, kernels in {"readable": made.kernels, "fast": best_kernels(made.networks)}.items():

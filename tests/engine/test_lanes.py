@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import engine.rollout.rollout
-from engine.cost.kernels import best_kernels
-from engine.rollout.lanes import PinnedMemory, SideLane, fetch, send, side_lane
+from engine.device import PinnedMemory, SideLane, fetch, send, side_lane
+from engine.families import best_kernels
 from tests.engine.tiny import big_config, picture, random_actions, world
 
 
@@ -53,14 +53,14 @@ def log(monkeypatch) -> list[str]:
 def steps(made, blocks: int, log: list[str]) -> list[np.ndarray]:
     config = made.config
     rollout = made.start(picture(config), 5)
-    clean = rollout._sampler.clean
+    clean = rollout.pipeline.sampler.clean
     steps_of_block = len(config.denoising_steps)
 
     def noted(noisy, condition, block, step, *rest):
         log.append("context pass" if step == steps_of_block else "denoising step")
         return clean(noisy, condition, block, step, *rest)
 
-    object.__setattr__(rollout._sampler, "clean", noted)
+    object.__setattr__(rollout.pipeline.sampler, "clean", noted)
     frames = []
     for i in range(blocks):
         frames.append(rollout.step(random_actions(config, rollout.next_frames, i)).frames)

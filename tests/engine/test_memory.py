@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from engine.config.decoder import LightDecoderConfig
-from engine.config.model import ModelConfig
-from engine.cost.kernels import Kernels, best_kernels
+from engine.config.model import MatrixGame2Config
 from engine.cost.memory import MemoryNeed, memory_need
+from engine.families import best_kernels, new_rollout
+from engine.fast.kernels import Kernels
 from engine.nets.networks import Networks
-from engine.rollout.rollout import Rollout
 from engine.weights.placement import Place, Placement
 from tests.engine.tiny import big_config, networks, picture, random_actions, world
 
@@ -36,7 +36,7 @@ def test_what_is_kept_is_what_a_rollout_holds():
     config = big_config()
     made = networks(config)
     kernels = best_kernels(made)
-    rollout = Rollout(made, picture(config), 0, kernels)
+    rollout = new_rollout(made, picture(config), 0, kernels)
     rollout.step(random_actions(config, rollout.next_frames))
     held: dict[int, int] = {}
     reachable(rollout, held)
@@ -53,9 +53,9 @@ def test_weights_are_those_of_the_networks_that_stay():
 
 def test_the_passing_peak_is_that_of_the_work_itself():
     """A layer's widest activation alone is a bound from below; all layers' together would be far above."""
-    config = dataclasses.replace(ModelConfig(), image_tower=None, transformer=dataclasses.replace(
-        ModelConfig().transformer, visual_context=None, layers=2,
-        actions=dataclasses.replace(ModelConfig().transformer.actions, layers=(0,))))  # fmt: skip
+    config = dataclasses.replace(MatrixGame2Config(), image_tower=None, transformer=dataclasses.replace(
+        MatrixGame2Config().transformer, visual_context=None, layers=2,
+        actions=dataclasses.replace(MatrixGame2Config().transformer.actions, layers=(0,))))  # fmt: skip
     apart = Placement(Place("cuda", torch.float32), vae=IN_FULL)
     passing = memory_need(config, apart).gpu.passing
     hidden = 3 * 880 * config.transformer.ffn * 4
@@ -63,8 +63,8 @@ def test_the_passing_peak_is_that_of_the_work_itself():
 
 
 def need(placement: Placement, **changes) -> MemoryNeed:
-    transformer = dataclasses.replace(ModelConfig().transformer, layers=15)
-    return memory_need(dataclasses.replace(ModelConfig(), transformer=transformer, **changes), placement)
+    transformer = dataclasses.replace(MatrixGame2Config().transformer, layers=15)
+    return memory_need(dataclasses.replace(MatrixGame2Config(), transformer=transformer, **changes), placement)
 
 
 def test_each_way_to_take_less_of_the_gpu_takes_less_of_it():

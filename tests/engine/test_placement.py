@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.families import seeded_networks
 from engine.rollout.condition import FirstFrameCondition
 from engine.weights.placement import Place, Placement
-from engine.weights.seeded import seeded_networks
 from engine.world import WorldModel
 from tests.engine.tiny import big_config, picture, play
 

@@ -2,17 +2,17 @@
 
 import dataclasses
 import gc
+from types import FunctionType
 
 import numpy as np
 import pytest
 import torch
 
 import engine.rollout.rollout
-from engine.config.model import ModelConfig, PatchCodecConfig
+from engine.config.model import CausalConfig, MatrixGame2Config, PatchCodecConfig
 from engine.errors import ActionError, InputError, PictureError
-from engine.rollout.rollout import Rollout
-from engine.rollout.storage import storages
-from engine.weights.placement import EXACT
+from engine.families import new_rollout
+from engine.rollout.rollout import Rollout, storages
 from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, world
 
 CONFIGS = [pytest.param(big_config(window=4), id="big-like"), pytest.param(small_config(), id="embedded-like")]
@@ -63,7 +63,7 @@ def test_a_restored_rollout_never_left(config, blocks):
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_snapshots_that_share_tensors_are_as_good_as_copies(config, monkeypatch):
-    monkeypatch.setattr(engine.rollout.rollout, "REBASE_WINDOWS", 3)
+    monkeypatch.setattr(engine.rollout.causal, "REBASE_WINDOWS", 3)
     made, chance = world(config), np.random.default_rng(1)
     straight = play(made.start(picture(config), 5), config, 14)
     rollout = made.start(picture(config), 5)
@@ -92,7 +92,13 @@ def test_a_snapshot_since_another_takes_the_memory_of_what_changed(config):
     play(rollout, config, 4)
     first = rollout.snapshot()
     again = rollout.snapshot(since=first)
-    caches = {address for slots in first.caches.slots for pair in slots for each in pair for address in storages(each)}
+    caches = {
+        address
+        for slots in first.pipeline.caches.slots
+        for pair in slots
+        for each in pair
+        for address in storages(each)
+    }
     assert caches and caches <= set(again.storages())
     play(rollout, config, 1)
     later, whole = rollout.snapshot(since=first).storages(), rollout.snapshot().storages()
@@ -105,14 +111,14 @@ def test_a_snapshot_since_another_takes_the_memory_of_what_changed(config):
 @pytest.mark.parametrize("config", [big_config(window=4), small_config(sink=1)], ids=["big-like", "sink"])
 def test_rebasing_can_not_be_seen(config, monkeypatch):
     made = world(config)
-    monkeypatch.setattr(engine.rollout.rollout, "REBASE_WINDOWS", 10**6)
+    monkeypatch.setattr(engine.rollout.causal, "REBASE_WINDOWS", 10**6)
     never = play(made.start(picture(config), 5), config, 8)
-    monkeypatch.setattr(engine.rollout.rollout, "REBASE_WINDOWS", 2)
+    monkeypatch.setattr(engine.rollout.causal, "REBASE_WINDOWS", 2)
     rollout = made.start(picture(config), 5)
     often = play(rollout, config, 8)
     # Turned keys round differently: a value that lay between two grey levels may fall to either side.
     assert np.abs(often.astype(int) - never).max() <= 1
-    assert rollout._caches.position <= 2 * config.window
+    assert rollout.pipeline.caches.position <= 2 * config.window
 
 
 def test_a_block_says_what_it_is():
@@ -177,11 +183,13 @@ def test_a_first_frame_of_any_size_is_fitted_and_anything_else_refused():
 
 def held_tensors(rollout: Rollout) -> int:
     """Bytes of all tensors a rollout can reach, its networks' left out."""
-    shared = {id(weight) for module in rollout._networks.modules().values() for weight in module.state_dict().values()}
+    modules = rollout.pipeline._networks.modules().values()
+    shared = {id(weight) for module in modules for weight in module.state_dict().values()}
+    skipped = (type, FunctionType, torch.nn.Module)  # functions lead to all that their module imports
     seen, bytes_held, queue = set(), 0, [vars(rollout)]
     while queue:
         for item in gc.get_referents(queue.pop()):
-            if id(item) in seen or id(item) in shared or isinstance(item, type | torch.nn.Module):
+            if id(item) in seen or id(item) in shared or isinstance(item, skipped):
                 continue
             seen.add(id(item))
             if isinstance(item, torch.Tensor):
@@ -193,10 +201,10 @@ def held_tensors(rollout: Rollout) -> int:
     return bytes_held
 
 
-def long_config(base: ModelConfig) -> ModelConfig:
+def long_config(base: CausalConfig) -> CausalConfig:
     """The model with one layer, one denoising step and a codec that costs next to nothing."""
     net = dataclasses.replace(base.transformer, layers=1)
-    if base.condition == "first_frame":
+    if isinstance(base, MatrixGame2Config):
         net = dataclasses.replace(net, in_channels=9)
     cheap = {"width": 32, "time_ratio": 1, "denoising_steps": (1000,), "codec": PatchCodecConfig(8, 4)}
     return dataclasses.replace(base, transformer=net, **cheap)
@@ -215,23 +223,23 @@ def test_1200_latent_frames_run_without_growth(config):
     blocks, held, position = 1200 // config.block_latents, [], 0
     for block in range(blocks):
         frames = rollout.step(actions).frames
-        position = max(position, rollout._caches.position)
+        position = max(position, rollout.pipeline.caches.position)
         if block in (blocks // 10, blocks - 1):
             held.append(held_tensors(rollout))
     assert held[0] == held[1] > 0
-    assert position <= engine.rollout.rollout.REBASE_WINDOWS * config.window
+    assert position <= engine.rollout.causal.REBASE_WINDOWS * config.window
     assert frames.std() > 0
 
 
 def test_beyond_1024_latent_frames_moved_positions_make_the_frames_that_unmoved_ones_make(monkeypatch):
     """The original's table of positions ends there; only differences of positions matter, so moving is no change."""
     config, frames, positions = long_config(big_config(window=4)), [], []
-    for windows in (engine.rollout.rollout.REBASE_WINDOWS, 10**9):
-        monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", windows)
+    for windows in (engine.rollout.causal.REBASE_WINDOWS, 10**9):
+        monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", windows)
         rollout = world(config).start(picture(config), 5)
         actions = random_actions(config, rollout.next_frames)
         frames.append(np.concatenate([rollout.step(actions).frames for _ in range(360)]).astype(int))
-        positions.append(rollout._caches.position)
+        positions.append(rollout.pipeline.caches.position)
     assert positions[0] < 1024 < positions[1]
     assert np.abs(frames[0] - frames[1]).max() <= 2
     assert frames[0][-3:].std() > 1
@@ -241,7 +249,7 @@ def test_a_float16_copy_plays_nearly_the_same():
     config = small_config()
     exact, half = networks(config), networks(config)
     for name, module in half.modules().items():
-        if name not in EXACT:
+        if name not in half.exact:
             module.half()
-    ours, theirs = (play(Rollout(n, picture(config), 5), config, 2).astype(float) for n in (half, exact))
+    ours, theirs = (play(new_rollout(n, picture(config), 5), config, 2).astype(float) for n in (half, exact))
     assert np.abs(ours - theirs).mean() < 4

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.config.decoder import LightDecoderConfig
-from engine.config.model import ModelConfig
+from engine.config.model import MatrixGame2Config
 from engine.cost.flops import block_flops
 from engine.errors import ConfigError
 from engine.nets.taehv import LightDecoder
@@ -126,7 +126,7 @@ def test_every_clip_of_a_batch_is_decoded_by_itself(decoder, generator):
 
 
 def test_it_takes_at_most_a_twenty_fifth_of_wans_operations():
-    wan = ModelConfig()
+    wan = MatrixGame2Config()
     light = dataclasses.replace(wan, decoder=LightDecoderConfig())
     ratio = block_flops(wan).decode / block_flops(light).decode
     print(f"\nWan's decoder takes {ratio:.1f} times the operations of the light one")
@@ -138,4 +138,4 @@ def test_only_wans_latents_can_be_decoded():
     with pytest.raises(ConfigError, match="the light decoder does not fit"):
         dataclasses.replace(small_config(), decoder=LightDecoderConfig())
     with pytest.raises(ConfigError, match="the light decoder does not fit"):
-        dataclasses.replace(ModelConfig(), decoder=LightDecoderConfig(latent_channels=48))
+        dataclasses.replace(MatrixGame2Config(), decoder=LightDecoderConfig(latent_channels=48))

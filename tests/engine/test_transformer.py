@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from engine.config.model import ModelConfig
+from engine.config.model import CausalConfig
+from engine.nets.action_windows import ActionHistory, ActionWindows
+from engine.nets.caches import Caches, FrameRing
 from engine.nets.transformer import Transformer
-from engine.rollout.action_windows import ActionHistory, ActionWindows
-from engine.rollout.caches import Caches, FrameRing
 from engine.weights.seeded import seed_weights
 from tests.engine.tiny import big_config, random_actions, small_config
 
@@ -39,13 +39,13 @@ def visible(frames: int, block: int, window: int, sink: int) -> Tensor:
     return mask
 
 
-def transformer(config: ModelConfig) -> Transformer:
+def transformer(config: CausalConfig) -> Transformer:
     net = Transformer(config.transformer, config.time_ratio)
     seed_weights(net)
     return net.requires_grad_(False)
 
 
-def clip(config: ModelConfig, blocks: int, batch: int = 1) -> tuple[Tensor, Tensor | None, list[ActionWindows]]:
+def clip(config: CausalConfig, blocks: int, batch: int = 1) -> tuple[Tensor, Tensor | None, list[ActionWindows]]:
     """Random network inputs of `blocks` blocks: latents with condition, visual context, actions."""
     generator = torch.Generator().manual_seed(1)
     frames, channels = blocks * config.block_latents, config.transformer.in_channels
@@ -68,7 +68,7 @@ def repeated(windows: ActionWindows, batch: int) -> ActionWindows:
     return ActionWindows(repeat(windows.keyboard), repeat(windows.mouse))
 
 
-def stream(net: Transformer, config: ModelConfig, blocks: int, caches: Caches, batch: int = 1, rebase=()) -> Tensor:
+def stream(net: Transformer, config: CausalConfig, blocks: int, caches: Caches, batch: int = 1, rebase=()) -> Tensor:
     """Block after block through the caches, two passes each: the first on other latents, to be overwritten."""
     x, context, actions = clip(config, blocks, batch)
     prepared = net.prepare_rollout(torch.tensor([900.0, 300.0]), config.latent_size, context)
@@ -82,7 +82,7 @@ def stream(net: Transformer, config: ModelConfig, blocks: int, caches: Caches, b
     return torch.cat(outputs, dim=1)
 
 
-def at_once(net: Transformer, config: ModelConfig, blocks: int, monkeypatch) -> Tensor:
+def at_once(net: Transformer, config: CausalConfig, blocks: int, monkeypatch) -> Tensor:
     """The whole clip in one pass without caches, attention masked to what each block may see."""
     x, context, actions = clip(config, blocks)
     frames = x.shape[1]

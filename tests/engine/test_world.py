@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine.config.decoder import LightDecoderConfig
+from engine.config.model import MatrixGame2Config
 from engine.errors import CheckpointError, ConfigError
 from engine.nets.image_tower import ImageTower
 from engine.weights.checkpoint import FittingWeights
@@ -36,7 +37,7 @@ def published(tmp_path):
 
 @pytest.mark.parametrize("config", [big_config(), small_config()], ids=lambda config: config.name)
 def test_a_loaded_world_plays_as_the_one_that_was_saved(config, request):
-    weights = request.getfixturevalue("published" if config.image_tower else "folder")
+    weights = request.getfixturevalue("published" if isinstance(config, MatrixGame2Config) else "folder")
     told = []
     loaded = load_world(config, weights, device="cpu", dtype=torch.float32, progress=lambda *step: told.append(step))
     ours, theirs = (play(made.start(picture(config), 3), config, 2) for made in (loaded, world(config)))
@@ -72,7 +73,8 @@ def test_a_light_decoder_may_lie_elsewhere_and_its_absence_is_said(light, publis
     elsewhere = elsewhere.rename(tmp_path / "mine.safetensors")
     with pytest.raises(CheckpointError, match=r"no light decoder in .*; expected taew2_1.safetensors or taew2_1.pth"):
         load_world(light, published, device="cpu", dtype=torch.float32)
-    assert load_world(light, published, device="cpu", dtype=torch.float32, light_decoder=elsewhere).config == light
+    paths = {"light_decoder": elsewhere}
+    assert load_world(light, published, device="cpu", dtype=torch.float32, elsewhere=paths).config == light
 
 
 @pytest.mark.parametrize("part", ["base_distilled_model/base_distill.safetensors", "Wan2.1_VAE.pth",
@@ -147,7 +149,7 @@ def test_building_a_network_imports_no_compiler():
     """It would take as long as everything else of a start together."""
     code = """
 import sys
-from engine.nets.networks import build_networks
+from engine.families import build_networks
 from game.config.settings import load_settings
 for name in ("tiny", "universal-slice"):
     build_networks(load_settings([f"model={name}"]).model)

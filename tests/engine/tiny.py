@@ -4,28 +4,29 @@ import dataclasses
 
 import numpy as np
 
-from engine.actions import Actions, action_space
-from engine.config.memory import CameraConfig, RecogniserConfig, SpatialMemoryConfig
+from engine.actions import Actions
+from engine.config.memory import CameraConfig, EmbeddedConfig, RecogniserConfig, SpatialMemoryConfig
 from engine.config.model import (
     AttentionActionsConfig,
+    CausalConfig,
     ImageTowerConfig,
-    ModelConfig,
+    MatrixGame2Config,
     ModulationActionsConfig,
     PatchCodecConfig,
     TransformerConfig,
     VisualContextConfig,
     WanCodecConfig,
 )
+from engine.families import action_space, seeded_networks
 from engine.nets.networks import Networks
 from engine.rollout.rollout import Rollout
-from engine.weights.seeded import seeded_networks
 from engine.world import WorldModel
 
 
-def big_config(**changes) -> ModelConfig:
+def big_config(**changes) -> MatrixGame2Config:
     """Like Matrix-Game 2.0: four video frames a latent frame, three latent frames a block, a context pass."""
-    config = ModelConfig(
-        name="big-like",
+    config = MatrixGame2Config(
+        name="universal",
         width=64,
         height=32,
         transformer=TransformerConfig(
@@ -47,9 +48,9 @@ def big_config(**changes) -> ModelConfig:
     return dataclasses.replace(config, **changes)
 
 
-def small_config(**changes) -> ModelConfig:
+def small_config(**changes) -> EmbeddedConfig:
     """Like the embedded model: one video frame a latent frame, one latent frame a block, no context pass."""
-    config = ModelConfig(
+    config = EmbeddedConfig(
         name="small",
         width=32,
         height=32,
@@ -59,8 +60,6 @@ def small_config(**changes) -> ModelConfig:
         window=4,
         denoising_steps=(1000, 500),
         context_noise=None,
-        prediction="mix",
-        condition="memory",
         camera=CameraConfig(),
         spatial_memory=SpatialMemoryConfig(rows=3, columns=4, texels=4, levels=4, sky=(4, 8), far=6.0),
         recogniser=RecogniserConfig(
@@ -78,27 +77,26 @@ def small_config(**changes) -> ModelConfig:
             actions=ModulationActionsConfig(),
         ),
         codec=PatchCodecConfig(patch=8, latent_channels=4),
-        image_tower=None,
     )
     return dataclasses.replace(config, **changes)
 
 
-def networks(config: ModelConfig, seed: int = 0) -> Networks:
+def networks(config: CausalConfig, seed: int = 0) -> Networks:
     """Networks of random weights that nothing trains."""
     return seeded_networks(config, seed)
 
 
-def world(config: ModelConfig, seed: int = 0) -> WorldModel:
+def world(config: CausalConfig, seed: int = 0) -> WorldModel:
     """A world of random weights."""
     return WorldModel(networks(config, seed), "0" * 64)
 
 
-def picture(config: ModelConfig, seed: int = 0) -> np.ndarray:
+def picture(config: CausalConfig, seed: int = 0) -> np.ndarray:
     """A random first frame of the model's own size."""
     return np.random.default_rng(seed).integers(0, 256, (config.height, config.width, 3), dtype=np.uint8)
 
 
-def random_actions(config: ModelConfig, frames: int, seed: int = 0) -> Actions:
+def random_actions(config: CausalConfig, frames: int, seed: int = 0) -> Actions:
     """Random keys and mouse motions, one per video frame."""
     space, draws = action_space(config.mode), np.random.default_rng(seed)
     return Actions.stack([_random_action(space, draws) for _ in range(frames)])
@@ -110,7 +108,7 @@ def _random_action(space, draws):
     return space.action(keys, tuple(draws.uniform(-limit, limit, 2)) if space.has_mouse else None)
 
 
-def play(rollout: Rollout, config: ModelConfig, blocks: int, seed: int = 0, settle: bool = False) -> np.ndarray:
+def play(rollout: Rollout, config: CausalConfig, blocks: int, seed: int = 0, settle: bool = False) -> np.ndarray:
     """All frames of `blocks` further blocks; the actions of block i depend on i and `seed` only."""
     frames = [np.zeros((0, config.height, config.width, 3), np.uint8)]
     for _ in range(blocks):

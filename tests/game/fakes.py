@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from engine.actions import Actions, action_space
+from engine.actions import Actions
 from engine.block import Block, Timings
+from engine.families import action_space
 from game.input.controls import Controls
 from game.live.player import Habits, LocalPlayer, MakeRecorder
 from game.models.switcher import OneModel, OpenWorld

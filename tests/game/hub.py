@@ -8,7 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from game.models.download import REPOSITORY, Remote
+from game.models.download import Remote
+
+REPOSITORY = "Skywork/Matrix-Game-2.0"
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -38,8 +40,13 @@ class Hub:
         self._server.shutdown()
         self._server.server_close()
 
-    def remote(self, name: str) -> Remote:
+    def ask(self, repository: str, name: str, revision: str | None) -> Remote:
         """What a hub's library would find out about a file."""
+        assert (repository, revision) == (REPOSITORY, None)
+        return self.remote(name)
+
+    def remote(self, name: str) -> Remote:
+        """Where a file is."""
         content = self.files[name]
         return Remote(name, f"{self.url}/{REPOSITORY}/resolve/{COMMIT}/{name}", len(content), sha256(content))
 

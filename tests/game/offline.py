@@ -7,8 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from engine.actions import Actions, action_space
+from engine.actions import Actions
 from engine.block import Block, Timings
+from engine.families import action_space
 from game.recording.format import SessionHeader
 from tests.engine import tiny
 

@@ -19,7 +19,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import numpy as np
 import pygame
 
-from engine.actions import action_space
+from engine.families import action_space
 from game.config.preferences import SettingsFile
 from game.input.controls import Controls, FrameControl
 from game.input.devices import Gamepads

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.actions import MODES, action_space
+from engine.families import action_space, action_spaces
 from game.config.bindings import (
     COMMANDS,
     PRESETS,
@@ -24,7 +24,7 @@ from game.config.bindings import (
 README = Path(__file__).parents[2] / "README.md"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(action_spaces()))
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_binds_every_control_and_no_input_twice(mode, name):
     table = preset(name, mode)
@@ -34,7 +34,7 @@ def test_a_preset_binds_every_control_and_no_input_twice(mode, name):
     assert preset_of(table, mode) == name
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(action_spaces()))
 def test_no_control_is_a_command_at_first(mode):
     assert not set(by_input(default_controls()[mode])) & set(by_input(default_commands()))
 

@@ -11,7 +11,7 @@ import pytest
 import game.models.loader
 import game.recording.writer
 from engine.actions import Actions
-from engine.cost.kernels import best_kernels
+from engine.families import best_kernels
 from engine.fast.compiling import Compilation
 from engine.world import WorldModel
 from game.config.settings import load_settings

@@ -1,5 +1,6 @@
 """--fetch, against a hub on the loopback: exactly the files needed, resumed, checked."""
 
+import dataclasses
 import os
 import random
 import subprocess
@@ -9,16 +10,18 @@ from pathlib import Path
 import pytest
 
 import game.models.download
-from engine.weights.checkpoint import published_names
+from engine.families import matrix_game2
 from game.cli import main
 from game.config.paths import fetched_folder
 from game.config.settings import load_settings
 from game.errors import InputError, RunError
-from game.models.download import LIGHT_DECODER, REPOSITORY, download, fetch
+from game.models.download import download, fetch
 from game.models.loader import find_weights
-from tests.game.hub import Hub, sha256
+from tests.engine.published import published_names
+from tests.game.hub import REPOSITORY, Hub, sha256
 
 ROOT = Path(__file__).parents[2]
+LIGHT_DECODER = matrix_game2._LIGHT_DECODER
 MODES = ("universal", "gta_drive", "templerun")
 
 
@@ -45,7 +48,7 @@ def parts(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_exactly_the_files_of_the_chosen_model_are_fetched(hub, tmp_path, mode, capsys):
-    assert fetch([f"model={mode}", f"weights={tmp_path}"], hub.remote) == 0
+    assert fetch([f"model={mode}", f"weights={tmp_path}"], hub.ask) == 0
     assert set(hub.fetched()) == set(published_names(mode))
     for name in published_names(mode):
         assert (tmp_path / name).read_bytes() == hub.files[name]
@@ -54,28 +57,30 @@ def test_exactly_the_files_of_the_chosen_model_are_fetched(hub, tmp_path, mode, 
 
 
 def test_a_light_decoder_is_fetched_when_it_is_chosen(hub, tmp_path, monkeypatch):
-    monkeypatch.setattr("game.models.download.LIGHT_DECODER", hub.remote(LIGHT_DECODER.name))
+    there = hub.remote(LIGHT_DECODER.name)
+    moved = dataclasses.replace(LIGHT_DECODER, url=there.url, size=there.size, sha256=there.sha256)
+    monkeypatch.setattr(matrix_game2, "_LIGHT_DECODER", moved)
     words = ["model=universal", f"weights={tmp_path}"]
-    fetch([*words, "decoder=taehv", f"decoder.weights={tmp_path}/mine.pth"], hub.remote)
+    fetch([*words, "decoder=taehv", f"decoder.weights={tmp_path}/mine.pth"], hub.ask)
     assert LIGHT_DECODER.name not in hub.fetched()
-    fetch([*words, "decoder=taehv"], hub.remote)
+    fetch([*words, "decoder=taehv"], hub.ask)
     assert (tmp_path / LIGHT_DECODER.name).read_bytes() == hub.files[LIGHT_DECODER.name]
 
 
 def test_a_second_run_checks_and_fetches_nothing(hub, tmp_path, capsys):
     words = ["model=universal", f"weights={tmp_path}"]
-    fetch(words, hub.remote)
+    fetch(words, hub.ask)
     before = len(hub.asked)
-    assert fetch(words, hub.remote) == 0
+    assert fetch(words, hub.ask) == 0
     assert len(hub.asked) == before
     assert capsys.readouterr().out.count("was there") == 3
 
 
 def test_a_file_that_was_changed_is_fetched_anew(hub, tmp_path):
     words, name = ["model=universal", f"weights={tmp_path}"], "Wan2.1_VAE.pth"
-    fetch(words, hub.remote)
+    fetch(words, hub.ask)
     (tmp_path / name).write_bytes(bytes(len(hub.files[name])))
-    fetch(words, hub.remote)
+    fetch(words, hub.ask)
     assert (tmp_path / name).read_bytes() == hub.files[name]
     assert hub.fetched()[name] == 2
 
@@ -83,8 +88,8 @@ def test_a_file_that_was_changed_is_fetched_anew(hub, tmp_path):
 def test_what_is_fetched_is_found_without_being_named(hub):
     with pytest.raises(InputError, match="--fetch model=universal"):
         find_weights(load_settings(["model=universal"]))
-    fetch(["model=universal"], hub.remote)
-    assert find_weights(load_settings(["model=universal"])) == fetched_folder()
+    fetch(["model=universal"], hub.ask)
+    assert find_weights(load_settings(["model=universal"])) == fetched_folder("Matrix-Game-2.0")
 
 
 def test_a_broken_line_is_taken_up_where_it_broke(hub, tmp_path):
@@ -154,7 +159,7 @@ def test_a_damaged_file_never_gets_its_name(hub, tmp_path):
 def test_a_full_disk_is_said_before_anything_is_fetched(hub, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 100})())
     with pytest.raises(RunError, match="too little room"):
-        fetch(["model=universal", f"weights={tmp_path}"], hub.remote)
+        fetch(["model=universal", f"weights={tmp_path}"], hub.ask)
     assert not hub.asked
 
 

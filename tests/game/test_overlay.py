@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.actions import action_space
+from engine.families import action_space
 from game.media.icons import ACCENT, INK, PAPER, control_icons, draw_controls
 
 SIZES = [(144, 80), (640, 352), (1280, 704)]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.weights.checkpoint import published_names
-from engine.weights.seeded import seeded_networks
+from engine.families import seeded_networks
 from game.cli import main
 from game.config.settings import load_settings
 from game.tools.doctor import _weights
+from tests.engine.published import published_names
 from tests.game.offline import picture_file
 from tests.game.test_bench import SMALL
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from engine.actions import action_space, benchmark_actions
+from engine.actions import benchmark_actions
+from engine.families import action_space
 from game.errors import ScriptError
 from game.recording.script import load, parse
 
@@ -34,7 +35,7 @@ repeat: 2
     assert (read.model, read.seed, read.scene, len(actions)) == ("tiny", 7, "hall", 40)
     assert actions.keys[:3] == (("W",), ("W",), ("W", "D"))
     np.testing.assert_array_equal(actions.mouse[2], np.float32([0, 0.1]))
-    assert actions[3:17] == benchmark_actions("universal", 42, 14)
+    assert actions[3:17] == benchmark_actions(action_space("universal"), 42, 14)
     assert actions.keys[17:20] == ((),) * 3
     assert actions[:20] == actions[20:]
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from engine.config.decoder import LightDecoderConfig
-from engine.config.model import ModelConfig
+from engine.config.model import MatrixGame2Config
 from game.config.settings import DeviceSettings, load_settings, options
 from game.errors import ConfigError
 
@@ -17,7 +17,7 @@ def test_every_shipped_model_is_a_valid_config_under_its_own_name(model):
 
 
 def test_the_universal_config_holds_the_published_numbers():
-    assert load_settings(["model=universal"]).model == ModelConfig()
+    assert load_settings(["model=universal"]).model == MatrixGame2Config()
 
 
 def test_the_other_published_models_differ_where_the_paper_says():

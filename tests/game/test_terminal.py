@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from engine.actions import action_space
+from engine.families import action_space
 from game.errors import InputError
 from game.recording.format import Job, read_recording
 from game.recording.script import load

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engine.actions import Actions, benchmark_actions
+from engine.families import action_space
 from tests.parity.common import fixture_files
 
 CASES = [
@@ -18,7 +19,7 @@ CASES = [
 @pytest.mark.parametrize(("key", "stored"), CASES, ids=[key for key, _ in CASES])
 def test_every_stored_mix_is_drawn_again(key: str, stored: dict):
     mode, seed = key.split(":")
-    actions: Actions = benchmark_actions(mode, int(seed), len(stored["keyboard_condition"]))
+    actions: Actions = benchmark_actions(action_space(mode), int(seed), len(stored["keyboard_condition"]))
     assert np.array_equal(actions.keyboard, np.array(stored["keyboard_condition"], dtype=np.float32))
     if "mouse_condition" in stored:
         assert np.array_equal(actions.mouse, np.array(stored["mouse_condition"], dtype=np.float32))

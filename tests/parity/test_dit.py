@@ -10,8 +10,8 @@ from torch import Tensor
 from engine.actions import Actions
 from engine.config.model import AttentionActionsConfig, TransformerConfig, VisualContextConfig
 from engine.fast.transformer import FastTransformer
+from engine.nets.action_windows import ActionHistory
 from engine.nets.transformer import Transformer
-from engine.rollout.action_windows import ActionHistory
 from engine.rollout.noise import noise_schedule
 from engine.rollout.sampler import Sampler
 from tests.parity.common import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from engine.config.model import AttentionActionsConfig
-from engine.nets.networks import build_networks
+from engine.families import build_networks
 from game.config.settings import load_settings
 from tests.parity.common import fixture_files, load_fixture
 

@@ -6,10 +6,9 @@ from functools import partial
 
 import pygame
 
-from engine.actions import MODES, action_space
+from engine.families import action_space, action_spaces, first_space
 from game.config.bindings import (
     COMMANDS,
-    MODE_LABELS,
     PINNED,
     PRESETS,
     bound,
@@ -32,7 +31,7 @@ from game.ui.toolkit.widgets import Button, Canvas, Choice, Heading, KeyField, N
 
 _PREVIEW_FPS = 20.0
 _STILL = 0.4  # s the preview shows the last motion, so that it can be seen at all
-_LABELS = {name: label for mode in MODES for name, label in controls_of(mode).items()}
+_LABELS = {name: label for mode in action_spaces() for name, label in controls_of(mode).items()}
 _LABELS |= {command.name: command.label for command in COMMANDS}
 
 
@@ -44,9 +43,9 @@ class ControlsPage(Page):
     def __init__(self, cockpit: Cockpit, pads: Gamepads, menu: Menu) -> None:
         super().__init__()
         self._cockpit, self._pads, self._menu = cockpit, pads, menu
-        self._mode = "universal"
+        self._mode = first_space().mode
         self._waiting_for: tuple[str, str] | None = None  # (table, name) that takes the next input
-        self._preview = Controls("universal", _PREVIEW_FPS)
+        self._preview = Controls(fps=_PREVIEW_FPS)
         self._told = FrameControl((), (0.0, 0.0))
         self._shown: tuple[float, FrameControl] = (0.0, self._told)
         self._sampled_at = 0.0
@@ -59,7 +58,7 @@ class ControlsPage(Page):
     def opened(self) -> None:
         """See Page."""
         space = self._cockpit.status.space
-        self._set_mode(space.mode if space is not None else "universal")
+        self._set_mode((space or first_space()).mode)
 
     def closed(self) -> None:
         """See Page."""
@@ -102,9 +101,10 @@ class ControlsPage(Page):
     def widgets(self) -> list[Widget]:
         """See Page."""
         cockpit, mode, table = self._cockpit, self._mode, self._cockpit.preferences.controls[self._mode]
+        modes = [(mode, space.label) for mode, space in action_spaces().items()]
         rows: list[Widget] = [
             Canvas("preview", units=5.2, paint_it=self._draw_preview),
-            Choice("Mode", "Each mode has keys of its own", value=mode, options=[(m, MODE_LABELS[m]) for m in MODES],
+            Choice("Mode", "Each mode has keys of its own", value=mode, options=modes,
                    put=self._set_mode),
             Choice("Preset", "Replaces the keys of this mode", value=preset_of(table, mode),
                    options=[(name, name) for name in PRESETS], put=self._take_preset),
@@ -183,7 +183,7 @@ class ControlsPage(Page):
             self._menu.remark = f"{short_name(one)} opens the menu and stays there"
             return
         taken: list[str] = []
-        for other in ("", table) if table else ("", *MODES):  # where it cannot mean two things at once
+        for other in ("", table) if table else ("", *action_spaces()):  # where it cannot mean two things at once
             now = self._table(other)
             owner = by_input(now).get(one)
             if owner is not None and (other, owner) != (table, name):

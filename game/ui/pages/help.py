@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.families import first_space
 from game import VERSION
-from game.config.bindings import COMMANDS, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, controls_of, short_name
+from game.config.bindings import COMMANDS, short_name
 from game.input.devices import Gamepads
 from game.ui.commands import Cockpit
 from game.ui.pages.pictures import short_path
 from game.ui.toolkit.menu import Page
 from game.ui.toolkit.widgets import Caps, Heading, Note, Widget
-
-_BY_MOTION = {  # what mouse and stick do beside the keys, in each mode
-    "universal": {LOOK_UP: "up", LOOK_DOWN: "down", LOOK_LEFT: "left", LOOK_RIGHT: "right"},
-    "gta_drive": {"A": "left", "D": "right"},
-    "templerun": {},
-}
 
 
 class KeysPage(Page):
@@ -31,11 +26,11 @@ class KeysPage(Page):
     def widgets(self) -> list[Widget]:
         """See Page."""
         status, prefer = self._cockpit.status, self._cockpit.preferences
-        mode = status.space.mode if status.space is not None else "universal"
+        space = status.space or first_space()
         rows: list[Widget] = [Note(self._cockpit.where())]
-        table = prefer.controls[mode]
-        for name, label in controls_of(mode).items():
-            rows.append(self._row(label, table[name], self._motions(_BY_MOTION[mode].get(name))))
+        table = prefer.controls[space.mode]
+        for name, label in space.labels.items():
+            rows.append(self._row(label, table[name], self._motions(space.by_mouse.get(name))))
         rows.append(Heading("Commands"))
         return [*rows, *(self._row(one.label, prefer.commands[one.name]) for one in COMMANDS)]
 

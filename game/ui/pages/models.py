@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from game.config.bindings import MODE_LABELS
+from engine.families import action_space
 from game.live.status import ModelChoice
-from game.models.loader import PUBLISHED
 from game.ui.commands import Cockpit
 from game.ui.pages.pictures import FolderPage, short_path
 from game.ui.toolkit.background import Later
@@ -52,8 +51,8 @@ class ModelsPage(Page):
                    options=[(name, name) for name in cockpit.worker.qualities], put=self._change_quality),
             Heading("Weights of the large models"),
             Note(
-                "python -m game --fetch model=universal downloads them (12 GB); if you have them already, choose "
-                f"their folder here ({PUBLISHED}). They need a GPU to be played."
+                "python -m game --fetch model=NAME downloads them; if you have them already, choose their folder here. "
+                "They need a GPU to be played."
             ),
             Button(short_path(Path(folder)) if folder else "Choose their folder", "As it was downloaded",
                    self._browse),
@@ -61,7 +60,7 @@ class ModelsPage(Page):
 
     def _button(self, choice: ModelChoice) -> Button:
         status = self._cockpit.status
-        what = f"{MODE_LABELS[choice.mode]}, {choice.width} × {choice.height}, {choice.fps:g}/s"
+        what = f"{action_space(choice.mode).label}, {choice.width} × {choice.height}, {choice.fps:g}/s"
         return Button(choice.name, choice.problem or f"{choice.name}: {what}",
                       partial(self._choose, choice.name, status.quality), note=choice.short_problem or what,
                       mark=choice.name == status.model, enabled=not choice.problem)  # fmt: skip

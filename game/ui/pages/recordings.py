@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pygame
 
+from engine.families import shipped_models
 from game.media.palette import INK, QUIET
 from game.ui.commands import Cockpit
 from game.ui.toolkit.background import Later, Thumbnails
@@ -273,7 +274,7 @@ class RecordingPage(Page):
 
     def _render(self) -> None:
         weights = self._cockpit.preferences.weights
-        words = (f"weights={weights}",) if weights and self._entry.model != "tiny" else ()
+        words = (f"weights={weights}",) if weights and self._entry.model not in shipped_models() else ()
         self._working = Later(self._cockpit.background.begin(self._cockpit.library.render, self._entry, words))
 
     def _delete(self) -> None:

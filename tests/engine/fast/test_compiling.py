@@ -9,9 +9,10 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 from torch._dynamo.utils import counters
 
-from engine.cost.kernels import Kernels, best_kernels
 from engine.errors import CompileError
+from engine.families import best_kernels
 from engine.fast.compiling import Compilation
+from engine.fast.kernels import Kernels
 from engine.world import WorldModel
 from tests.engine.tiny import big_config, picture, play, small_config, world
 
@@ -37,7 +38,7 @@ def programs(config) -> int:
 
 
 def plays_whole(config, backend, monkeypatch) -> CompileCounter:
-    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 4)
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 4)
     made = fast_world(config)
     plain = play(made.start(picture(config), 5), config, BLOCKS)
     compilation = compiled(made, backend)
@@ -101,7 +102,7 @@ def test_blocks_made_again_are_made_by_the_kernels_that_made_them():
             return plain.transformer.programs.steady(*args)
 
         programs = dataclasses.replace(plain.transformer.programs, steady=steady)
-        return Kernels(plain.transformer.with_programs(programs), plain.decoder, name)
+        return Kernels(plain.transformer.with_programs(programs), plain.decoder, True, name, plain)
 
     made.use(noted("off"))
     rollout = made.start(picture(config), 5)

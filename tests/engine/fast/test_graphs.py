@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from engine.cost.kernels import Kernels, best_kernels
+from engine.families import best_kernels
 from engine.fast.decoder import decode_later
 from engine.fast.graphs import GraphProgram
+from engine.fast.kernels import Kernels
 from engine.fast.layers import steady_pass
 from engine.fast.transformer import PassPrograms
 from tests.engine.tiny import big_config, picture, play, world
@@ -43,7 +44,7 @@ def recording(made, passes: Recorder, decodes: Recorder) -> None:
     plain = best_kernels(made.networks)
     programs = PassPrograms(steady=GraphProgram(steady_pass, passes))
     decoder = plain.decoder.__class__(plain.decoder.network, GraphProgram(decode_later, decodes))
-    made.use(Kernels(plain.transformer.with_programs(programs), decoder, "max"))
+    made.use(Kernels(plain.transformer.with_programs(programs), decoder, True, "max"))
 
 
 def test_blocks_are_those_of_the_programs_and_eight_worlds_are_recorded_once(made):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from engine.cost.kernels import best_kernels
+from engine.families import best_kernels
 from tests.engine.tiny import big_config, picture, play, world
 
 
 @pytest.mark.parametrize("window", [6, 4])
 def test_it_goes_on_from_any_snapshot_bit_for_bit_and_snapshots_share_slots(window, monkeypatch):
-    monkeypatch.setattr("engine.rollout.rollout.REBASE_WINDOWS", 2)
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
     config = big_config(window=window, denoising_steps=(1000,))
     made = world(config)
     made.use(best_kernels(made.networks))

@@ -8,10 +8,10 @@ from torch import nn
 from engine.fast.decoder import FastFrameAttention, FrameWiseConv, Norm, TimedConv
 from engine.fast.layers import FastSelfAttention, LayerTensors, rotate_front
 from engine.fast.transformer import ActionWeights, FastTransformer
+from engine.nets.action_windows import ActionHistory
+from engine.nets.caches import FrameRing, RingCache
 from engine.nets.rope import Rotation, time_rotation
 from engine.nets.vae_layers import CausalConv, ChannelNorm, FrameAttention, FrameConv, StreamMemory, number_slots
-from engine.rollout.action_windows import ActionHistory
-from engine.rollout.caches import FrameRing, RingCache
 from engine.weights.seeded import seed_weights
 from tests.engine.test_transformer import transformer
 from tests.engine.tiny import big_config, random_actions

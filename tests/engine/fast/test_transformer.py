@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from engine.config.model import ModelConfig
+from engine.config.model import CausalConfig
 from engine.fast.caches import SlotCaches
 from engine.fast.layers import attend, attend_over_time
 from engine.fast.transformer import FastTransformer, PassPrograms
 from engine.fast.weights import one_storage, stacked
+from engine.nets.caches import FrameRing
 from engine.nets.transformer import Transformer
-from engine.rollout.caches import FrameRing
 from tests.engine.test_transformer import clip, transformer
 from tests.engine.tiny import big_config
 
@@ -33,7 +33,7 @@ CASES = [
 ]
 
 
-def stream(net: Transformer | FastTransformer, config: ModelConfig, blocks: int, rebase: dict[int, int]) -> Tensor:
+def stream(net: Transformer | FastTransformer, config: CausalConfig, blocks: int, rebase: dict[int, int]) -> Tensor:
     """Block after block, two passes each: the first on other latents, to be overwritten."""
     x, context, actions = clip(config, blocks)
     caches = net.new_caches(config.window, config.sink)

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from engine.actions import Actions, action_space
+from engine.actions import Actions
+from engine.families import action_space
 from engine.measures.clip import Clip
 from engine.measures.pictures import STATED_SIZE
 

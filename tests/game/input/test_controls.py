@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.actions import action_space
+from engine.families import action_space
 from game.config.bindings import by_input, default_controls
 from game.input.controls import Controls, Feel
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.actions import action_space
 from engine.errors import ActionError
+from engine.families import action_space
 from game.errors import ScriptError
 from game.recording.camera_path import Degrees, parse_path
 from game.recording.script import parse

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from engine.actions import Actions, action_space
+from engine.actions import Actions
 from engine.block import Block, Timings
+from engine.families import action_space
 
 WIDTH, HEIGHT, FPS = 64, 48, 100.0
 _FACTOR, _STEP, _MODULUS = 6364136223846793005, 1442695040888963407, 2**64

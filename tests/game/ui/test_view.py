@@ -11,7 +11,7 @@ import numpy as np
 import pygame
 import pytest
 
-from engine.actions import action_space
+from engine.families import action_space
 from game.input.controls import FrameControl
 from game.live.status import Picture, ReplayFigures, State, Status
 from game.media.icons import PLACES

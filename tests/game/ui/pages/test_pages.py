@@ -11,7 +11,7 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 import pygame
 import pytest
 
-from engine.actions import MODES, action_space
+from engine.families import action_space, action_spaces
 from game.config.bindings import bound, short_name
 from game.errors import RecordingError
 from game.live.status import State
@@ -262,7 +262,7 @@ def caps(monkeypatch) -> list[tuple[str, pygame.Rect, pygame.Rect]]:
 
 
 @pytest.mark.parametrize("size", [(640, 400), (1280, 720), (2560, 1440)])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", list(action_spaces()))
 def test_the_page_of_keys_shows_every_input_whole_and_none_over_another(tmp_path, caps, size, mode):
     stage = set_stage(size, tmp_path)
     stage.cockpit.worker.status = replace(PLAYING, space=action_space(mode))

@@ -1,4 +1,4 @@
-"""A device's queues of work: what runs beside what, and how arrays travel without either side waiting.
+"""A device's queues of work: what runs beside what, how arrays travel without waiting, how long it took.
 
 On a GPU, work is queued and runs later; a second queue (a stream) lets decoding run beside the context pass, and pinned
 memory lets copies run beside both. Elsewhere an operation is done when its call returns, and none of this is needed.
@@ -6,13 +6,18 @@ memory lets copies run beside both. Elsewhere an operation is done when its call
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Mark: TypeAlias = torch.cuda.Event | float
+"""A moment of a device's work."""
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
@@ -117,3 +122,26 @@ class SideLane:
         self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         with torch.cuda.stream(self._stream):
             yield
+
+
+class Stopwatch:
+    """Marks moments on `device`: by events in its queue on a GPU, by the wall clock elsewhere."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._events = device, device.type == "cuda"
+
+    def mark(self) -> Mark:
+        """This moment; on a GPU the one at which all work queued so far is done."""
+        if not self._events:
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))  # not of whichever GPU is the current one
+        return event
+
+    def between(self, start: Mark, end: Mark) -> float:
+        """Milliseconds from one mark to another, 0.0 if that came before it; on a GPU waits until both are reached."""
+        if isinstance(start, float) and isinstance(end, float):
+            return max(0.0, (end - start) * 1000)
+        start.synchronize()
+        end.synchronize()
+        return max(0.0, start.elapsed_time(end))

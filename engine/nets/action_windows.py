@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.actions import Actions
 from engine.config.model import AttentionActionsConfig, ModulationActionsConfig
-from engine.rollout.lanes import send
+from engine.device import send
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""The embedded model: small enough for two CPU cores, its weights shipped with the program; made by engine.training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from engine.actions import ActionSpace
+from engine.config.memory import EmbeddedConfig
+from engine.families.family import Checkpoint, Family, WeightFile
+from engine.families.spaces import WALK
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from engine.fast.kernels import Kernels
+    from engine.nets.networks import EmbeddedNetworks
+    from engine.rollout.pipeline import Pipeline
+
+_NETWORKS = ("transformer", "codec", "spatial_memory", "recogniser")
+
+
+class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
+    """See the module's text. Every network has a file of its own, and any model its folder."""
+
+    name: ClassVar[str] = "embedded"
+    title: ClassVar[str] = "embedded"
+    config = EmbeddedConfig
+    spaces: ClassVar[tuple[ActionSpace, ...]] = (WALK,)
+    large: ClassVar[bool] = False
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return ("tiny",)
+
+    def checkpoint(self, config: EmbeddedConfig) -> Checkpoint | None:
+        return Checkpoint(tuple(WeightFile(name, f"{name}.safetensors") for name in _NETWORKS))
+
+    def check(self, config: EmbeddedConfig) -> None:
+        self.space(config).check_widths(config.transformer.actions.keyboard_dim, config.transformer.actions.mouse_dim)
+
+    def build(self, config: EmbeddedConfig, device: torch.device | str) -> EmbeddedNetworks:
+        import torch
+
+        from engine.nets.codec import Codec, build_codec
+        from engine.nets.networks import EmbeddedNetworks
+        from engine.nets.recogniser import Recogniser
+        from engine.nets.spatial_memory import SpatialMemory
+        from engine.nets.transformer import Transformer
+
+        with torch.device(device):
+            memory = SpatialMemory(config.spatial_memory)
+            recogniser = Recogniser(config.recogniser, config.spatial_memory)
+            transformer = Transformer(config.transformer, config.time_ratio)
+            return EmbeddedNetworks(config, transformer, cast(Codec, build_codec(config.codec)), memory, recogniser)
+
+    def kernels(self, networks: EmbeddedNetworks, fast: bool) -> Kernels:
+        from engine.fast.kernels import Kernels
+
+        return Kernels(networks.transformer, networks.codec)
+
+    def pipeline(self, networks: EmbeddedNetworks, kernels: Kernels, first_frame: np.ndarray) -> Pipeline:
+        from engine.pictures import to_signed
+        from engine.rollout.causal import CausalPipeline
+        from engine.rollout.memory_condition import MemoryCondition
+        from engine.rollout.sampler import from_mix
+
+        condition = MemoryCondition(networks, to_signed(first_frame).to(networks.device, networks.dtype))
+        return CausalPipeline(networks, kernels, condition, from_mix(condition.mix))
