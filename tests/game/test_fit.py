@@ -79,7 +79,7 @@ def test_parts_beside_a_gpu_run_in_full_precision():
     assert (places.of("codec").device, places.of("codec").dtype) == ("cpu", torch.float32)
     assert places.of("light_decoder") == places.of("codec")
     assert places.of("image_tower") == places.of("transformer")
-    with pytest.raises(InputError, match="for the large models"):
+    with pytest.raises(InputError, match="models that have it apart"):
         placement(load_settings(["devices.vae=cpu"]), "cpu", "float32")
 
 
