@@ -143,7 +143,12 @@ class Saved:
 
 
 class Visits:
-    """The worlds a person is in, was in before, and has saved: one memory budget, in bytes, for all of them."""
+    """The worlds a person is in, was in before, and has saved: one memory budget, in bytes, for all of them.
+
+    It counts everything but the rollout that plays: states and pictures to go back to, and the rollouts of the other
+    worlds. What a person saved is kept whatever it takes; the world before is kept where it takes no more than half of
+    the rest; the way back in the present world gets what is left.
+    """
 
     def __init__(self) -> None:
         self.budget = 0
@@ -158,8 +163,11 @@ class Visits:
             return
         visit.back_to_delivered()
         self._drop_before()
+        visit.journey.put_by()
         if visit.journey.present.snapshot is not None:
             self.before = visit
+        elif self.saved is not None and self.saved.visit is visit:
+            visit.journey.past.clear()  # what is saved stays, pinned
         self._share()
 
     def enter(self, visit: Visit) -> None:
@@ -167,6 +175,7 @@ class Visits:
         if visit is self.before:
             self.before = None
         self.current = visit
+        visit.journey.take_up()
         self._share()
 
     def save(self, wanted: MomentId | None) -> None:
@@ -181,6 +190,7 @@ class Visits:
         self.saved = Saved(self.current, kept)
         if old is not None:
             old.visit.journey.let_go(old.moment)
+        self._share()
 
     def forget(self) -> None:
         """Everything goes: the engine failed, or another model comes."""
@@ -188,8 +198,8 @@ class Visits:
 
     def figures(self) -> RewindFigures:
         """How far back the current world can go, and what all of them take."""
-        visits = {self.current, self.before, self.saved.visit if self.saved is not None else None} - {None}
-        taken = sum(visit.journey.past.bytes for visit in visits if visit is not None)
+        saved = None if self.saved is None else self.saved.visit
+        taken = sum(visit.journey.past.bytes for visit in {self.current, self.before, saved} if visit is not None)
         depth = 0.0
         if self.current is not None:
             depth = self.current.journey.past.frames / self.current.journey.world.config.fps
@@ -202,19 +212,25 @@ class Visits:
 
     def _share(self) -> None:
         """Divides the budget between the worlds."""
-        behind = 0
+        left = self.budget
+        if self.saved is not None and self.saved.visit not in (self.current, self.before):
+            left -= self.saved.visit.journey.past.bytes
         if self.before is not None:
-            behind = self.budget // _LEFT_BEHIND
-            self.before.journey.past.set_budget(behind)
+            past = self.before.journey.past
+            past.set_budget(max(0, left // _LEFT_BEHIND))
+            if past.bytes > left // 2 and not (self.saved is not None and self.saved.visit is self.before):
+                self._drop_before()
+            else:
+                left -= past.bytes
         if self.current is not None:
-            self.current.journey.past.set_budget(self.budget - behind)
+            self.current.journey.past.set_budget(max(0, left))
 
 
 # -- the thread ------------------------------------------------------------------------------------------------------
 
 
 class EngineThread:
-    """What the thread does. Every public method but `run` is an order, called between two blocks.
+    """What the thread does. Every public method but `run`, `turn` and `end` is an order, called between two blocks.
 
     mailbox: shared with the client. models: opens them. scene: to begin with. keeper: of recordings.
     """
@@ -227,6 +243,7 @@ class EngineThread:
         self._world: WorldModel | None = None
         self._visits = Visits()
         self._source = Source(mailbox, controls)
+        self._made = False  # the newest turn did something
         self._failed = False  # and nothing has been asked for since that could be played
         self._told_at = -1.0
         self.vram_mb: float | None = None  # written here, read by whoever asks
@@ -236,12 +253,27 @@ class EngineThread:
         """Loads, plays and obeys until the mailbox says halt."""
         try:
             while True:
-                self._guard(self._turn)
+                if not self.turn():
+                    self._mailbox.sleep(blocks=not self._failed)
         except Halt:
             pass
         finally:
-            self._keeper.close(self._mailbox.stats())
-            self._mailbox.tell(state=State.STOPPED, recording=False)
+            self.end()
+
+    def turn(self) -> bool:
+        """Does what there is to do now: obeys, loads and enters what is missing, and makes a block when it is time to.
+
+        Returns whether there may be more: False when nothing is to be done before the mailbox says so. Raises Halt.
+        """
+        self._obey()
+        if self._failed:
+            return False
+        return self._guard(self._play) and self._made
+
+    def end(self) -> None:
+        """Nothing more will be played: ends the recording."""
+        self._keeper.close(self._mailbox.stats())
+        self._mailbox.tell(state=State.STOPPED, recording=False)
 
     # -- orders ------------------------------------------------------------------------------------------------------
 
@@ -366,19 +398,18 @@ class EngineThread:
 
     # -- playing -----------------------------------------------------------------------------------------------------
 
-    def _turn(self) -> None:
-        """Obeys, loads and enters what is missing, and makes one block when it is time to."""
-        self._obey()
-        if self._failed:
-            self._mailbox.wait_for_order()
-            return
+    def _play(self) -> None:
+        """Loads and enters what is missing, and makes one block if it is time to."""
+        self._made = True
         if self._world is None:
             self._load()
         if self._visits.current is None:
             self._enter_scene()
-        epoch = self._mailbox.wait()
+        epoch = self._mailbox.due()
         if epoch is not None:
             self._make_block(epoch)
+        else:
+            self._made = self._mailbox.ordered
 
     def _obey(self) -> None:
         """Carries out all that is asked for, one by one: one that fails leaves the others to be obeyed.

@@ -274,24 +274,31 @@ class Mailbox:
         with self._changed:
             return self._pacer.pace
 
-    def wait(self) -> int | None:
-        """Sleeps until the next block should start, and returns the epoch it is of; None: there are orders."""
+    def due(self) -> int | None:
+        """The epoch that the next block is of, if it should start now and nothing else is asked for; else None."""
         with self._changed:
-            while True:
-                self.check()
-                if self._orders:
-                    return None
-                start, now = None if self._rewind is not None else self._pacer.start_at(), self.clock()
-                if start is not None and start <= now:
-                    return self._epoch
-                self._changed.wait(None if start is None else start - now)
+            self.check()
+            start = self._start_at()
+            return self._epoch if not self._orders and start is not None and start <= self.clock() else None
 
-    def wait_for_order(self) -> None:
-        """Sleeps until there is an order."""
+    def sleep(self, blocks: bool = True) -> None:
+        """Sleeps until there are orders, or the next block should start. blocks: False if none is to be made."""
         with self._changed:
             while not self._orders:
                 self.check()
-                self._changed.wait()
+                start, now = self._start_at() if blocks else None, self.clock()
+                if start is not None and start <= now:
+                    return
+                self._changed.wait(None if start is None else start - now)
+
+    def _start_at(self) -> float | None:
+        return None if self._rewind is not None else self._pacer.start_at()
+
+    @property
+    def ordered(self) -> bool:
+        """Whether something is asked for by now."""
+        with self._changed:
+            return bool(self._orders)
 
     def take(self) -> Order | None:
         """The oldest order, None if there is none."""

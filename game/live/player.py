@@ -284,12 +284,21 @@ class LocalPlayer:
         """See Player."""
         self._thread.start()
 
+    def turn(self) -> bool:
+        """In place of `start`: does in the caller's thread what the engine's would do now.
+
+        For whoever has a clock of his own. Returns whether there may be more to do before the clock goes on.
+        """
+        return self._engine.turn()
+
     def shutdown(self, limit: float = PATIENCE) -> bool:
         """See Player."""
         until = time.monotonic() + limit
         self._mailbox.halt()
         if self._thread.ident is not None:
             self._thread.join(limit)
+        else:
+            self._engine.end()
         ended = not self._thread.is_alive()
         if not ended:
             self._keeper.close(self._mailbox.stats())  # in its place: what was recorded so far is kept

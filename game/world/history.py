@@ -181,10 +181,12 @@ class Ledger:
 
 
 class Timeline:
-    """Moments on one way through a world. budget: bytes. Not thread-safe, but for `moments`."""
+    """Moments on one way through a world. budget: bytes. playing: the start whose rollout makes the next block, which is
+    there in any case and not counted; None where no block is to be made."""
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
+        self.playing: Start | None = None
         self.frames = 0  # video frames between the oldest moment and the newest
         self._moments: deque[Moment] = deque()
         self._ledger = Ledger()
@@ -196,9 +198,9 @@ class Timeline:
 
     @property
     def bytes(self) -> int:
-        """Memory taken: states, pictures, and the rollouts of other starts than the newest."""
-        newest = self._moments[-1].start if self._moments else None
-        return self._ledger.bytes + self._plain + sum(start.bytes for start in self._starts if start is not newest)
+        """Memory taken: states, pictures, and the rollouts behind them but for the one that plays."""
+        starts = {*self._starts, *(moment.start for moment in self._pinned)} - {self.playing}
+        return self._ledger.bytes + self._plain + sum(start.bytes for start in starts if start is not None)
 
     @property
     def newest(self) -> Moment | None:
@@ -246,6 +248,8 @@ class Timeline:
         if moment.pins == 1:
             self._pinned[moment] = moment.snapshot.storages()
             self._ledger.add(self._pinned[moment])
+            moment.start.bytes = max(moment.start.bytes, sum(self._pinned[moment].values()))
+            self._plain += moment.pictures.nbytes
 
     def unpin(self, moment: Moment) -> None:
         """Takes one `pin` back; after the last a moment goes the way of the others."""
@@ -253,6 +257,7 @@ class Timeline:
         if moment.pins:
             return
         self._ledger.remove(self._pinned.pop(moment))
+        self._plain -= moment.pictures.nbytes
         if moment not in self._moments:
             moment.snapshot = None
 

@@ -8,7 +8,6 @@ with the next block as its events, so that a recording can tell it and a replay 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -75,7 +74,7 @@ class Journey:
         self._events: list[Event] = []
         self._unsettled: Moment | None = None
         self._block_seconds = 0.0
-        self.present = self._begin(picture, seed)
+        self._become(self._begin(picture, seed))
 
     @property
     def rollout(self) -> Rollout:
@@ -90,13 +89,13 @@ class Journey:
     def step(self, actions: Actions) -> Played:
         """Makes the next block; its state is kept by the `settle` after it. Raises what Rollout.step raises."""
         self.settle()
-        began = time.perf_counter()
         block = self.rollout.step(actions)
-        self._block_seconds = time.perf_counter() - began
+        self._block_seconds = block.timings.total_ms / 1000.0
         start = self.present.start
         start.tape.add(actions)
         moment = Moment(start, block.first_frame + len(block.frames), block.frames, actions)
-        self.present = self._unsettled = moment
+        self._unsettled = moment
+        self._become(moment)
         return Played(block, self._take_events(), False, moment)
 
     def hold(self, frames: int) -> Played:
@@ -124,7 +123,7 @@ class Journey:
         """Begins anew from the present picture. seed: of the new rollout, by default the next after the old one's."""
         self.settle()
         seed = (self.present.start.seed + 1) % SEEDS if seed is None else seed
-        self.present = self._begin(self.present.picture, seed)
+        self._become(self._begin(self.present.picture, seed))
         self._events.append(Anchored(seed))
 
     def go(self, moment: Moment) -> None:
@@ -137,7 +136,7 @@ class Journey:
             moment.start.tape = moment.tape.copy(moment.frames)
         self._restore(moment)
         moment.start.tape.cut(moment.frames)
-        self.present = moment
+        self._become(moment)
         self.past.cut(moment)
         self._events = [Went(moment)]
 
@@ -155,7 +154,7 @@ class Journey:
         """
         self._unsettled = None
         self.past.clear()
-        self.present = self._begin(first_frame, seed)
+        self._become(self._begin(first_frame, seed))
         change_kernels_at(compiled_from, self.rollout, self.world)
         self.run(actions, tell)
         self._events = [Went(self.present)]
@@ -217,6 +216,18 @@ class Journey:
     def actions_of(self, moment: Moment) -> Actions | None:
         """What its rollout was told until `moment`, which is or was on the way here; None at a start."""
         return (moment.tape or moment.start.tape).actions(0, moment.frames)
+
+    def put_by(self) -> None:
+        """Another world is played from here on: all that this one keeps is kept to return to it."""
+        self.past.playing = None
+
+    def take_up(self) -> None:
+        """It is played again."""
+        self.past.playing = self.present.start
+
+    def _become(self, moment: Moment) -> None:
+        self.present: Moment = moment
+        self.past.playing = moment.start
 
     def _begin(self, picture: np.ndarray, seed: int) -> Moment:
         start = Start(self.world.start(picture, seed), self.number)
