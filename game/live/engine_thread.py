@@ -399,14 +399,13 @@ class EngineThread:
     # -- playing -----------------------------------------------------------------------------------------------------
 
     def _play(self) -> None:
-        """Loads and enters what is missing, and makes one block if it is time to."""
+        """Loads or enters what is missing, else makes one block if it is time to."""
         self._made = True
         if self._world is None:
             self._load()
-        if self._visits.current is None:
+        elif self._visits.current is None:
             self._enter_scene()
-        epoch = self._mailbox.due()
-        if epoch is not None:
+        elif (epoch := self._mailbox.due()) is not None:
             self._make_block(epoch)
         else:
             self._made = self._mailbox.ordered

@@ -181,8 +181,11 @@ class Ledger:
 
 
 class Timeline:
-    """Moments on one way through a world. budget: bytes. playing: the start whose rollout makes the next block, which is
-    there in any case and not counted; None where no block is to be made."""
+    """Moments on one way through a world. Not thread-safe.
+
+    budget: bytes. playing: the start whose rollout makes the next block, which is there in any case and not counted;
+    None where no block is to be made.
+    """
 
     def __init__(self, budget: int) -> None:
         self.budget = budget

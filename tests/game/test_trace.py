@@ -13,9 +13,9 @@ from game.tools.profile import ProfiledWorld, run_profiled
 from game.tools.render import render
 from game.tools.terminal import stream
 from tests.game.fakes import FakeModels, FakeScene, FakeWorld
+from tests.game.live.stage import ThreadStage
 from tests.game.offline import picture_file, real_world
 from tests.game.test_bench import SMALL
-from tests.game.test_worker import Stage
 
 RANGES = {"encode", "block 0", "data", "denoise", "denoising step 0", "denoising step 1", "context pass", "decode",
           "post-processing", "export"}  # fmt: skip
@@ -65,10 +65,9 @@ def test_every_way_of_running_is_traced_by_name_and_timed_block_by_block(way, tm
 
 def test_live_play_is_traced_on_the_thread_that_makes_the_blocks(tmp_path):
     world = ProfiledWorld(real_world())
-    stage = Stage(FakeWorld(), scenes=[FakeScene()], models=FakeModels(fake=lambda progress: world))
-    stage.worker.start()
+    stage = ThreadStage(FakeWorld(), scenes=[FakeScene()], models=FakeModels(fake=lambda progress: world))
     assert stage.look_until(lambda: len(world._blocks) >= 2, 30.0)
-    assert stage.worker.shutdown(30.0)
+    assert stage.worker.shutdown(60.0)
     world.write(tmp_path)
     assert named(tmp_path) >= RANGES
 

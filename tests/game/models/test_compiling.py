@@ -24,8 +24,8 @@ from game.tools.render import render
 from game.world.playthrough import Journey
 from tests.engine.tiny import picture, play
 from tests.game.fakes import FakeModels, FakeScene, FakeWorld, wait_until
+from tests.game.live.stage import ThreadStage
 from tests.game.offline import picture_file, real_world
-from tests.game.test_worker import Stage
 
 
 def fast_world(settings=None) -> WorldModel:
@@ -183,12 +183,11 @@ def test_a_compiler_that_does_not_even_start_is_a_failure_like_any_other():
 
 def test_the_window_is_told_through_the_workers_status():
     slow, world = Slow(), fast_world()
-    stage = Stage(
+    stage = ThreadStage(
         FakeWorld(),
         scenes=[FakeScene()],
         models=FakeModels(fake=lambda progress: CompilingWorld(world, "default", progress, make=compiling(slow))),
     )
-    stage.worker.start()
     try:
         assert stage.look_until(lambda: stage.worker.status.beside.startswith("Compiling the passes"), 30.0)
         slow.may.set()

@@ -20,7 +20,7 @@ from game.models.loader import find_weights
 from tests.engine.published import published_names
 from tests.game.hub import REPOSITORY, Hub, sha256
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LIGHT_DECODER = matrix_game2._LIGHT_DECODER
 MODES = ("universal", "gta_drive", "templerun")
 
