@@ -142,9 +142,10 @@ def test_play_begins_at_once_tells_how_far_compiling_is_and_changes_kernels_betw
     assert world.kernels.compiled == "off" and told[-1].startswith("Compiling the passes (1 of 3), ")
     slow.may.set()
     assert wait_until(lambda: world._work.outcome is not None, 60.0)
+    compiled = slow.compiled
     frames.append(play(rollout, world.config, 3))
     assert world.kernels.compiled == "default" and told[-1].startswith("Compiled in ")
-    assert slow.compiled == 3  # what one thread compiled is good for the other
+    assert slow.compiled == compiled >= 3, "what one thread compiled is good for the other"
     assert np.abs(np.concatenate(frames).astype(int) - expected).max() <= 1
     assert play(world.start(picture(world.config), 5), world.config, 1).shape == frames[0][:9].shape
 
