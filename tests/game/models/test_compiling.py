@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import game.models.loader
 import game.recording.writer
@@ -26,6 +27,12 @@ from tests.engine.tiny import picture, play
 from tests.game.fakes import FakeModels, FakeScene, FakeWorld, wait_until
 from tests.game.live.stage import ThreadStage
 from tests.game.offline import picture_file, real_world
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    """Compiled programs are the process's, and there may be only so many of one piece of code."""
+    torch.compiler.reset()
 
 
 def fast_world(settings=None) -> WorldModel:
