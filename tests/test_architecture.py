@@ -68,7 +68,15 @@ def test_no_host_waits_for_the_device_in_the_engine(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "game" / "ui" / "toolkit").glob("*.py")), ids=name_of)
 def test_the_menus_parts_know_nothing_of_worlds(path):
-    allowed = ("game.ui.toolkit", "game.media.icons", "game.media.palette", "game.config.paths", "game.media.pictures")
+    allowed = (
+        "game.ui.toolkit",
+        "game.errors",
+        "game.console",
+        "game.media.icons",
+        "game.media.palette",
+        "game.config.paths",
+        "game.media.pictures",
+    )
     assert not [name for name in imports(path) if name.startswith(("engine", "game")) and not name.startswith(allowed)]
 
 

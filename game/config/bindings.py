@@ -2,7 +2,8 @@
 
 An input is a name: a key's as pygame.key.name gives it ("w", "left shift"), "mouse right" or "mouse 4" for a button,
 "wheel up" for a notch of the mouse's wheel, "pad a" or "pad left stick up" on a gamepad. A control is what the model is
-told (a key of its action space, or a look); a command is what the program is told. No pygame here.
+told (a key of its action space, or a look); a command is what the program is told. Controls name keys by their place
+(what a US keyboard has there: WASD is Z Q S D on a French one), commands by what is printed on them. No pygame here.
 """
 
 from __future__ import annotations
@@ -20,29 +21,35 @@ MOST_INPUTS = 4  # of one control: more could not be shown, and nobody has the f
 
 @dataclass(frozen=True)
 class Command:
-    """Something the program can be told. name: in the config file. label: for people. inputs: that do it at first."""
+    """Something the program can be told: a key, a gamepad's button, a line of the menu and of the page of controls.
+
+    name: in the settings file, and of the method of game/ui/commands.py's Commands that does it. label: for people,
+    beside a key. inputs: that do it at first; keys by what is printed on them. title: as a button of the menu says it.
+    """
 
     name: str
     label: str
     inputs: tuple[str, ...]
+    title: str = ""
 
 
 COMMANDS = (
     Command("menu", "menu", ("escape", "pad start")),
     Command("pause", "pause", ("p", "pad back")),
-    Command("restart", "restart", ("r", "pad y")),
-    Command("next_scene", "next scene", ("n", "pad x")),
-    Command("previous_world", "world before", ("tab", "pad b")),
+    Command("restart", "restart", ("r", "pad y"), "Begin it anew"),
+    Command("next_scene", "next scene", ("n", "pad x"), "Next scene"),
+    Command("previous_world", "world before", ("tab", "pad b"), "Back to the world before"),
     Command("rewind", "rewind (hold)", ("backspace", "pad left shoulder")),
-    Command("save", "save the world", ("f5", "pad right stick")),
-    Command("load", "back to the save", ("f9", "pad left stick")),
-    Command("anchor", "anchor anew", ("g", "pad right shoulder")),
+    Command("save", "save the world", ("f5", "pad right stick"), "Save the world"),
+    Command("load", "back to the save", ("f9", "pad left stick"), "Return to the save"),
+    Command("anchor", "anchor anew", ("g", "pad right shoulder"), "Anchor it now"),
     Command("record", "record", ("f6",)),
     Command("screenshot", "screenshot", ("f12",)),
     Command("numbers", "numbers", ("f3",)),
     Command("ease", "ease the load", ("f4",)),
     Command("full_screen", "full screen", ("f11",)),
 )
+COMMAND_NAMED = {command.name: command for command in COMMANDS}
 PINNED = {"menu": "escape"}  # an input that cannot be taken from its command, or nobody could ever mend anything
 
 _PRESETS = {

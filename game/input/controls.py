@@ -99,6 +99,10 @@ class Controls:
             self._feel = feel
             self._bind()
 
+    def control_of(self, key: str) -> str | None:
+        """The control that an input stands for in the present mode, None if it is bound to none."""
+        return self._bindings.get(key)
+
     # -- written by the window's thread -----------------------------------------------------------------------------
 
     def press(self, key: str, now: float) -> bool:

@@ -1,16 +1,118 @@
-"""Gamepads: buttons, triggers and sticks as named inputs, and one stick as a graded look. Come and go as they like."""
+"""Keyboards and gamepads as named inputs: what each key is called and where it lies, and sticks as graded looks.
+
+A key has two names: its *place*, the letter that a US keyboard has there, which controls are bound to (walking is the
+same four keys on every layout), and its *letter*, which commands are bound to (P pauses, wherever P is). Gamepads come
+and go as they like.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
 
 import pygame
-from pygame._sdl2 import controller, sdl2
+
+
+@cache
+def _sdl() -> ctypes.CDLL | None:
+    """The SDL that pygame uses, for what pygame has no door to; None where it cannot be reached.
+
+    A symbol is looked up in an extension module of pygame and in what that is linked to; on Windows, in one file.
+    """
+    try:
+        lib = ctypes.CDLL(str(Path(pygame.__file__).parent / "SDL2.dll") if sys.platform == "win32" else _extension())
+        lib.SDL_GetKeyFromScancode.argtypes, lib.SDL_GetKeyFromScancode.restype = [ctypes.c_int], ctypes.c_int32
+        lib.SDL_InitSubSystem.argtypes = [ctypes.c_uint32]
+        lib.SDL_IsGameController.argtypes = [ctypes.c_int]
+        lib.SDL_GameControllerOpen.argtypes, lib.SDL_GameControllerOpen.restype = [ctypes.c_int], ctypes.c_void_p
+        lib.SDL_GameControllerClose.argtypes, lib.SDL_GameControllerClose.restype = [ctypes.c_void_p], None
+        lib.SDL_GameControllerName.argtypes, lib.SDL_GameControllerName.restype = [ctypes.c_void_p], ctypes.c_char_p
+        lib.SDL_JoystickGetDeviceInstanceID.argtypes = [ctypes.c_int]
+        lib.SDL_JoystickGetDeviceInstanceID.restype = ctypes.c_int32
+    except (OSError, AttributeError):
+        return None
+    return lib
+
+
+def _extension() -> str:
+    return str(pygame.display.__file__)
+
+
+# -- the keyboard ------------------------------------------------------------------------------------------------------
+
+_US = "abcdefghijklmnopqrstuvwxyz1234567890"  # from SDL's scancode 4 on
+_PLACES = {4 + i: letter for i, letter in enumerate(_US)}
+_PLACES |= dict(zip((45, 46, 47, 48, 49, 51, 52, 53, 54, 55, 56), "-=[]\\;'`,./", strict=True))
+_SCANCODES = {place: code for code, place in _PLACES.items()}
+_MODIFIERS = {
+    pygame.KMOD_LCTRL: "left ctrl",
+    pygame.KMOD_RCTRL: "right ctrl",
+    pygame.KMOD_LALT: "left alt",
+    pygame.KMOD_RALT: "right alt",
+    pygame.KMOD_LMETA: "left meta",
+    pygame.KMOD_RMETA: "right meta",
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key that went down or up. place: what a US keyboard has there. letter: what is printed on it, or `place` where
+    that is not a letter that everybody can type. modifiers: names of the Ctrl, Alt and Meta keys that are held."""
+
+    place: str
+    letter: str
+    down: bool
+    modifiers: tuple[str, ...] = ()
+
+
+class Keyboard:
+    """Today's layout, and which keys are down: one that goes up is what it was when it went down, whatever the layout
+    has become meanwhile."""
+
+    def __init__(self) -> None:
+        self._down: dict[int, tuple[str, str]] = {}
+
+    def read(self, event: pygame.event.Event) -> Key:
+        """What a KEYDOWN or KEYUP event means."""
+        down, scancode = event.type == pygame.KEYDOWN, getattr(event, "scancode", 0)
+        printed = pygame.key.name(event.key)
+        place = _PLACES.get(scancode, printed)
+        names = place, printed if printed and printed.isascii() else place
+        if scancode and down:
+            self._down[scancode] = names
+        elif scancode:
+            names = self._down.pop(scancode, names)
+        held = tuple(name for bit, name in _MODIFIERS.items() if getattr(event, "mod", 0) & bit and name != names[1])
+        return Key(*names, down, held)
+
+    def let_go(self) -> None:
+        """Nothing is down any more: the person looks elsewhere."""
+        self._down.clear()
+
+    @staticmethod
+    def printed(place: str) -> str:
+        """What is printed on the key at a place, by today's layout; the name of the place where nobody knows."""
+        code, sdl = _SCANCODES.get(place), _sdl()
+        if code is None or sdl is None or not pygame.display.get_init():
+            return place
+        return pygame.key.name(sdl.SDL_GetKeyFromScancode(code)) or place
+
+    def place_of(self, letter: str) -> str:
+        """Where a letter lies, by today's layout; itself if it is nowhere, or no letter."""
+        if letter not in _SCANCODES or self.printed(letter) == letter:
+            return letter
+        return next((place for place in _SCANCODES if self.printed(place) == letter), letter)
+
+
+# -- gamepads ----------------------------------------------------------------------------------------------------------
 
 _BUTTONS = (
     *("a", "b", "x", "y", "back", "guide", "start", "left stick", "right stick", "left shoulder", "right shoulder"),
@@ -21,6 +123,7 @@ _STICKS = {0: ("left", 0), 1: ("left", 1), 2: ("right", 0), 3: ("right", 1)}  # 
 _TRIGGERS = {4: "pad left trigger", 5: "pad right trigger"}
 _WAYS = (("left", "right"), ("up", "down"))
 _FULL = 32767
+_GAME_CONTROLLER = 0x2000  # SDL_INIT_GAMECONTROLLER
 _PRESSED, _RELEASED = 0.5, 0.4  # of a stick's or trigger's way: where it counts as a key that goes down, and up
 
 
@@ -45,37 +148,37 @@ class Gamepads:
     """All gamepads as one. A stick that the system does not know to be a gamepad's is left alone."""
 
     def __init__(self) -> None:
-        self._open: dict[int, controller.Controller] = {}
+        self._open: dict[int, int] = {}  # instance -> SDL's handle
         self._sticks = {name: [0.0, 0.0] for name in STICKS}
         self._down: set[str] = set()
-        try:
-            pygame.joystick.init()  # which a controller's instance is asked through
-            controller.init()
-            self.problem = ""
-        except (pygame.error, sdl2.error) as error:
-            self.problem = f"Gamepads cannot be used here ({error})"
+        self.problem = ""
+        sdl = _sdl()
+        if sdl is None or sdl.SDL_InitSubSystem(_GAME_CONTROLLER) != 0:
+            self.problem = "Gamepads cannot be used here"
 
     @property
     def names(self) -> list[str]:
         """What is plugged in."""
-        return [pad.name or "a gamepad" for pad in self._open.values()]
+        sdl = _sdl()
+        known = [sdl.SDL_GameControllerName(pad) if sdl is not None else None for pad in self._open.values()]
+        return [name.decode("utf-8", "replace") if name else "a gamepad" for name in known]
 
     def stick(self, which: str, dead_zone: float) -> tuple[float, float]:
         """Where a stick ("left", "right") is held: right and down, each within +-1."""
-        return graded(*self._sticks[which], dead_zone) if which in self._sticks else (0.0, 0.0)
+        x, y = self._sticks.get(which, (0.0, 0.0))
+        return graded(x, y, dead_zone)
 
     def handle(self, event: pygame.event.Event) -> list[PadInput]:
         """What an event means; nothing if it is not a gamepad's."""
         if event.type == pygame.CONTROLLERDEVICEADDED:
-            return self._add(event.device_index)
-        if event.type == pygame.CONTROLLERDEVICEREMOVED:
-            self._open.pop(event.instance_id, None)
+            self._add(event.device_index)
+        elif event.type == pygame.CONTROLLERDEVICEREMOVED:
+            self._remove(event.instance_id)
             return self.let_go()
-        if event.type in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
-            if event.button >= len(_BUTTONS):
-                return []
-            return self._change(f"pad {_BUTTONS[event.button]}", event.type == pygame.CONTROLLERBUTTONDOWN)
-        if event.type == pygame.CONTROLLERAXISMOTION:
+        elif event.type in (pygame.CONTROLLERBUTTONDOWN, pygame.CONTROLLERBUTTONUP):
+            if event.button < len(_BUTTONS):
+                return self._change(f"pad {_BUTTONS[event.button]}", event.type == pygame.CONTROLLERBUTTONDOWN)
+        elif event.type == pygame.CONTROLLERAXISMOTION:
             return list(self._axis(event.axis, max(-1.0, event.value / _FULL)))
         return []
 
@@ -85,15 +188,20 @@ class Gamepads:
         released, self._down = self._down, set()
         return [PadInput(name, False) for name in sorted(released)]
 
-    def _add(self, index: int) -> list[PadInput]:
-        try:
-            pad = controller.Controller(index)
-            self._open[pad.as_joystick().get_instance_id()] = pad
-        except (pygame.error, sdl2.error):
-            pass  # pulled out again already
-        return []
+    def _add(self, index: int) -> None:
+        sdl = _sdl()
+        if sdl is None or not sdl.SDL_IsGameController(index):
+            return
+        instance, pad = sdl.SDL_JoystickGetDeviceInstanceID(index), sdl.SDL_GameControllerOpen(index)
+        if pad:  # and not pulled out again already
+            self._open[instance] = pad
 
-    def _axis(self, axis: int, value: float) -> Iterator[PadInput]:
+    def _remove(self, instance: int) -> None:
+        pad, sdl = self._open.pop(instance, None), _sdl()
+        if pad is not None and sdl is not None:
+            sdl.SDL_GameControllerClose(pad)
+
+    def _axis(self, axis: int, value: float) -> Iterable[PadInput]:
         if axis in _TRIGGERS:
             yield from self._as_key(_TRIGGERS[axis], value)
         elif axis in _STICKS:

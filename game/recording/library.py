@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -90,14 +91,34 @@ class Library:
         self._elsewhere, self._being_written = elsewhere, being_written
         self._renderings: dict[Path, Rendering] = {}  # by the recording that is rendered
 
-    def entries(self) -> list[Entry]:
-        """All recordings, the newest first; broken ones with their problem. Never raises."""
+    def listed(self) -> list[Path]:
+        """The folders of all recordings, the newest first. Nothing in them is read, so thousands are listed at once."""
         try:
-            folders = [path for path in self.root.iterdir() if not path.name.startswith(".")]
-        except OSError:
-            folders = []
-        found = {folder.resolve(): folder for folder in (*self._elsewhere(), *folders) if holds_session(folder)}
-        return sorted(map(read_entry, found.values()), key=lambda entry: entry.made, reverse=True)
+            with os.scandir(self.root) as found:
+                inside = [Path(one.path) for one in found if not one.name.startswith(".")]
+        except (OSError, ValueError):
+            inside = []
+        root = Path(os.path.realpath(self.root))
+        found_too = {Path(os.path.realpath(folder)): folder for folder in self._elsewhere()}
+        folders = {root / folder.name: folder for folder in inside} | found_too
+        return sorted(filter(holds_session, folders.values()), key=made_at, reverse=True)
+
+    def made(self, folder: Path) -> datetime:
+        """When a recording began, local time."""
+        return made_at(folder)
+
+    def glance(self, folder: Path) -> Entry:
+        """What a list says of a recording, by its log's header and number of lines alone. Never raises."""
+        header, frames = _remains(folder)
+        return _entry(folder, header, frames, None if header is not None else "its log cannot be read")
+
+    def read(self, folder: Path) -> Entry:
+        """What can be said of a recording when its log is read whole. Never raises."""
+        return read_entry(folder)
+
+    def entries(self) -> list[Entry]:
+        """All recordings, the newest first, their logs read whole; broken ones with their problem. Never raises."""
+        return [read_entry(folder) for folder in self.listed()]
 
     def busy(self, folder: Path) -> str:
         """Why a recording cannot be deleted now, in words; "" if it can be."""
@@ -219,7 +240,7 @@ class Library:
 
 
 def read_entry(folder: Path) -> Entry:
-    """What can be said of the recording in `folder`, whatever state it is in. Never raises."""
+    """What can be said of the recording in `folder`, whatever state it is in; its log is read whole. Never raises."""
     header, problem, frames = None, None, 0
     try:
         recording = read_recording(folder / ACTIONS)
@@ -229,6 +250,10 @@ def read_entry(folder: Path) -> Entry:
     except (ScriptError, OSError) as error:
         problem = str(error)
         header, frames = _remains(folder)
+    return _entry(folder, header, frames, problem)
+
+
+def _entry(folder: Path, header: SessionHeader | None, frames: int, problem: str | None) -> Entry:
     fps = header.fps if header is not None and header.fps > 0 else 0.0
     video = find_video(folder)
     icons = None if video is None else video.with_name(video.stem + ICONS)
@@ -238,7 +263,7 @@ def read_entry(folder: Path) -> Entry:
         model="" if header is None else header.model,
         mode="" if header is None else header.mode,
         scene="" if header is None else header.scene,
-        made=_made(folder),
+        made=made_at(folder),
         frames=frames,
         fps=fps,
         seconds=frames / fps if fps else 0.0,
@@ -264,17 +289,19 @@ def _stranger(entry: Entry) -> Path | None:
 
 
 def _remains(folder: Path) -> tuple[SessionHeader | None, int]:
-    """Header and frames of a recording that cannot be read whole, as far as they can be made out."""
+    """Header and frames of a recording, as far as they can be made out without reading its log."""
     try:
-        with (folder / ACTIONS).open(encoding="utf-8", errors="replace") as log:
-            first = log.readline()
-            frames = sum(1 for line in log if line.strip())
-        return SessionHeader.from_json(json.loads(first)), frames
+        with (folder / ACTIONS).open("rb") as log:
+            first, last, frames = log.readline(), b"", 0
+            while chunk := log.read(_MB):
+                frames, last = frames + chunk.count(b"\n"), chunk[-1:]
+        header = SessionHeader.from_json(json.loads(first.decode("utf-8", "replace")))
+        return header, frames + (last not in (b"", b"\n"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None, 0
 
 
-def _made(folder: Path) -> datetime:
+def made_at(folder: Path) -> datetime:
     """When it began: as its folder's name says, else as old as its action log."""
     try:
         return datetime.strptime(folder.name[:16] + "+0000", "%Y%m%dT%H%M%SZ%z").astimezone().replace(tzinfo=None)

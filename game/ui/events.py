@@ -1,6 +1,7 @@
 """Events to what they mean: the menu's, a command, a control, or the window's own affair.
 
-Keys, mouse buttons and gamepads become named inputs (game/config/bindings.py) and from there on are all the same.
+Keys, mouse buttons and gamepads become named inputs (game/config/bindings.py) and from there on are all the same, but
+that a key has two names: controls go by its place, commands by what is printed on it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from pathlib import Path
 
 import pygame
 
-from game.input.devices import STICKS, Gamepads
+from game.config.bindings import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, PINNED
+from game.input.devices import STICKS, Gamepads, Key
 from game.live.status import State
-from game.ui.commands import Cockpit
-from game.ui.pages.pictures import DropPage
+from game.ui.commands import Commands
+from game.ui.pages.pictures import ArrivalPage, PastePage
 from game.ui.toolkit.menu import Menu, Page
-from game.ui.window import button_name, key_name, wheel_notches
+from game.ui.window import button_name, wheel_notches
 
 _LOOKS_ANEW = (pygame.WINDOWEXPOSED, pygame.WINDOWSIZECHANGED, pygame.WINDOWRESTORED, pygame.WINDOWDISPLAYCHANGED)
 _MOUSE = (pygame.MOUSEMOTION, pygame.MOUSEBUTTONDOWN, pygame.MOUSEBUTTONUP, pygame.MOUSEWHEEL)
 _IN_MENU = ("full_screen", "screenshot")  # commands that also count while the menu is open
+_LOOKS = (LOOK_UP, LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT)
 
 
 class Router:
@@ -30,16 +33,16 @@ class Router:
 
     def __init__(
         self,
-        cockpit: Cockpit,
+        commands: Commands,
         pads: Gamepads,
         menu: Menu,
         leave: Callable[[], None],
         redraw: Callable[[], None],
         save: Callable[[], None],
     ) -> None:
-        self._cockpit, self._pads, self._menu = cockpit, pads, menu
+        self._commands, self._pads, self._menu = commands, pads, menu
         self._leave, self._redraw, self._save = leave, redraw, save
-        self._window, self._controls, self._worker = cockpit.window, cockpit.controls, cockpit.worker
+        self._window, self._controls, self._player = commands.window, commands.controls, commands.player
         self._paused_before = False  # the menu was opened on a paused world
         self._leaning = False  # a stick is out of its dead zone
         self._notches: dict[str, float] = {}  # ways the wheel was turned -> until when that counts as held
@@ -47,7 +50,7 @@ class Router:
     def handle(self, event: pygame.event.Event, now: float) -> None:
         """Does what an event asks for."""
         if event.type in (pygame.KEYDOWN, pygame.KEYUP):
-            self._input(key_name(event), event.type == pygame.KEYDOWN, now)
+            self._key(self._commands.keyboard.read(event), now)
         elif event.type in _MOUSE:
             self._handle_mouse(event, now)
         elif event.type == pygame.WINDOWFOCUSLOST:
@@ -55,7 +58,7 @@ class Router:
         elif event.type in _LOOKS_ANEW:
             self._redraw()
         elif event.type == pygame.DROPFILE:
-            self._take_dropped(Path(event.file))
+            self.open_menu("Scenes", ArrivalPage(self._commands, self._menu, Path(event.file)))
         elif event.type == pygame.QUIT:
             self._leave()
         else:
@@ -63,30 +66,53 @@ class Router:
                 self._input(one.name, one.down, now)
             self._lean(now)
 
-    def _input(self, name: str, down: bool, now: float) -> None:
-        """A named input went down or up: the menu's, a command, or a control."""
-        command = self._cockpit.command_of(name)
+    def _key(self, key: Key, now: float) -> None:
+        """A key went down or up. With Ctrl, Alt or Meta it gives no command, unless that one has a meaning itself."""
+        held = {name for name in key.modifiers if not self._commands.is_bound(name)}
+        if not key.down or not held:
+            self._input(key.letter, key.down, now, place=key.place)
+        elif key.letter == "v" and any(name.endswith(("ctrl", "meta")) for name in held):
+            self.open_menu("Scenes", PastePage(self._commands))
+        elif not self._menu.is_open:
+            self._control(key.place, True, now)  # who walks with Ctrl held goes on walking
+
+    def _input(self, name: str, down: bool, now: float, *, place: str | None = None) -> None:
+        """A named input went down or up: the menu's, a control, or a command. place: of a key, as Key has it."""
+        command = self._commands.command_of(name)
         if self._menu.is_open:
             if self._menu.takes_all:
                 self._menu.input(name, down, now)
             elif down and command in _IN_MENU:
-                self._cockpit.do(command, now)
+                self._commands.do(command, now)
             elif command == "menu":
                 self._menu.input("escape", down, now)  # whatever opens it closes it
             else:
                 self._menu.input(name, down, now)
-            return
-        if command is None:
-            if down and name.startswith(f"pad {self._cockpit.preferences.look_stick} stick "):
-                return  # it looks, by how far it is held
-            if not down:
-                self._controls.release(name, now)
-            elif self._controls.press(name, now) or name.startswith("mouse "):
-                self._take_over()
-        elif down:
-            self._cockpit.do(command, now)
-        else:
-            self._cockpit.undo_hold(command, now)
+        elif name not in PINNED.values() and self._control(place or name, down, now):
+            pass
+        elif command is not None and down:
+            self._commands.do(command, now)
+        elif command is not None:
+            self._commands.undo_hold(command, now)
+        elif down and name.startswith("mouse "):
+            self._take_over()
+
+    def _control(self, name: str, down: bool, now: float) -> bool:
+        """Gives an input to the controls. Returns whether it is one of theirs."""
+        control = self._controls.control_of(name)
+        if not down:
+            self._controls.release(name, now)
+        elif name.startswith(f"pad {self._commands.preferences.look_stick} stick "):
+            return self._commands.command_of(name) is None  # it looks, by how far it is held
+        elif self._controls.press(name, now):
+            self._steers(looks=control in _LOOKS)
+        return control is not None
+
+    def _steers(self, *, looks: bool) -> None:
+        """The person steers: they have the controls, and have found what steers."""
+        self._commands.steered = True
+        self._commands.looked = self._commands.looked or looks
+        self._take_over()
 
     def _handle_mouse(self, event: pygame.event.Event, now: float) -> None:
         if self._menu.is_open:
@@ -102,17 +128,18 @@ class Router:
             elif name := button_name(event.button):
                 self._menu.input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
         elif event.type == pygame.MOUSEMOTION:
-            if self._window.captured and not self._worker.paused:
+            if self._window.captured and not self._player.paused:
                 self._controls.motion(*event.rel, now)
-                self._take_over()
+                self._steers(looks=True)
         elif event.type == pygame.MOUSEWHEEL:
             for name in wheel_notches(event):
-                self._notches[name] = max(now, self._notches.get(name, now)) + 1.0 / self._worker.fps
+                self._notches[name] = max(now, self._notches.get(name, now)) + 1.0 / self._player.fps
                 self._input(name, True, now)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self._mouse_is_useful():
             self._window.capture()
+            self._commands.looked = True
             self._take_over()
-            self._cockpit.say(f"{self._cockpit.key_of('menu')} opens the menu and gives the mouse back")
+            self._commands.say(f"{self._commands.key_of('menu')} opens the menu and gives the mouse back")
         elif name := button_name(event.button):
             self._input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
 
@@ -124,23 +151,23 @@ class Router:
 
     def _lean(self, now: float) -> None:
         """A stick may have been moved: the one that looks counts by how far."""
-        prefer = self._cockpit.preferences
+        prefer = self._commands.preferences
         right, down = self._pads.stick(prefer.look_stick, prefer.dead_zone)
         before, self._leaning = self._leaning, any(any(self._pads.stick(one, prefer.dead_zone)) for one in STICKS)
-        if self._menu.is_open or self._worker.paused:
+        if self._menu.is_open or self._player.paused:
             right = down = 0.0
         elif self._leaning and not before:  # and not one that was still held when a replay began
-            self._take_over()
+            self._steers(looks=bool(right or down))
         self._controls.lean(right, down, now)
 
     def _take_over(self) -> None:
         """Whoever steers has the controls, also where a recording had them."""
-        if self._worker.status.replay is not None:
-            self._worker.take_over()
+        if self._player.status.replay is not None:
+            self._player.take_over()
 
     def _mouse_is_useful(self) -> bool:
-        status = self._worker.status
-        playing = status.state is State.PLAYING and not self._worker.paused and not self._window.captured
+        status = self._player.status
+        playing = status.state is State.PLAYING and not self._player.paused and not self._window.captured
         return playing and status.space is not None and status.space.has_mouse
 
     def let_go(self) -> None:
@@ -149,17 +176,10 @@ class Router:
         released, self._notches = [*self._notches, *(one.name for one in self._pads.let_go())], {}
         for name in released:
             self._input(name, False, now)
-        self._worker.let_go(now)
+        self._player.let_go(now)
+        self._commands.keyboard.let_go()
         self._controls.release_all()
         self._window.give_back()
-
-    def _take_dropped(self, path: Path) -> None:
-        """Shows a picture before a world begins from it; a folder becomes that of the person's pictures."""
-        if path.is_dir():
-            self._cockpit.change(folder=str(path))
-            self.open_menu("Scenes")
-        else:
-            self.open_menu("Scenes", DropPage(self._cockpit, path))
 
     # -- the menu ----------------------------------------------------------------------------------------------------
 
@@ -167,15 +187,15 @@ class Router:
         """Pauses the world and opens the menu over it."""
         now = time.perf_counter()
         if not self._menu.is_open:
-            self._paused_before = self._worker.paused
+            self._paused_before = self._player.paused
             captured = self._window.captured
             self.let_go()
             if not self._paused_before:
-                self._cockpit.hold(now, captured=captured)
+                self._commands.hold(now, captured=captured)
         self._menu.open(section, page)
 
     def menu_closed(self) -> None:
         """The menu is gone: the world goes on, unless it was paused before."""
         self._save()
         if not self._paused_before:
-            self._cockpit.go_on(time.perf_counter())
+            self._commands.go_on(time.perf_counter())

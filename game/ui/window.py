@@ -109,15 +109,6 @@ def on_display_lost(end: Callable[[], None]) -> None:
         ctypes.CDLL("libX11.so.6").XSetIOErrorHandler(_lost_handler)
 
 
-def key_name(event: pygame.event.Event) -> str:
-    """Name of the key of a KEYDOWN or KEYUP event: what is printed on it, or the Latin letter of its place."""
-    name = pygame.key.name(event.key)
-    place = getattr(event, "scancode", 0) - pygame.KSCAN_A
-    if not (name and name.isascii()) and 0 <= place < 26:  # on a Cyrillic keyboard, W is where it always was
-        return chr(ord("a") + place)
-    return name
-
-
 def wheel_notches(event: pygame.event.Event) -> list[str]:
     """Names of what a MOUSEWHEEL event's notches are, as game/config/bindings.py has them."""
     return ["wheel up" if event.y > 0 else "wheel down"] * abs(event.y)

@@ -43,19 +43,19 @@ def measure(size: str, rounds: int) -> None:
     world = FakeWorld(fps=16.0, first=1, later=12, step_seconds=3.0, sleep=lambda s: world.steps > 1 and busy(s))
     file = SettingsFile(session={"window": size, "keys_shown": True})
     app = App(PlaySettings(settings_file=file), players(lambda progress: world))
-    app._worker.start()
-    while world.steps < 2 or app._drawn is None:
-        app._turn()
+    app.player.start()
+    while world.steps < 2 or app.drawn is None:
+        app.turn()
     took: dict[str, list[float]] = {}
     for key in KEYS * rounds:
-        before, code = app._drawn, pygame.key.key_code(key)
+        before, code = app.drawn, pygame.key.key_code(key)
         for _ in range(20):
-            app._turn()
-            before = app._drawn
+            app.turn()
+            before = app.drawn
         began = time.perf_counter()
         pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=code))
-        while app._drawn is before and time.perf_counter() - began < 2.0:
-            app._turn()
+        while app.drawn is before and time.perf_counter() - began < 2.0:
+            app.turn()
         took.setdefault(key, []).append(1000 * (time.perf_counter() - began))
         pygame.event.post(pygame.event.Event(pygame.KEYUP, key=code))
     everything = [ms for values in took.values() for ms in values]

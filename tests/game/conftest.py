@@ -6,8 +6,8 @@ import pytest
 
 
 @pytest.fixture
-def player(monkeypatch):
+def player():
     """Makes players."""
     from tests.game.player import Player
 
-    return lambda script, world=None, **kwargs: Player(monkeypatch, script, world, **kwargs)
+    return lambda script, world=None, **kwargs: Player(script, world, **kwargs)

@@ -36,23 +36,23 @@ from game.ui.app import App
 shown, told, path, draw = [], [], sys.argv.pop(1), App._draw
 
 def watched(app, now):
-    before = app._drawn
+    before = app.drawn
     draw(app, now)
-    scenery, moment = app._drawn, time.monotonic()
+    scenery, moment = app.drawn, time.monotonic()
     picture = scenery.picture
     if before is None or picture is not before.picture:
-        status = app._worker.status
+        status = app.player.status
         still = picture is None or picture.backdrop
         backwards = status.rewinding
         kind = "loading" if still else "back" if backwards else "world" if picture.number is None else "generated"
         shown.append((kind, None if still else picture.number, moment))
     if not told or moment - told[-1]["at"] > 0.25:
-        figures = app._worker.figures(now)
+        figures = app.player.figures(now)
         told.append({
             "at": moment, "late": figures.pace.late_frames, "undrawn": figures.pace.undrawn_frames,
             "rss": figures.rss_mb, "rewind": figures.rewind.mb, "depth": figures.rewind.depth_s,
             "latency": figures.pace.latency_ms, "block": figures.pace.block_ms, "speed": figures.pace.speed,
-            "fps": figures.pace.fps, "paused": app._worker.paused,
+            "fps": figures.pace.fps, "paused": app.player.paused,
         })
 
 App._draw = watched

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests want no window on anybody's screen
 
@@ -29,15 +29,17 @@ class Player:
     anything else when the window closes has failed.
     """
 
-    def __init__(
-        self, monkeypatch, script: Callable[[Player], object], world: FakeWorld | None = None, **kwargs
-    ) -> None:
+    def __init__(self, script: Callable[[Player], object], world: FakeWorld | None = None, **kwargs) -> None:
         self.world = world or FakeWorld(fps=100.0)
         self.recorder = kwargs.pop("recorder", None)
         self.open_world = kwargs.pop("open_world", lambda progress: self.world)
+        self.fails = kwargs.pop("fails", False)  # whether something of the window's own is to fail
         self.app: App | None = None
         self.threads: set[str] = set()
-        self._script, self._settings, self._monkeypatch = script, settings(**kwargs), monkeypatch
+        self.settings = settings(**kwargs)
+        self._script = script
+        self._steps: Iterator | None = None
+        self._ready: Callable[[], bool] = lambda: True
 
     @staticmethod
     def closes() -> bool:
@@ -62,37 +64,33 @@ class Player:
     @property
     def shown(self) -> int:
         """Number of the frame on the window, -1 before the first."""
-        picture = self.app._counted
-        return -1 if picture is None else picture.number
+        return self.app.shown
 
     @property
     def state(self) -> State:
-        return self.app._worker.status.state
+        return self.app.player.status.state
+
+    def watch(self, app: App) -> None:
+        """After a turn of the loop: goes on with the script if what it waits for has come."""
+        self.app = app
+        self._steps = self._steps or iter(self._script(self))
+        self.threads.add(threading.current_thread().name)
+        if not self._ready():
+            return
+        try:
+            self._ready = next(self._steps) or (lambda: True)
+        except StopIteration:
+            self._ready = self.closes
+            app.quit()
+        except KeyboardInterrupt:
+            self._ready = self.closes
+            raise
 
     def play(self) -> int:
-        steps = None
-        original = App._turn
-
-        def turn(running: App) -> None:
-            nonlocal steps
-            self.app = running
-            steps = steps or iter(self._script(self))
-            original(running)
-            self.threads.add(threading.current_thread().name)
-            try:
-                waits_for = next(steps) if turn.ready() else turn.ready
-                turn.ready = waits_for or (lambda: True)
-            except StopIteration:
-                running._open, turn.ready = False, self.closes
-            except KeyboardInterrupt:
-                turn.ready = self.closes
-                raise
-
-        turn.ready = lambda: True
-        self._monkeypatch.setattr(App, "_turn", turn)
         make_recorder = None if self.recorder is None else (lambda *args: self.recorder)
-
-        shots = self._settings.settings_file.path.parent / "shots"
-        code = play(self._settings, players(self.open_world, make_recorder, shots))
-        assert turn.ready is self.closes, f"the window closed, and line {inspect.getsourcelines(turn.ready)[1]} waits"
+        shots = self.settings.settings_file.path.parent / "shots"
+        code = play(self.settings, players(self.open_world, make_recorder, shots), self.watch)
+        waits = "" if self._ready is self.closes else inspect.getsourcelines(self._ready)[1]
+        assert self._ready is self.closes, f"the window closed, and line {waits} waits"
+        assert self.fails == bool(self.app.failures), self.app.failures
         return code

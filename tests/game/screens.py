@@ -36,14 +36,15 @@ from game.live.status import (
     Suggestion,
 )
 from game.recording.library import Entry, Thrown, Trash
-from game.ui.commands import Cockpit, feel_of
+from game.ui.commands import Commands, feel_of
 from game.ui.pages import make_menu
 from game.ui.pages.pictures import DropPage
 from game.ui.pages.recordings import RecordingPage
 from game.ui.toolkit.menu import Menu
 from game.ui.toolkit.paint import Painter
-from game.ui.view import Hud, Look, Scenery, View, numbers_of
+from game.ui.view import Hud, KeyLine, Look, Scenery, View, numbers_of
 from game.ui.window import Window
+from game.world.scenes import Scene
 from tests.game.fakes import FakeScene, landscape
 
 SIZES = ((640, 400), (1280, 720), (2560, 1440))
@@ -85,8 +86,8 @@ ADVICE = Advice(
 )
 
 
-class _Worker:
-    """What the cockpit asks of a worker, noted."""
+class _Player:
+    """What the commands ask of a player, noted."""
 
     qualities = ("default", "fast", "max")
     paused, fps = False, 20.0
@@ -135,8 +136,16 @@ class _Library:
             for i, scene in enumerate(scenes)
         ]  # fmt: skip
 
-    def entries(self) -> list[Entry]:
-        return self.kept
+    def listed(self) -> list[Path]:
+        return [entry.folder for entry in self.kept]
+
+    def made(self, folder: Path) -> datetime:
+        return self.glance(folder).made
+
+    def glance(self, folder: Path) -> Entry:
+        return next(entry for entry in self.kept if entry.folder == folder)
+
+    read = glance
 
     def thumbnail(self, entry: Entry) -> np.ndarray:
         return landscape(160, 288, entry.frames / 300, 0.0, hue=entry.frames)
@@ -168,7 +177,7 @@ class Stage:
     """A window with everything on it but a worker."""
 
     window: Window
-    cockpit: Cockpit
+    commands: Commands
     menu: Menu
     view: View
     paint: Painter
@@ -183,11 +192,16 @@ class Stage:
 
     def settle(self) -> None:
         """Lets what is made in the background come."""
-        for _ in range(8):
+        quiet = 0
+        for _ in range(60):
             self.menu.draw(self.window.surface)
-            busy = self.cockpit.background.begin(lambda: None)
+            busy = self.commands.background.begin(lambda: None)
             busy.result(20)
+            stamp = self.menu.stamp
             self.menu.tick(time.perf_counter())
+            quiet = 0 if self.menu.stamp != stamp else quiet + 1
+            if quiet > 8:
+                return
 
 
 def set_stage(size: tuple[int, int], folder: Path) -> Stage:
@@ -195,13 +209,13 @@ def set_stage(size: tuple[int, int], folder: Path) -> Stage:
     settings_file = SettingsFile(folder / "settings.yaml", session={"window": f"{size[0]}x{size[1]}", "folder": "."})
     window, remarks = Window(size, False), []
     controls = Controls(feel=feel_of(settings_file.now))
-    cockpit = Cockpit(
-        _Worker(), controls, settings_file, window, lambda words, seconds: remarks.append(words), library=_Library()
+    commands = Commands(
+        _Player(), controls, settings_file, window, lambda words, seconds: remarks.append(words), library=_Library()
     )
     paint, pads = Painter(), Gamepads()
-    menu = make_menu(cockpit, pads, paint, [FakeScene(name) for name in SCENES], lambda: None, lambda: None)
-    cockpit.use_menu(menu.open, menu.close, menu.pop)
-    return Stage(window, cockpit, menu, View(paint, Hud(paint), menu), paint, pads, remarks)
+    menu = make_menu(commands, pads, paint, [FakeScene(name) for name in SCENES], lambda: None, lambda: None)
+    commands.use_menu(menu.open, menu.close, menu.pop)
+    return Stage(window, commands, menu, View(paint, Hud(paint), menu), paint, pads, remarks)
 
 
 def scenery(stage: Stage, **changes) -> Scenery:
@@ -233,7 +247,7 @@ def _drop(stage: Stage) -> Scenery:
 
     path = Path(tempfile.mkdtemp()) / "harbour.png"
     save_png(path, landscape(700, 500, 0.3, 0.1, hue=40))
-    stage.menu.open("Scenes", DropPage(stage.cockpit, path))
+    stage.menu.open("Scenes", DropPage(stage.commands, Scene("harbour", path)))
     stage.settle()
     return scenery(stage, menu=stage.menu.stamp)
 
@@ -241,7 +255,7 @@ def _drop(stage: Stage) -> Scenery:
 def _broken_drop(stage: Stage) -> Scenery:
     path = Path(tempfile.mkdtemp()) / "notes.png"
     path.write_text("no picture")
-    stage.menu.open("Scenes", DropPage(stage.cockpit, path))
+    stage.menu.open("Scenes", DropPage(stage.commands, Scene("harbour", path)))
     stage.settle()
     return scenery(stage, menu=stage.menu.stamp)
 
@@ -249,8 +263,8 @@ def _broken_drop(stage: Stage) -> Scenery:
 def _recording(stage: Stage) -> Scenery:
     stage.menu.open("Recordings")
     stage.settle()
-    page = stage.menu.page
-    stage.menu.push(RecordingPage(stage.cockpit, stage.menu, page, stage.cockpit.library.kept[0]))
+    library = stage.commands.library
+    stage.menu.push(RecordingPage(stage.commands, stage.menu, library.kept[0], library, lambda entry: None))
     stage.settle()
     stage.menu.page._seek(21.0)
     stage.settle()
@@ -272,12 +286,15 @@ _LONG = (
     "CUDA ran out of memory while the block was denoised; got 23.1 GB in use; close other programs or use quality=fast"
 )
 
+FIRST_LOOK = KeyLine(("←", "→"), "Click to look round with the mouse, or press")
 SCREENS: dict[str, Callable[[Stage], Scenery]] = {
     "loading": _words(picture=BACKDROP, status=Status(words="Loading the engine", progress=0.4)),
     "loading_unknown": _words(picture=BACKDROP, status=Status(words="Starting torch"), beat=12),
     "playing": _words(),
     "numbers": _words(numbers=numbers_of(FIGURES, PLAYING)),
-    "first_keys": lambda stage: scenery(stage, keys=stage.cockpit.first_keys("universal"), keys_strength=1.0),
+    "first_keys": lambda stage: scenery(stage, keys=stage.commands.first_keys("universal"), keys_strength=1.0,
+                                        first_look=FIRST_LOOK),
+    "first_look": _words(first_look=FIRST_LOOK),
     "paused": _words(paused=True, numbers=numbers_of(FIGURES, PLAYING)),
     "recording": _words(status=replace(PLAYING, recording=True, recorded=83), remark="Recording"),
     "warning": _words(advice=ADVICE, numbers=numbers_of(FIGURES, PLAYING),
@@ -313,7 +330,7 @@ def screen(name: str, size: tuple[int, int]) -> np.ndarray:
     try:
         return stage.show(SCREENS[name](stage))
     finally:
-        stage.cockpit.background.stop()
+        stage.commands.background.stop()
         pygame.display.quit()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from game.input.devices import Gamepads
 from game.live.status import SceneLike
-from game.ui.commands import Cockpit
+from game.ui.commands import Commands
 from game.ui.pages.controls import ControlsPage
 from game.ui.pages.display import PicturePage
 from game.ui.pages.help import AboutPage, KeysPage
@@ -21,7 +21,7 @@ from game.ui.window import TITLE
 
 
 def make_menu(
-    cockpit: Cockpit,
+    commands: Commands,
     pads: Gamepads,
     paint: Painter,
     scenes: Sequence[SceneLike],
@@ -29,17 +29,17 @@ def make_menu(
     leave: Callable[[], None],
 ) -> Menu:
     """The menu. done: called when it has closed. leave: ends the program."""
-    pictures = Thumbnails(cockpit.background)
+    pictures = Thumbnails(commands.background)
     menu = Menu(TITLE, [], paint, done)
     menu.sections = [
-        Section("Resume", KeysPage(cockpit), menu.close),
-        Section("Scenes", GalleryPage(cockpit, menu, pictures, scenes)),
-        Section("World", WorldPage(cockpit)),
-        Section("Models", ModelsPage(cockpit, menu)),
-        Section("Controls", ControlsPage(cockpit, pads, menu)),
-        Section("Picture", PicturePage(cockpit)),
-        Section("Recordings", RecordingsPage(cockpit, menu, pictures)),
-        Section("About", AboutPage(cockpit, pads)),
+        Section("Resume", KeysPage(commands), menu.close),
+        Section("Scenes", GalleryPage(commands, menu, pictures, scenes)),
+        Section("World", WorldPage(commands)),
+        Section("Models", ModelsPage(commands, menu)),
+        Section("Controls", ControlsPage(commands, pads, menu)),
+        Section("Picture", PicturePage(commands)),
+        Section("Recordings", RecordingsPage(commands, menu, pictures)),
+        Section("About", AboutPage(commands, pads)),
         Section("Quit", act=leave),
     ]
     return menu

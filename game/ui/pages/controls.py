@@ -24,7 +24,7 @@ from game.input.controls import Controls, FrameControl
 from game.input.devices import Gamepads
 from game.media.icons import control_icons
 from game.media.palette import INK, PAPER, QUIET
-from game.ui.commands import Cockpit, feel_of
+from game.ui.commands import Commands, feel_of
 from game.ui.toolkit.menu import Menu, Page
 from game.ui.toolkit.paint import Painter
 from game.ui.toolkit.widgets import Button, Canvas, Choice, Heading, KeyField, Note, Slider, Toggle, Widget
@@ -40,9 +40,9 @@ class ControlsPage(Page):
 
     title = "Controls"
 
-    def __init__(self, cockpit: Cockpit, pads: Gamepads, menu: Menu) -> None:
+    def __init__(self, commands: Commands, pads: Gamepads, menu: Menu) -> None:
         super().__init__()
-        self._cockpit, self._pads, self._menu = cockpit, pads, menu
+        self._commands, self._pads, self._menu = commands, pads, menu
         self._mode = first_space().mode
         self._waiting_for: tuple[str, str] | None = None  # (table, name) that takes the next input
         self._preview = Controls(fps=_PREVIEW_FPS)
@@ -57,7 +57,7 @@ class ControlsPage(Page):
 
     def opened(self) -> None:
         """See Page."""
-        space = self._cockpit.status.space
+        space = self._commands.status.space
         self._set_mode((space or first_space()).mode)
 
     def closed(self) -> None:
@@ -72,7 +72,7 @@ class ControlsPage(Page):
         if now - self._sampled_at < 1.0 / _PREVIEW_FPS:
             return False
         self._sampled_at = now
-        prefer = self._cockpit.preferences
+        prefer = self._commands.preferences
         self._preview.lean(*self._pads.stick(prefer.look_stick, prefer.dead_zone), now)
         told = self._preview.sample(1, now)[0]
         since, shown = self._shown
@@ -87,7 +87,8 @@ class ControlsPage(Page):
     def takes_input(self, name: str, down: bool, now: float) -> bool:
         """The next input is bound where a field waits for one; any input is shown in the preview."""
         if self._waiting_for is None:
-            self._preview.press(name, now) if down else self._preview.release(name, now)
+            place = self._commands.keyboard.place_of(name)
+            self._preview.press(place, now) if down else self._preview.release(place, now)
             return False
         if down:
             table, what = self._waiting_for
@@ -100,7 +101,7 @@ class ControlsPage(Page):
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        cockpit, mode, table = self._cockpit, self._mode, self._cockpit.preferences.controls[self._mode]
+        commands, mode, table = self._commands, self._mode, self._commands.preferences.controls[self._mode]
         modes = [(mode, space.label) for mode, space in action_spaces().items()]
         rows: list[Widget] = [
             Canvas("preview", units=5.2, paint_it=self._draw_preview),
@@ -111,13 +112,13 @@ class ControlsPage(Page):
         ]  # fmt: skip
         rows += [self._field(mode, name, label, table[name]) for name, label in controls_of(mode).items()]
         rows += [Heading("Mouse"), *self._mouse_rows(), Heading("Gamepad"), *self._pad_rows(), Heading("Commands")]
-        commands = cockpit.preferences.commands
-        rows += [self._field("", one.name, one.label, commands[one.name]) for one in COMMANDS]
+        bound_to = commands.preferences.commands
+        rows += [self._field("", one.name, one.label, bound_to[one.name]) for one in COMMANDS]
         rows.append(Button("All commands as they were", "", lambda: self._change_table("", default_commands())))
         return rows
 
     def _mouse_rows(self) -> list[Widget]:
-        cockpit, now = self._cockpit, self._cockpit.preferences
+        commands, now = self._commands, self._commands.preferences
         return [
             # Fewer pixels turn faster, so the slider runs the other way.
             Slider("Sensitivity", "Move the mouse here to see what the model gets", value=60 / now.sensitivity,
@@ -125,10 +126,10 @@ class ControlsPage(Page):
                    put=lambda v: self._feel(sensitivity=float(f"{60 / v:.4g}"))),
             Toggle("Invert up and down", value=now.invert_look, put=lambda v: self._feel(invert_look=v)),
             Toggle("Invert left and right", value=now.invert_turn, put=lambda v: self._feel(invert_turn=v)),
-        ] if cockpit else []  # fmt: skip
+        ] if commands else []  # fmt: skip
 
     def _pad_rows(self) -> list[Widget]:
-        now, plugged = self._cockpit.preferences, ", ".join(self._pads.names)
+        now, plugged = self._commands.preferences, ", ".join(self._pads.names)
         return [
             Note(plugged or "None is plugged in; one that comes is taken at once."),
             Choice("Stick that looks", value=now.look_stick, options=[(s, s) for s in ("right", "left", "none")],
@@ -143,7 +144,7 @@ class ControlsPage(Page):
         return KeyField(
             label[:1].upper() + label[1:],
             "Enter adds a key, Delete takes the last one away",
-            caps=[short_name(one) for one in inputs],
+            caps=[self._commands.cap_of(one) if table else short_name(one) for one in inputs],
             waiting=self._waiting_for == (table, name),
             capture=partial(self._wait_for, table, name),
             remove=partial(self._remove, table, name),
@@ -153,12 +154,12 @@ class ControlsPage(Page):
 
     def _set_mode(self, mode: str) -> None:
         self._mode = mode
-        self._preview.tune(feel_of(self._cockpit.preferences))
+        self._preview.tune(feel_of(self._commands.preferences))
         self._preview.configure(action_space(mode), _PREVIEW_FPS)
 
     def _feel(self, **changes) -> None:
-        self._cockpit.change(**changes)
-        self._preview.tune(feel_of(self._cockpit.preferences))
+        self._commands.change(**changes)
+        self._preview.tune(feel_of(self._commands.preferences))
 
     def _take_preset(self, name: str) -> None:
         self._change_table(self._mode, preset(name, self._mode))
@@ -168,28 +169,32 @@ class ControlsPage(Page):
         self._waiting_for = (table, name)
 
     def _table(self, table: str) -> dict[str, tuple[str, ...]]:
-        prefer = self._cockpit.preferences
+        prefer = self._commands.preferences
         return dict(prefer.controls[table] if table else prefer.commands)
 
     def _change_table(self, table: str, to: dict[str, tuple[str, ...]]) -> None:
         if table:
-            self._feel(controls={**self._cockpit.preferences.controls, table: to})
+            self._feel(controls={**self._commands.preferences.controls, table: to})
         else:
             self._feel(commands=to)
 
     def _bind(self, table: str, name: str, one: str) -> None:
-        """Gives an input to a control or command, and takes it from whatever had it in this mode."""
+        """Gives an input to a control or command, and takes it from whatever had it in this mode.
+
+        one: a key by what is printed on it, which is what commands go by; controls go by its place.
+        """
         if one in PINNED.values():
             self._menu.remark = f"{short_name(one)} opens the menu and stays there"
             return
+        place = self._commands.keyboard.place_of(one)
         taken: list[str] = []
         for other in ("", table) if table else ("", *action_spaces()):  # where it cannot mean two things at once
-            now = self._table(other)
-            owner = by_input(now).get(one)
+            now, key = self._table(other), place if other else one
+            owner = by_input(now).get(key)
             if owner is not None and (other, owner) != (table, name):
                 taken.append(_LABELS[owner])
-                self._change_table(other, without(now, one))
-        self._change_table(table, bound(self._table(table), name, one))
+                self._change_table(other, without(now, key))
+        self._change_table(table, bound(self._table(table), name, place if table else one))
         if taken:
             self._menu.remark = f"{short_name(one)} was taken from: {', '.join(dict.fromkeys(taken))}"
 

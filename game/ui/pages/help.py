@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from engine.families import first_space
 from game import VERSION
 from game.config.bindings import COMMANDS, short_name
 from game.input.devices import Gamepads
-from game.ui.commands import Cockpit
+from game.ui.commands import Commands
 from game.ui.pages.pictures import short_path
 from game.ui.toolkit.menu import Page
 from game.ui.toolkit.widgets import Caps, Heading, Note, Widget
@@ -19,31 +19,34 @@ class KeysPage(Page):
 
     title = "Paused"
 
-    def __init__(self, cockpit: Cockpit) -> None:
+    def __init__(self, commands: Commands) -> None:
         super().__init__()
-        self._cockpit = cockpit
+        self._commands = commands
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        status, prefer = self._cockpit.status, self._cockpit.preferences
+        status, prefer = self._commands.status, self._commands.preferences
         space = status.space or first_space()
-        rows: list[Widget] = [Note(self._cockpit.where())]
+        rows: list[Widget] = [Note(self._commands.where())]
         table = prefer.controls[space.mode]
         for name, label in space.labels.items():
-            rows.append(self._row(label, table[name], self._motions(space.by_mouse.get(name))))
+            rows.append(self._row(label, self._keys(table[name]), self._motions(space.by_mouse.get(name))))
         rows.append(Heading("Commands"))
-        return [*rows, *(self._row(one.label, prefer.commands[one.name]) for one in COMMANDS)]
+        return [*rows, *(self._row(one.label, map(short_name, prefer.commands[one.name])) for one in COMMANDS)]
 
     def _motions(self, way: str | None) -> list[str]:
         """Caps for the stick's and the mouse's motion that way."""
-        stick = self._cockpit.preferences.look_stick
+        stick = self._commands.preferences.look_stick
         if way is None:
             return []
         return [*([] if stick == "none" else [short_name(f"pad {stick} stick {way}")]), f"Mouse {short_name(way)}"]
 
-    def _row(self, label: str, inputs: Sequence[str], motions: Sequence[str] = ()) -> Caps:
-        stick = f"pad {self._cockpit.preferences.look_stick} stick "  # it looks, and does nothing else
-        caps = [short_name(one) for one in inputs if not one.startswith(stick)]
+    def _keys(self, inputs: Sequence[str]) -> list[str]:
+        stick = f"pad {self._commands.preferences.look_stick} stick "  # it looks, and does nothing else
+        return [self._commands.cap_of(one) for one in inputs if not one.startswith(stick)]
+
+    @staticmethod
+    def _row(label: str, caps: Iterable[str], motions: Sequence[str] = ()) -> Caps:
         return Caps(label[:1].upper() + label[1:], caps=[*caps, *motions])
 
 
@@ -52,25 +55,25 @@ class AboutPage(Page):
 
     title = "About"
 
-    def __init__(self, cockpit: Cockpit, pads: Gamepads) -> None:
+    def __init__(self, commands: Commands, pads: Gamepads) -> None:
         super().__init__()
-        self._cockpit, self._pads = cockpit, pads
+        self._commands, self._pads = commands, pads
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        cockpit, status = self._cockpit, self._cockpit.status
+        commands, status = self._commands, self._commands.status
         running = f"{status.model} on {status.device}" if status.model else "no model yet"
-        problems = [Note(words, bad=True) for words in cockpit.settings_file.problems]
+        problems = [Note(words, bad=True) for words in commands.settings_file.problems]
         return [
             Note(
                 f"Neural world {VERSION}. A neural network makes every picture from the ones before it and your keys."
             ),
             Note(f"Running {running}. Gamepads: {', '.join(self._pads.names) or 'none plugged in'}."),
             Heading("Yours"),
-            Note(f"Settings: {short_path(cockpit.settings_file.path)}"),
+            Note(f"Settings: {short_path(commands.settings_file.path)}"),
             *(
-                [Note(f"Recordings: {short_path(cockpit.library.root.resolve())}")]
-                if cockpit.library is not None
+                [Note(f"Recordings: {short_path(commands.library.root.resolve())}")]
+                if commands.library is not None
                 else []
             ),
             *problems,

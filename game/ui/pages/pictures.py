@@ -1,27 +1,44 @@
-"""The pages of first pictures: the gallery, a folder gone through, and a picture before a world begins from it."""
+"""The pages of first pictures: the gallery, a folder gone through, and a picture before a world begins from it.
+
+What is dropped on the window arrives here, too: a picture, a folder of pictures, or a recording.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pygame
 
+from engine.errors import PictureError
 from game.live.status import SceneLike
 from game.media.palette import ACCENT, QUIET, RAISED
-from game.ui.commands import Cockpit
-from game.ui.toolkit.background import Later, Thumbnails
+from game.ui.commands import Commands
+from game.ui.toolkit.background import HIGH, WIDE, Later, Thumbnails
 from game.ui.toolkit.menu import Menu, Page
 from game.ui.toolkit.paint import Painter
 from game.ui.toolkit.widgets import Button, Canvas, Heading, Note, Tile, Widget
 from game.ui.view import fitted
 from game.world.scenes import PICTURE_SUFFIXES, Scene
 
+if TYPE_CHECKING:
+    from game.recording.library import Entry
+
+_SUFFIXES = (*PICTURE_SUFFIXES, ".heic", ".heif")  # those that cannot be read here say so
+_VIDEOS = (".mp4", ".jsonl")
 _MOST = 300  # of one folder: more would only be scrolled past
+_SHOWN = 24  # pictures of the person's folder in the gallery; browsing shows more
+_LARGE_TILE, _LARGEST = 50e6, 200e6  # pixels: decoded for a tile, or for a first picture, at most
+_LONGEST_SIDE = 900  # pixels of what is kept of a picture to show
+
+
+# -- what lies on the disk ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -35,22 +52,169 @@ class Contents:
 
 
 def contents(folder: Path) -> Contents:
-    """A folder's folders and pictures, hidden ones left out; called in the background."""
+    """A folder's folders and pictures, hidden ones left out; called in the background.
+
+    A folder is no picture whatever it is called, and neither is a pipe.
+    """
     try:
         with os.scandir(folder) as found:
             entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name.lower())
         folders = tuple(Path(e.path) for e in entries if e.is_dir())
-        pictures = tuple(Path(e.path) for e in entries if Path(e.name).suffix.lower() in PICTURE_SUFFIXES)
-    except OSError as error:
-        return Contents(problem=f"{folder} cannot be read ({error.strerror or error})")
+        named = (e for e in entries if Path(e.name).suffix.lower() in _SUFFIXES)
+        pictures = tuple(Path(e.path) for e in named if e.is_file())
+    except (OSError, ValueError) as error:
+        return Contents(problem=f"{folder} cannot be read ({getattr(error, 'strerror', None) or error})")
     return Contents(folders[:_MOST], pictures[:_MOST], max(0, len(pictures) - _MOST))
+
+
+def home() -> Path | None:
+    """The person's home; None for a user who has none."""
+    try:
+        return Path.home()
+    except (RuntimeError, OSError):
+        return None
 
 
 def short_path(path: Path) -> str:
     """A path as people write it: what is in their home begins with ~."""
-    home = Path.home()
-    inside = path != home and path.is_relative_to(home)
-    return f"~/{path.relative_to(home).as_posix()}" if inside else "~" if path == home else str(path)
+    mine = home()
+    if mine is None or not path.is_relative_to(mine):
+        return str(path)
+    return "~" if path == mine else f"~/{path.relative_to(mine).as_posix()}"
+
+
+def pictures_folder(chosen: str) -> Path:
+    """The folder of a person's own pictures: the chosen one, or the usual place if it exists, or their home."""
+    mine = home() or Path("/")
+    if chosen:
+        try:
+            return Path(chosen).expanduser()
+        except RuntimeError:  # ~nobody
+            return Path(chosen)
+    usual = mine / "Pictures"
+    return usual if usual.is_dir() else mine
+
+
+def _checked_size(path: Path, most: float) -> None:
+    """Looks at a file before it is read. Raises PictureError where it is no file, or by its header a larger picture
+    than `most` pixels."""
+    from PIL import Image
+
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PictureError(f"{path} is no file")
+        with Image.open(path) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"the picture {path.name} is too large", got=error, remedy="make it smaller") from error
+    except (OSError, ValueError):
+        return  # whoever reads it says what is wrong
+    if width * height > most:
+        got, expected = f"{width} × {height}", f"{most / 1e6:.0f} million pixels at most"
+        raise PictureError(f"the picture {path.name} is too large", got=got, expected=expected)
+
+
+def tile_picture(path: Path) -> np.ndarray:
+    """A person's picture for a tile; called in the background. Its header is looked at first. Raises PictureError."""
+    from PIL import Image, ImageOps
+
+    from game.media.pictures import read_picture
+
+    if path.suffix.lower() in (".jpg", ".jpeg", ".jpe"):
+        try:
+            if stat.S_ISREG(path.stat().st_mode):
+                with Image.open(path) as image:
+                    image.draft("RGB", (2 * WIDE, 2 * HIGH))  # decodes an eighth of a large one
+                    if image.size[0] * image.size[1] <= _LARGE_TILE:
+                        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            pass  # then it is read as any other
+    _checked_size(path, _LARGE_TILE)
+    return read_picture(path)
+
+
+def picture_tile(
+    commands: Commands, menu: Menu, pictures: Thumbnails, path: Path, remove: Callable[[], None] = lambda: None
+) -> Tile:
+    """A picture of the person's own: activated, it is shown as the model would see it. remove: what Delete does."""
+    image = partial(pictures.ask, ("file", str(path)), partial(tile_picture, path))
+    act = lambda: menu.push(DropPage(commands, Scene(path.stem, path)))  # noqa: E731
+    return Tile(path.stem, short_path(path), image=image, act=act, name=str(path), remove=remove)
+
+
+# -- the gallery -------------------------------------------------------------------------------------------------------
+
+
+class GalleryPage(Page):
+    """Every picture a world may begin from."""
+
+    title = "Scenes"
+
+    def __init__(self, commands: Commands, menu: Menu, pictures: Thumbnails, scenes: Sequence[SceneLike]) -> None:
+        super().__init__()
+        self._commands, self._menu, self._pictures, self._scenes = commands, menu, pictures, list(scenes)
+        self._found: Later | None = None
+        self._folder: Path | None = None
+
+    def opened(self) -> None:
+        """See Page."""
+        self._folder = None
+        self._found = Later(self._commands.background.begin(self._look, self._commands.preferences.folder))
+
+    @staticmethod
+    def _look(chosen: str) -> tuple[Path, Contents]:
+        folder = pictures_folder(chosen)
+        return folder, contents(folder)
+
+    def tick(self, now: float) -> bool:
+        """See Page."""
+        came = self._pictures.tick()
+        return (self._found is not None and self._found.look()) or came
+
+    def widgets(self) -> list[Widget]:
+        """See Page."""
+        commands = self._commands
+        rows: list[Widget] = [self._scene(scene) for scene in self._scenes]
+        recent = [Path(path) for path in commands.preferences.recent]
+        if recent:
+            rows.append(Heading("Recent"))
+            rows += [
+                picture_tile(commands, self._menu, self._pictures, path, partial(self._forget, path)) for path in recent
+            ]
+        rows.append(Heading("Your pictures"))
+        return [*rows, *self._own(), Note("Or drop a picture on the window, or paste one (Ctrl V), whenever you like.")]
+
+    def _own(self) -> list[Widget]:
+        if self._found is None or self._found.waiting:
+            return [Note("Looking…")]
+        if self._found.value is None:
+            return [Note(self._found.problem, bad=True)]
+        folder, found = self._found.value
+        rows: list[Widget] = [
+            Button(short_path(folder), "Choose another folder, or look into it", partial(self._browse, folder),
+                   note="browse")
+        ]  # fmt: skip
+        if found.problem:
+            rows.append(Note(found.problem, bad=True))
+        shown = found.pictures[:_SHOWN]
+        return [*rows, *(picture_tile(self._commands, self._menu, self._pictures, path) for path in shown)]
+
+    def _scene(self, scene: SceneLike) -> Tile:
+        image = partial(self._pictures.ask, ("scene", scene.name), scene.picture)
+        return Tile(scene.name, f"Begin in the {scene.name}", image=image, act=partial(self._commands.enter, scene),
+                    mark=scene.name == self._commands.status.scene)  # fmt: skip
+
+    def _forget(self, path: Path) -> None:
+        recent = self._commands.preferences.recent
+        self._commands.change(recent=tuple(other for other in recent if other != str(path)))
+
+    def _browse(self, folder: Path) -> None:
+        self._menu.push(FolderPage(self._commands, self._menu, folder, self._take, "Your pictures", self._pictures))
+
+    def _take(self, folder: Path) -> None:
+        self._commands.change(folder=str(folder))
+        self._menu.pop()
+        self.opened()
 
 
 class FolderPage(Page):
@@ -60,7 +224,7 @@ class FolderPage(Page):
 
     def __init__(
         self,
-        cockpit: Cockpit,
+        commands: Commands,
         menu: Menu,
         folder: Path,
         take: Callable[[Path], None],
@@ -69,7 +233,7 @@ class FolderPage(Page):
     ) -> None:
         super().__init__()
         self.title = title
-        self._cockpit, self._menu, self._take, self._pictures = cockpit, menu, take, pictures
+        self._commands, self._menu, self._take, self._pictures = commands, menu, take, pictures
         self._go(folder)
 
     def tick(self, now: float) -> bool:
@@ -85,36 +249,24 @@ class FolderPage(Page):
             rows.append(Button("↑   up", "", lambda: self._go(self._folder.parent)))
         if self._found.waiting:
             return [*rows, Note("Looking…")]
-        found: Contents = self._found.value
+        found: Contents = self._found.value or Contents(problem=self._found.problem)
         if found.problem:
             return [*rows, Note(found.problem, bad=True)]
         rows += [Button(f"{folder.name}/", "", partial(self._go, folder)) for folder in found.folders]
         if self._pictures is not None and found.pictures:
             rows.append(Heading("Pictures"))
-            rows += [picture_tile(self._cockpit, self._menu, self._pictures, path) for path in found.pictures]
+            rows += [picture_tile(self._commands, self._menu, self._pictures, path) for path in found.pictures]
             if found.more:
                 rows.append(Note(f"{found.more} more are not shown; drop one on the window instead."))
         return rows
 
     def _go(self, folder: Path) -> None:
-        self._folder = folder.absolute()
-        self._found = Later(self._cockpit.background.begin(contents, self._folder))
+        self._folder = Path(os.path.abspath(folder))
+        self._found = Later(self._commands.background.begin(contents, self._folder))
         self.focus, self.scroll = None, 0
 
 
-def picture_tile(
-    cockpit: Cockpit, menu: Menu, pictures: Thumbnails, path: Path, remove: Callable[[], None] = lambda: None
-) -> Tile:
-    """A picture of the person's own: activated, it is shown as the model would see it. remove: what Delete does."""
-    from game.media.pictures import read_picture
-
-    key = ("file", str(path))
-    image, problem = pictures.ask(key, partial(read_picture, path))
-    return Tile(path.stem, problem or short_path(path), image=image, act=lambda: menu.push(DropPage(cockpit, path)),
-                problem="cannot be read" if problem else "", name=str(path), remove=remove)  # fmt: skip
-
-
-_MOST = 900  # pixels: the larger side of what is kept of the picture to show
+# -- a picture before its world begins ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -129,17 +281,18 @@ class Preview:
     size: tuple[int, int]
 
 
-def preview(path: Path, width: int, height: int) -> Preview:
+def preview(scene: SceneLike, width: int, height: int) -> Preview:
     """Reads a picture and cuts it for a model of that size; called in the background. Raises PictureError."""
     import cv2
 
     from engine.pictures import fit_picture, middle
-    from game.media.pictures import read_picture
 
-    picture = read_picture(path)
+    if isinstance(scene, Scene):
+        _checked_size(scene.path, _LARGEST)
+    picture = scene.picture()
     high, wide = picture.shape[:2]
     top, bottom, left, right = middle(high, wide, height, width)
-    scale = min(1.0, _MOST / max(high, wide))
+    scale = min(1.0, _LONGEST_SIDE / max(high, wide))
     size = (max(1, round(wide * scale)), max(1, round(high * scale)))
     whole = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if scale < 1 else picture
     cut = (left / wide, top / high, (right - left) / wide, (bottom - top) / high)
@@ -147,15 +300,20 @@ def preview(path: Path, width: int, height: int) -> Preview:
 
 
 class DropPage(Page):
-    """Shows a picture and begins a world from it."""
+    """Shows a picture and begins a world from it. scene: its name and where it comes from."""
 
     title = "Begin here?"
 
-    def __init__(self, cockpit: Cockpit, path: Path) -> None:
+    def __init__(self, commands: Commands, scene: SceneLike) -> None:
         super().__init__()
-        self._cockpit, self._path = cockpit, path
-        self._found = Later(cockpit.background.begin(preview, path, *cockpit.frame_size))
+        self._commands, self._scene = commands, scene
+        self._found = Later(commands.background.begin(preview, scene, *commands.frame_size))
         self._surfaces: dict[tuple, pygame.Surface] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Whether the picture has been read, well or badly."""
+        return not self._found.waiting
 
     def tick(self, now: float) -> bool:
         """See Page."""
@@ -164,17 +322,17 @@ class DropPage(Page):
     def widgets(self) -> list[Widget]:
         """See Page."""
         if self._found.waiting:
-            return [Note(f"Reading {self._path.name}…")]
-        if self._found.problem:
-            return [Note(self._found.problem, bad=True), Button("Back", "", self._cockpit.back)]
+            return [Note(f"Reading {self._scene.name}…")]
+        if self._found.value is None:
+            return [Note(self._found.problem, bad=True), Button("Back", "", self._commands.back)]
         found: Preview = self._found.value
-        wide, high = self._cockpit.frame_size
-        note = f"{self._path.name}, {found.size[0]} × {found.size[1]}. The model sees its middle at {wide} × {high}."
+        wide, high = self._commands.frame_size
+        note = f"{self._scene.name}, {found.size[0]} × {found.size[1]}. The model sees its middle at {wide} × {high}."
         return [
             Canvas("pictures", units=12.5, paint_it=self._draw),
             Note(note),
-            Button("Begin here", "", lambda: self._cockpit.enter(Scene(self._path.stem, self._path)), mark=True),
-            Button("Back", "", self._cockpit.back),
+            Button("Begin here", "", lambda: self._commands.enter(self._scene), mark=True),
+            Button("Back", "", self._commands.back),
         ]
 
     def _draw(self, paint: Painter, surface: pygame.Surface, area: pygame.Rect, unit: int) -> None:
@@ -212,74 +370,101 @@ class DropPage(Page):
         return self._surfaces[key]
 
 
-_SHOWN = 24  # pictures of the person's folder on this page; browsing shows more
+# -- what arrives from outside -----------------------------------------------------------------------------------------
 
 
-def pictures_folder(chosen: str) -> Path:
-    """The folder of a person's own pictures: the chosen one, or the usual place if it exists, or their home."""
-    if chosen:
-        return Path(chosen).expanduser()
-    usual = Path.home() / "Pictures"
-    return usual if usual.is_dir() else Path.home()
+def arrived(path: Path) -> Path | SceneLike | Entry:
+    """What lies at a path that was dropped on the window: a folder (itself), a recording, or else a picture; called in
+    the background. Raises PictureError for a video that is no recording's."""
+    from game.recording.format import holds_session
+    from game.recording.library import read_entry
+
+    folder = path if path.is_dir() else path.parent
+    if folder == path or path.suffix.lower() in _VIDEOS:
+        if holds_session(folder):
+            return read_entry(folder)
+        if folder != path:
+            what = f"{path.name} belongs to no recording: no log of actions lies beside it"
+            raise PictureError(what, expected="a picture, a folder of pictures, or a recording")
+    return path if folder == path else Scene(path.stem, path)
 
 
-class GalleryPage(Page):
-    """Every picture a world may begin from."""
+class ArrivalPage(Page):
+    """Looks at what was dropped on the window, and gives way to the page for it."""
 
-    title = "Scenes"
+    title = "What is this?"
 
-    def __init__(self, cockpit: Cockpit, menu: Menu, pictures: Thumbnails, scenes: Sequence[SceneLike]) -> None:
+    def __init__(self, commands: Commands, menu: Menu, path: Path) -> None:
         super().__init__()
-        self._cockpit, self._menu, self._pictures, self._scenes = cockpit, menu, pictures, list(scenes)
-        self._found: Later | None = None
-
-    def opened(self) -> None:
-        """See Page."""
-        folder = pictures_folder(self._cockpit.preferences.folder)
-        self._found = Later(self._cockpit.background.begin(contents, folder))
+        self._commands, self._menu, self._name = commands, menu, path.name
+        self._found = Later(commands.background.begin(arrived, path))
 
     def tick(self, now: float) -> bool:
         """See Page."""
-        came = self._pictures.tick()
-        return (self._found is not None and self._found.look()) or came
+        came = self._found.look()
+        if came and self._found.value is not None:
+            self._give_way(self._found.value)
+        return came
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        cockpit = self._cockpit
-        rows: list[Widget] = [self._scene(scene) for scene in self._scenes]
-        recent = [Path(path) for path in cockpit.preferences.recent]
-        if recent:
-            rows.append(Heading("Recent"))
-            rows += [
-                picture_tile(cockpit, self._menu, self._pictures, path, partial(self._forget, path)) for path in recent
-            ]
-        folder = pictures_folder(cockpit.preferences.folder)
-        rows.append(Heading("Your pictures"))
-        rows.append(Button(short_path(folder), "Choose another folder, or look into it", self._browse, note="browse"))
-        if self._found is not None and self._found.value is not None:
-            found: Contents = self._found.value
-            if found.problem:
-                rows.append(Note(found.problem, bad=True))
-            rows += [picture_tile(cockpit, self._menu, self._pictures, path) for path in found.pictures[:_SHOWN]]
-        rows.append(Note("Or drop a picture on the window, whenever you like."))
-        return rows
+        if self._found.problem:
+            return [Note(self._found.problem, bad=True), Button("Back", "", self._commands.back)]
+        return [Note(f"Looking at {self._name}…")]
 
-    def _scene(self, scene: SceneLike) -> Tile:
-        image, problem = self._pictures.ask(("scene", scene.name), scene.picture)
-        return Tile(scene.name, problem or f"Begin in the {scene.name}", image=image,
-                    act=partial(self._cockpit.enter, scene), problem="cannot be read" if problem else "",
-                    mark=scene.name == self._cockpit.status.scene)  # fmt: skip
+    def _give_way(self, found: Path | SceneLike | Entry) -> None:
+        from game.recording.library import Entry, Library
+        from game.ui.pages.recordings import RecordingPage
 
-    def _forget(self, path: Path) -> None:
-        recent = self._cockpit.preferences.recent
-        self._cockpit.change(recent=tuple(other for other in recent if other != str(path)))
+        menu, commands = self._menu, self._commands
+        if isinstance(found, Path):
+            commands.change(folder=str(found))
+            menu.open("Scenes")
+        elif isinstance(found, Entry):
+            library = commands.library or Library(found.folder.parent)
+            menu.open("Recordings", RecordingPage(commands, menu, found, library))
+        else:
+            menu.open("Scenes", DropPage(commands, found))
 
-    def _browse(self) -> None:
-        folder = pictures_folder(self._cockpit.preferences.folder)
-        page = FolderPage(self._cockpit, self._menu, folder, self._take, "Your pictures", self._pictures)
-        self._menu.push(page)
 
-    def _take(self, folder: Path) -> None:
-        self._cockpit.change(folder=str(folder))
-        self._menu.pop()
-        self.opened()
+@dataclass
+class _Pasted:
+    """The picture on the clipboard; read once, in the background."""
+
+    name: str = "pasted picture"
+    pixels: np.ndarray | None = None
+
+    def picture(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB. Raises PictureError where there is none."""
+        if self.pixels is None:
+            self.pixels = clipboard_picture()
+        return self.pixels
+
+
+def clipboard_picture() -> np.ndarray:
+    """The picture on the clipboard, or in the file that was copied, (H, W, 3) uint8 RGB. Raises PictureError."""
+    from PIL import Image, ImageGrab
+
+    from game.media.pictures import read_picture
+
+    try:
+        found = ImageGrab.grabclipboard()
+    except NotImplementedError as error:
+        remedy = "install xclip, or wl-clipboard on Wayland"
+        raise PictureError("the clipboard cannot be read here", remedy=remedy) from error
+    except (OSError, ValueError, ChildProcessError, Image.DecompressionBombError) as error:
+        raise PictureError(f"there is no picture on the clipboard ({error})") from error
+    if isinstance(found, list) and found:
+        return read_picture(Path(found[0]))
+    if not isinstance(found, Image.Image):
+        raise PictureError("there is no picture on the clipboard", remedy="copy one, or drop its file on the window")
+    whole = found.convert("RGBA")
+    ground = Image.new("RGBA", whole.size, (255, 255, 255, 255))
+    return np.asarray(Image.alpha_composite(ground, whole).convert("RGB"))
+
+
+class PastePage(DropPage):
+    """The picture that was pasted, before a world begins from it."""
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__(commands, _Pasted())

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pygame
 
 from engine.families import shipped_models
+from game.errors import EngineError
 from game.media.palette import INK, QUIET
-from game.ui.commands import Cockpit
+from game.recording.library import Library
+from game.ui.commands import Commands
 from game.ui.toolkit.background import Later, Thumbnails
 from game.ui.toolkit.menu import Menu, Page
 from game.ui.toolkit.paint import Painter
@@ -23,15 +27,17 @@ if TYPE_CHECKING:
 
 
 class RecordingsPage(Page):
-    """Start and stop, and a browser."""
+    """Start and stop, and a browser. What is said of a recording is read when its tile is drawn, not before."""
 
     title = "Recordings"
 
-    def __init__(self, cockpit: Cockpit, menu: Menu, pictures: Thumbnails) -> None:
+    def __init__(self, commands: Commands, menu: Menu, pictures: Thumbnails) -> None:
         super().__init__()
-        self._cockpit, self._menu, self._pictures = cockpit, menu, pictures
+        self._commands, self._menu, self._pictures = commands, menu, pictures
         self._entries: Later | None = None
-        self._listed: list[Entry] = []
+        self._listed: list[Path] = []
+        self._tiles: list[Tile] = []
+        self._glances: dict[Path, Later] = {}
         self._thrown: list[Thrown] = []
         self._deleting: list[Later] = []
         self._undoing: Later | None = None
@@ -42,15 +48,18 @@ class RecordingsPage(Page):
 
     def opened(self) -> None:
         """See Page."""
-        if self._cockpit.library is not None:
-            self._entries = Later(self._cockpit.background.begin(self._cockpit.library.entries))
+        if self._commands.library is not None:
+            self._entries = Later(self._commands.background.begin(self._commands.library.listed))
+            self._glances = {}
             self._look_into_trash()
 
     def tick(self, now: float) -> bool:
         """See Page."""
         came = self._pictures.tick()
+        came = any([later.look() for later in self._glances.values() if later.waiting]) or came
         if self._entries is not None and self._entries.look():
-            self._listed, came = self._entries.value or [], True
+            self._list(self._entries.value or [])
+            came = True
         came = self._tick_deleting() or came
         if self._undoing is not None and self._undoing.look():
             self._menu.remark = self._undoing.problem or "It is back"
@@ -60,28 +69,37 @@ class RecordingsPage(Page):
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        cockpit, status = self._cockpit, self._cockpit.status
+        commands, status = self._commands, self._commands.status
         words = f"Stop recording ({clock_words(status.recorded)})" if status.recording else "Record from now on"
         rows: list[Widget] = [
-            Button(words, "The next block is its first", lambda: cockpit.worker.toggle_recording(),
-                   note=cockpit.key_of("record"), bad=status.recording, name="record")
+            Button(words, "The next block is its first", partial(commands.do, "record", 0.0),
+                   note=commands.key_of("record"), bad=status.recording, name="record")
         ]  # fmt: skip
-        if cockpit.library is None:
+        if commands.library is None:
             return [*rows, Note("No folder of recordings is open here.")]
         if self._thrown:
             rows.append(Button("Bring back what was deleted", self._thrown[-1].folder.name, self._undo))
         if self._trash is not None and self._trash.recordings:
             rows.append(self._trash_button(self._trash))
         rows.append(Heading("All recordings"))
+        if self._entries is not None and self._entries.problem:
+            rows.append(Note(self._entries.problem, bad=True))
         if self._entries is not None and self._entries.waiting and not self._listed:
             return [*rows, Note("Looking…")]
         if not self._listed:
-            rows.append(Note(f"There are none in {cockpit.library.root} yet."))
-        return [*rows, *(self._tile(entry) for entry in self._listed)]
+            rows.append(Note(f"There are none in {commands.library.root} yet."))
+        return [*rows, *self._tiles]
 
     def delete(self, entry: Entry) -> None:
         """Throws a recording away, to be brought back as long as the program runs."""
-        self._deleting.append(Later(self._cockpit.background.begin(self._cockpit.library.delete, entry)))
+        if self._commands.library is not None:
+            self._deleting.append(Later(self._commands.background.begin(self._commands.library.delete, entry)))
+
+    def _list(self, folders: list[Path]) -> None:
+        """Takes the recordings there are. Their tiles are kept, so that thousands of them are laid out but once."""
+        self._listed = folders
+        library = self._commands.library
+        self._tiles = [] if library is None else [self._tile(folder, library) for folder in folders]
 
     def _tick_deleting(self) -> bool:
         done = [later for later in self._deleting if later.look()]
@@ -91,7 +109,7 @@ class RecordingsPage(Page):
                 self._menu.remark = later.problem
             else:
                 self._thrown.append(later.value)
-                self._listed = [entry for entry in self._listed if entry.folder != later.value.folder]
+                self._list([folder for folder in self._listed if folder != later.value.folder])
         if done:
             self._look_into_trash()
         return bool(done)
@@ -104,11 +122,11 @@ class RecordingsPage(Page):
 
     def _empty_trash(self) -> None:
         if self._sure:
-            self._emptying = Later(self._cockpit.background.begin(self._cockpit.library.empty_trash))
+            self._emptying = Later(self._commands.background.begin(self._commands.library.empty_trash))
         self._sure = not self._sure
 
     def _look_into_trash(self) -> None:
-        self._looking = Later(self._cockpit.background.begin(self._cockpit.library.trash))
+        self._looking = Later(self._commands.background.begin(self._commands.library.trash))
 
     def _tick_trash(self) -> bool:
         came = self._sure and self.focus != "Button:trash"
@@ -125,29 +143,58 @@ class RecordingsPage(Page):
 
     def _undo(self) -> None:
         thrown = self._thrown.pop()
-        self._undoing = Later(self._cockpit.background.begin(self._cockpit.library.restore, thrown))
+        self._undoing = Later(self._commands.background.begin(self._commands.library.restore, thrown))
 
-    def _tile(self, entry: Entry) -> Tile:
-        image, problem = self._pictures.ask(("recording", str(entry.folder)), partial(self._thumbnail, entry))
-        state = self._cockpit.library.busy(entry.folder).removeprefix("it is ")
-        note = f"{clock_words(entry.seconds)}   {entry.model}   "
-        note += state or ("broken" if entry.problem else entry.scene)
-        return Tile(f"{entry.made:%d %b %Y, %H:%M}", entry.problem or str(entry.folder.name), image=image, note=note,
-                    problem=problem, name=str(entry.folder),
-                    act=lambda: self._menu.push(RecordingPage(self._cockpit, self._menu, self, entry)))  # fmt: skip
+    def _tile(self, folder: Path, library: Library) -> Tile:
+        return Tile(f"{library.made(folder):%d %b %Y, %H:%M}", str(folder.name), image=partial(self._thumbnail, folder),
+                    note=partial(self._note, folder), name=str(folder), act=partial(self._open, folder))  # fmt: skip
 
-    def _thumbnail(self, entry: Entry) -> np.ndarray | None:
-        return self._cockpit.library.thumbnail(entry)
+    def _open(self, folder: Path) -> None:
+        entry, library = self._glance(folder), self._commands.library
+        if entry is not None and library is not None:
+            self._menu.push(RecordingPage(self._commands, self._menu, entry, library, self.delete))
+
+    def _glance(self, folder: Path) -> Entry | None:
+        """What the log's header and length say; None as long as that is being read."""
+        later, library = self._glances.get(folder), self._commands.library
+        if later is None and library is not None:
+            later = self._glances[folder] = Later(self._commands.background.begin(library.glance, folder))
+        return None if later is None else later.value
+
+    def _note(self, folder: Path) -> str:
+        entry = self._glance(folder)
+        if entry is None:
+            return "…"
+        library = self._commands.library
+        state = library.busy(folder).removeprefix("it is ") if library is not None else ""
+        return f"{clock_words(entry.seconds)}   {entry.model}   " + (
+            state or ("broken" if entry.problem else entry.scene)
+        )
+
+    def _thumbnail(self, folder: Path, size: tuple[int, int]) -> tuple[pygame.Surface | None, str]:
+        entry, library = self._glance(folder), self._commands.library
+        if entry is None or library is None:
+            return None, ""
+        return self._pictures.ask(("recording", str(folder)), partial(library.thumbnail, entry), size)
 
 
 class RecordingPage(Page):
     """One recording: watched, replayed and taken over, rendered again, deleted."""
 
-    def __init__(self, cockpit: Cockpit, menu: Menu, above: RecordingsPage, entry: Entry) -> None:
+    def __init__(
+        self,
+        commands: Commands,
+        menu: Menu,
+        entry: Entry,
+        library: Library,
+        delete: Callable[[Entry], None] | None = None,
+    ) -> None:
+        """entry: what is known of it so far. delete: throws it away, None where that is not offered."""
         super().__init__()
-        self.title = f"{entry.scene or entry.name}, {entry.made:%d %b %Y, %H:%M}"
-        self._cockpit, self._menu, self._above, self._entry = cockpit, menu, above, entry
+        self._commands, self._menu, self._delete_it = commands, menu, delete
+        self._library, self._entry = library, entry
         self._video: Video | None = None
+        self._reading: Later | None = None
         self._opening: Later | None = None
         self._frame, self._playing_since, self._from = 0, None, 0
         self._asked: tuple[int, Later] | None = None
@@ -155,15 +202,22 @@ class RecordingPage(Page):
         self._share = 0.0
         self._working: Later | None = None
 
+    @property
+    def title(self) -> str:
+        """See Page."""
+        return f"{self._entry.scene or self._entry.name}, {self._entry.made:%d %b %Y, %H:%M}"
+
     def opened(self) -> None:
         """See Page."""
         self.focus = "Button:watch"
-        self._opening = Later(self._cockpit.background.begin(self._cockpit.library.open_video, self._entry))
+        begin = self._commands.background.begin
+        self._reading = Later(begin(self._library.read, self._entry.folder))
+        self._opening = Later(begin(self._library.open_video, self._entry))
 
     def closed(self) -> None:
         """See Page."""
         if self._video is not None:
-            self._cockpit.background.begin(self._video.close)
+            self._commands.background.begin(self._video.close)
             self._video = None
 
     # -- what happens by itself --------------------------------------------------------------------------------------
@@ -171,10 +225,12 @@ class RecordingPage(Page):
     def tick(self, now: float) -> bool:
         """See Page."""
         came = False
+        if self._reading is not None and self._reading.look():
+            self._entry, came = self._reading.value or self._entry, True
         if self._opening is not None and self._opening.look():
             self._video, came = self._opening.value, True
         if self._playing_since is not None:
-            self._frame = self._from + int((now - self._playing_since) * self._entry.fps)
+            self._frame = self._from + int((now - self._playing_since) * self._fps)
             if self._frame >= self._last:
                 self._frame, self._playing_since = self._last, None
         if self._asked is not None and self._asked[1].look():
@@ -182,7 +238,7 @@ class RecordingPage(Page):
             came = True
         busy = self._asked is not None and (self._asked[1].waiting or self._asked[0] == self._frame)
         if self._video is not None and not busy:
-            self._asked = (self._frame, Later(self._cockpit.background.begin(self._video.at, self._frame)))
+            self._asked = (self._frame, Later(self._commands.background.begin(self._video.at, self._frame)))
         return self._tick_work() or came
 
     def _tick_work(self) -> bool:
@@ -194,17 +250,15 @@ class RecordingPage(Page):
         return came if rendering is None else self._tick_rendering(rendering) or came
 
     def _tick_rendering(self, rendering: Rendering) -> bool:
-        from game.errors import EngineError
-
         try:
             share = rendering.poll()
         except EngineError as error:
             self._menu.remark = str(error)
-            self._cockpit.library.without(rendering)
+            self._forget(rendering)
             return True
         if share >= 1.0:
             self._menu.remark = f"Rendered: {rendering.folder}"
-            self._cockpit.library.without(rendering)
+            self._forget(rendering)
             return True
         changed, self._share = round(share, 2) != round(self._share, 2), share
         return changed
@@ -214,7 +268,15 @@ class RecordingPage(Page):
     @property
     def _rendering(self) -> Rendering | None:
         """This recording's, which goes on whether or not the page is looked at."""
-        return self._cockpit.library.rendering(self._entry.folder)
+        return self._library.rendering(self._entry.folder)
+
+    def _forget(self, rendering: Rendering) -> None:
+        self._library.without(rendering)
+
+    @property
+    def _fps(self) -> float:
+        """Also of a recording whose log does not say."""
+        return self._entry.fps or 20.0
 
     @property
     def _last(self) -> int:
@@ -222,7 +284,7 @@ class RecordingPage(Page):
 
     def widgets(self) -> list[Widget]:
         """See Page."""
-        entry = self._entry
+        entry, fps = self._entry, self._fps
         rows: list[Widget] = [Canvas("video", units=12.0, paint_it=self._draw)]
         if entry.problem:
             rows.append(Note(entry.problem, bad=True))
@@ -230,20 +292,19 @@ class RecordingPage(Page):
             rows += [
                 Button("Watch" if self._playing_since is None else "Stop", "The video, without the engine",
                        self._watch, name="watch"),
-                Slider("Moment", "From here you watch, or replay", value=self._frame / entry.fps, low=0.0,
-                       high=self._last / entry.fps, show=lambda v: f"{clock_words(v)} / {clock_words(entry.seconds)}",
+                Slider("Moment", "From here you watch, or replay", value=self._frame / fps, low=0.0,
+                       high=self._last / fps, show=lambda v: f"{clock_words(v)} / {clock_words(self._last / fps)}",
                        put=self._seek, room=7.5, steps=40),
             ]  # fmt: skip
         elif self._opening is not None and self._opening.problem:
             rows.append(Note(self._opening.problem, bad=True))
-        busy = self._cockpit.library.busy(entry.folder)
-        rows += [
-            Button("Replay live from here", "The world is made again, bit for bit; keys, sticks and clicks take over",
-                   self._replay, enabled=entry.problem is None),
-            self._render_button(),
-            Button("Delete", "Not now" if busy else "It can be brought back", self._delete, note=busy, bad=True,
-                   enabled=not busy),
-        ]  # fmt: skip
+        rows.append(Button("Replay live from here", "The world is made again, bit for bit; keys, sticks and clicks "
+                           "take over", self._replay, enabled=entry.problem is None))  # fmt: skip
+        rows.append(self._render_button())
+        if self._delete_it is not None:
+            busy = self._library.busy(entry.folder)
+            rows.append(Button("Delete", "Not now" if busy else "It can be brought back", self._delete, note=busy,
+                               bad=True, enabled=not busy))  # fmt: skip
         return rows
 
     def _render_button(self) -> Button:
@@ -266,20 +327,21 @@ class RecordingPage(Page):
         self._playing_since = time.perf_counter()
 
     def _seek(self, seconds: float) -> None:
-        self._frame = max(0, min(self._last, round(seconds * self._entry.fps)))
+        self._frame = max(0, min(self._last, round(seconds * self._fps)))
         self._playing_since = None
 
     def _replay(self) -> None:
-        self._cockpit.replay(self._entry.folder, self._frame)
+        self._commands.replay(self._entry.folder, self._frame)
 
     def _render(self) -> None:
-        weights = self._cockpit.preferences.weights
+        weights = self._commands.preferences.weights
         words = (f"weights={weights}",) if weights and self._entry.model not in shipped_models() else ()
-        self._working = Later(self._cockpit.background.begin(self._cockpit.library.render, self._entry, words))
+        self._working = Later(self._commands.background.begin(self._library.render, self._entry, words))
 
     def _delete(self) -> None:
         self._menu.pop()  # which closes the video first
-        self._above.delete(self._entry)
+        if self._delete_it is not None:
+            self._delete_it(self._entry)
 
     def _draw(self, paint: Painter, surface: pygame.Surface, area: pygame.Rect, unit: int) -> None:
         room = area.inflate(-2 * unit, -unit)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pygame
 
-from game.media.palette import ACCENT, LINE, PANEL, PAPER, QUIET, RAISED
+from game.media.palette import ACCENT, LINE, PANEL, PAPER, QUIET, RAISED, WARN
+from game.ui.toolkit.background import words_of
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.widgets import Widget
+from game.ui.toolkit.widgets import Button, Note, Widget
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,8 @@ class Menu:
         self._repeat: tuple[str, float] | None = None
         self._dragged: Placed | None = None
         self._size = (640, 400)
+        self._broken: dict[Page, str] = {}  # pages that have failed, and how
+        self._arranged: tuple[tuple, list[Placed]] = ((), [])
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
@@ -229,13 +233,14 @@ class Menu:
         """Lays a page over the present one."""
         self._stack.append(page)
         self._inside = True
-        page.opened()
+        self._enter()
         self._touch()
 
     def pop(self) -> None:
         """Goes back to the page under the present one; from the lowest, to the sections."""
         if self._stack:
-            self._stack.pop().closed()
+            self._leave()
+            self._stack.pop()
         elif self._inside:
             self._inside = False
         else:
@@ -245,7 +250,7 @@ class Menu:
     @property
     def takes_all(self) -> bool:
         """Whether the page in view waits for whatever input comes next."""
-        return self._inside and self.page is not None and self.page.waits
+        return self._inside and self.page is not None and self.page not in self._broken and self.page.waits
 
     @property
     def page(self) -> Page | None:
@@ -258,7 +263,7 @@ class Menu:
             self._repeat = (self._repeat[0], now + _REPEAT_EVERY)
             self._do(self._repeat[0])
         page = self.page
-        if page is not None and page.tick(now):
+        if page is not None and page not in self._broken and self._guarded(page, page.tick, now):
             self._touch()
 
     # -- inputs ------------------------------------------------------------------------------------------------------
@@ -266,7 +271,7 @@ class Menu:
     def input(self, name: str, down: bool, now: float) -> None:
         """An input, named as game/config/bindings.py does, went down or up."""
         page = self.page
-        if page is not None and self._inside and page.takes_input(name, down, now):
+        if page is not None and self._inside and self._guarded(page, page.takes_input, name, down, now):
             self._touch()
             return
         what = _NAMES.get(name)
@@ -297,7 +302,7 @@ class Menu:
         elif what in ("accept", "right", "swap"):
             section = self.sections[self._section]
             if what == "accept" and section.act is not None:
-                section.act()
+                self._attempt(section.act)
             elif section.page is not None:
                 self._inside = True
 
@@ -309,12 +314,12 @@ class Menu:
         elif at is None:
             self.wheel({"up": 1, "down": -1, "page up": 5, "page down": -5}.get(what, 0))
         elif what == "accept":
-            at.widget.activate()
+            self._attempt(at.widget.activate)
         elif what == "clear":
-            at.widget.clear()
+            self._attempt(at.widget.clear)
         elif what in _STEPS:
             dx, dy = _STEPS[what]
-            if dx and at.widget.adjust(dx):
+            if dx and self._attempt(at.widget.adjust, dx):
                 return
             other = neighbour(placed, at, dx, dy)
             if other is not None:
@@ -343,10 +348,10 @@ class Menu:
         """The mouse moved."""
         plan, page = self._plan(), self.page
         if page is not None and self._inside:
-            page.takes_motion(*rel, now)
+            self._guarded(page, page.takes_motion, *rel, now)
         if self._dragged is not None:
             area = self._on_window(self._dragged.area, plan)
-            if self._dragged.widget.drag(area, plan.unit, pos[0]):
+            if self._attempt(self._dragged.widget.drag, area, plan.unit, pos[0]):
                 self._touch()
             return
         over = self._under(pos, plan)
@@ -371,7 +376,7 @@ class Menu:
             self._inside = True
             self.page.focus = over.widget.key
             self._dragged = over
-            over.widget.click(self._on_window(over.area, plan), plan.unit, pos[0])
+            self._attempt(over.widget.click, self._on_window(over.area, plan), plan.unit, pos[0])
         self._touch()
 
     def release(self) -> None:
@@ -396,8 +401,48 @@ class Menu:
         return make_plan(self._size, self._paint.unit_of(self._size), sections=not self._inside)
 
     def _placed(self) -> list[Placed]:
-        plan = self._plan()
-        return arrange(self.page.widgets(), self._paint, plan.unit, plan.view.width) if self.page else []
+        """The page's widgets and where they lie; the same as before, while the widgets are the same ones."""
+        page, plan = self.page, self._plan()
+        if page is None:
+            return []
+        widgets = self._failed(page) if page in self._broken else self._guarded(page, page.widgets)
+        if widgets is None:
+            widgets = self._failed(page)
+        key = (tuple(map(id, widgets)), plan.unit, plan.view.width)
+        if self._arranged[0] != key:
+            placed = self._guarded(page, arrange, widgets, self._paint, plan.unit, plan.view.width)
+            if placed is None:
+                placed = arrange(self._failed(page), self._paint, plan.unit, plan.view.width)
+            self._arranged = key, placed  # which keeps the widgets, so that no other one gets the id of one of them
+        return self._arranged[1]
+
+    # -- what fails --------------------------------------------------------------------------------------------------
+
+    def _guarded(self, page: Page | None, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls a page's function; one that raises breaks that page, and nothing else. Returns None then."""
+        try:
+            return call(*arguments)
+        except Exception as error:
+            if page is not None:
+                self._broken[page] = words_of(error)
+                self._touch()
+            return None
+
+    def _attempt(self, act: Callable[..., Any], *arguments: Any) -> Any:
+        """Does what a widget stands for; if it fails, that is said, and nothing else happens. Returns None then."""
+        try:
+            return act(*arguments)
+        except Exception as error:
+            self.remark = f"That failed: {words_of(error)}"
+            return None
+
+    def _failed(self, page: Page) -> list[Widget]:
+        """What stands on a page that has failed, in place of its own."""
+        return [
+            Note("This page has failed. Your world has not: it goes on when you leave the menu."),
+            Note(self._broken[page], bad=True),
+            Button("Try again", act=self._enter),
+        ]
 
     def _on_window(self, area: pygame.Rect, plan: Plan) -> pygame.Rect:
         return area.move(plan.view.left, plan.view.top - self.page.scroll)
@@ -441,15 +486,17 @@ class Menu:
 
     def _enter(self) -> None:
         if self.page is not None:
-            self.page.opened()
+            self._broken.pop(self.page, None)
+            self._guarded(self.page, self.page.opened)
 
     def _leave(self) -> None:
         if self.page is not None:
-            self.page.closed()
+            self._guarded(self.page, self.page.closed)
 
     def _leave_stack(self) -> None:
         while self._stack:
-            self._stack.pop().closed()
+            self._leave()
+            self._stack.pop()
 
     def _touch(self) -> None:
         self.stamp += 1
@@ -469,14 +516,15 @@ class Menu:
 
     # -- how it looks ------------------------------------------------------------------------------------------------
 
-    def draw(self, surface: pygame.Surface, notice: str = "") -> None:
-        """Draws it over whatever is there. notice: a passing line from outside."""
+    def draw(self, surface: pygame.Surface, notice: str = "") -> list[pygame.Rect]:
+        """Draws it over whatever is there. notice: a passing line from outside. Returns where it lies."""
         self._size = surface.get_size()
         plan = self._plan()
         if plan.sides is not None:
             self._draw_sections(surface, plan)
         if plan.body.width:
             self._draw_page(surface, plan, notice)
+        return [part for part in (plan.sides, plan.body) if part is not None and part.width]
 
     def _draw_sections(self, surface: pygame.Surface, plan: Plan) -> None:
         paint, unit = self._paint, plan.unit
@@ -507,9 +555,9 @@ class Menu:
             placed = self._placed()
             self._clamp(placed, plan)
             at_focus = self._focused(placed)
-            if self._inside:
-                hint = "↑ ↓ scroll    ← back    Esc close" if at_focus is None else at_focus.widget.hint or hint
             self._draw_widgets(surface, plan, placed, at_focus if self._inside else None)
+            if self._inside:
+                hint = "↑ ↓ scroll    ← back    Esc close" if at_focus is None else at_focus.widget.tell() or hint
         middle = plan.footer.centery
         surface.fill(LINE, (plan.view.left + unit // 2, plan.footer.top, plan.view.width - unit, 1))
         words = self.remark or notice or hint
@@ -530,7 +578,12 @@ class Menu:
         for one in placed:
             area = self._on_window(one.area, plan)
             if area.colliderect(plan.view):
-                one.widget.draw(self._paint, surface, area, plan.unit, one is at)
+                try:
+                    one.widget.draw(self._paint, surface, area, plan.unit, one is at)
+                except Exception as error:  # a picture that cannot be drawn costs its own place
+                    at_left = (area.left + plan.unit, area.top + plan.unit)
+                    self._paint.put(surface, words_of(error), round(0.8 * plan.unit), WARN, at_left,
+                                    room=area.width - 2 * plan.unit)  # fmt: skip
         surface.set_clip(old)
         whole, seen = page_height(placed), plan.view.height
         if whole > seen:

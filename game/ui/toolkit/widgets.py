@@ -46,6 +46,10 @@ class Widget:
         """Draws it into its area."""
         raise NotImplementedError
 
+    def tell(self) -> str:
+        """The line at the menu's foot while it has the focus."""
+        return self.hint
+
     def activate(self) -> None:
         """Enter, a click, or a gamepad's A."""
 
@@ -375,22 +379,28 @@ class Caps(Widget):
 
 @dataclass
 class Tile(Widget):
-    """A picture with a title under it. image: gives it in a size, None while it is being loaded. problem: why there is
-    none.
+    """A picture with a title and a note under it. image: gives the picture in a size, None while it is being made, and
+    why there is none; asked for only while the tile is in view, as `note` is.
     """
 
-    image: Callable[[tuple[int, int]], pygame.Surface | None] = lambda size: None
+    image: Callable[[tuple[int, int]], tuple[pygame.Surface | None, str]] = lambda size: (None, "")
     act: Callable[[], None] = lambda: None
-    note: str = ""
-    problem: str = ""
+    note: Callable[[], str] | None = None
     mark: bool = False
     remove: Callable[[], None] = lambda: None
 
     tile = 11.5
 
+    def __post_init__(self) -> None:
+        self._problem = ""
+
+    def tell(self):
+        """See Widget."""
+        return self._problem or self.hint
+
     def height(self, paint, unit, width):
         """See Widget."""
-        lines = 3.1 if self.note else 1.9
+        lines = 3.1 if self.note is not None else 1.9
         return round((width - unit) * 9 / 16 + lines * unit)
 
     def draw(self, paint, surface, area, unit, focused):
@@ -400,22 +410,25 @@ class Tile(Widget):
         pad = unit // 2
         frame = pygame.Rect(area.left + pad, area.top + pad, area.width - 2 * pad, 0)
         frame.height = round(frame.width * 9 / 16)
-        image = self.image(frame.size)
+        image, self._problem = self.image(frame.size)
         if image is not None:
             surface.blit(image, frame)
             if self.mark:
                 paint.outline(surface, frame, ACCENT, 0, max(2, unit // 8))
         else:
             paint.panel(surface, frame, PANEL if focused else RAISED, round(0.3 * unit))
-            words = self.problem or "…"
-            paint.put(surface, words, round(0.8 * unit), WARN if self.problem else QUIET, frame.center,
-                      anchor="center", room=frame.width - unit)  # fmt: skip
+            lines = paint.wrapped(self._problem, round(0.75 * unit), frame.width - unit)[:3] if self._problem else ["…"]
+            for number, line in enumerate(lines):
+                y = frame.centery + round((number - (len(lines) - 1) / 2) * 1.1 * unit)
+                paint.put(surface, line, round(0.75 * unit), WARN if self._problem else QUIET, (frame.centerx, y),
+                          anchor="center", room=frame.width - unit)  # fmt: skip
         room = frame.width - unit // 4
         y = frame.bottom + round(0.75 * unit)
         colour = ACCENT if self.mark else PAPER
         paint.put(surface, self.label, round(0.95 * unit), colour, (frame.left, y), room=room, bold=self.mark)
-        if self.note:
-            paint.put(surface, self.note, round(0.8 * unit), QUIET, (frame.left, y + round(1.2 * unit)), room=room)
+        if self.note is not None:
+            at = (frame.left, y + round(1.2 * unit))
+            paint.put(surface, self.note(), round(0.8 * unit), QUIET, at, room=room)
 
     def activate(self):
         """See Widget."""

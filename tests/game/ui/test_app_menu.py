@@ -32,14 +32,14 @@ def test_opening_and_closing_the_menu_loses_no_frame_of_the_recording(player):
         for _ in range(4):
             p.press(pygame.K_w)
             p.tap(pygame.K_ESCAPE)
-            yield lambda: p.app._menu.is_open and p.app._worker.paused
+            yield lambda: p.app.menu.is_open and p.app.player.paused
             held = p.shown
             p.tap(pygame.K_DOWN)
             for _ in range(5):
                 yield
             assert p.shown == held
             p.tap(pygame.K_ESCAPE)
-            yield lambda held=held: not p.app._menu.is_open and p.shown > held + 1
+            yield lambda held=held: not p.app.menu.is_open and p.shown > held + 1
 
     assert player(script, recorder=recorder).play() == 0
     numbers = [read_frame(frame)[0] for block in recorder.blocks for frame in block.frames]
@@ -50,7 +50,7 @@ def test_keys_in_the_menu_are_not_the_worlds(player):
     def script(p):
         yield lambda: p.shown >= 1
         p.tap(pygame.K_ESCAPE)
-        yield lambda: p.app._menu.is_open
+        yield lambda: p.app.menu.is_open
         p.press(pygame.K_w)
         p.tap(pygame.K_r)
         yield
@@ -68,9 +68,9 @@ def test_the_menu_opens_by_key_and_by_gamepad_also_on_a_failed_world(player, ent
     def script(p):
         yield lambda: p.state is State.FAILED
         enter(p)
-        yield lambda: p.app._menu.is_open and p.app._drawn.menu is not None
+        yield lambda: p.app.menu.is_open and p.app.drawn.menu is not None
         p.tap(pygame.K_ESCAPE)
-        yield lambda: not p.app._menu.is_open
+        yield lambda: not p.app.menu.is_open
         p.tap(pygame.K_r)
         yield lambda: p.state is State.PLAYING and p.shown >= 2
 
@@ -80,11 +80,11 @@ def test_the_menu_opens_by_key_and_by_gamepad_also_on_a_failed_world(player, ent
 def test_whatever_opens_the_menu_closes_it(player):
     def script(p):
         yield lambda: p.shown >= 1
-        cockpit = p.app._cockpit
-        cockpit.change(commands=cockpit.preferences.commands | {"menu": ("escape", "m")})
+        commands = p.app.commands
+        commands.change(commands=commands.preferences.commands | {"menu": ("escape", "m")})
         for is_open in (True, False, True, False):
             p.tap(pygame.K_m)
-            yield lambda is_open=is_open: p.app._menu.is_open == is_open
+            yield lambda is_open=is_open: p.app.menu.is_open == is_open
 
     assert player(script).play() == 0
 
@@ -92,13 +92,13 @@ def test_whatever_opens_the_menu_closes_it(player):
 def test_a_key_bound_in_the_window_counts_at_once_and_the_next_time(player):
     def script(p):
         yield lambda: p.shown >= 1
-        p.app._router.open_menu("Controls")
-        yield lambda: p.app._menu.is_open
+        p.app.router.open_menu("Controls")
+        yield lambda: p.app.menu.is_open
         for key in (pygame.K_DOWN, pygame.K_DOWN, pygame.K_RETURN, pygame.K_i):  # to "forward", and I for it
             p.tap(key)
-        yield lambda: "i" in p.app._cockpit.preferences.controls["universal"]["W"]
+        yield lambda: "i" in p.app.commands.preferences.controls["universal"]["W"]
         p.tap(pygame.K_ESCAPE)
-        yield lambda: not p.app._menu.is_open
+        yield lambda: not p.app.menu.is_open
         p.press(pygame.K_i)
         yield lambda: p.world.taken[-1][0] == ("W",)
 
@@ -110,18 +110,18 @@ def test_a_key_bound_in_the_window_counts_at_once_and_the_next_time(player):
 def test_a_notch_of_the_wheel_is_bound_where_a_field_waits_and_scrolls_where_none_does(player):
     def script(p):
         yield lambda: p.shown >= 1
-        p.app._router.open_menu("Controls")
-        yield lambda: p.app._menu.is_open
+        p.app.router.open_menu("Controls")
+        yield lambda: p.app.menu.is_open
         for key in (pygame.K_DOWN, pygame.K_DOWN, pygame.K_RETURN):  # to "forward"
             p.tap(key)
-        yield lambda: p.app._menu.takes_all
+        yield lambda: p.app.menu.takes_all
         event(pygame.MOUSEWHEEL, x=0, y=-2, which=0, flipped=False)
-        yield lambda: "wheel down" in p.app._cockpit.preferences.controls["universal"]["W"]
-        assert not p.app._menu.takes_all and p.app._menu.page.scroll == 0
+        yield lambda: "wheel down" in p.app.commands.preferences.controls["universal"]["W"]
+        assert not p.app.menu.takes_all and p.app.menu.page.scroll == 0
         event(pygame.MOUSEWHEEL, x=0, y=-2, which=0, flipped=False)
-        yield lambda: p.app._menu.page.scroll > 0
+        yield lambda: p.app.menu.page.scroll > 0
         p.tap(pygame.K_ESCAPE)
-        yield lambda: not p.app._menu.is_open
+        yield lambda: not p.app.menu.is_open
 
     assert player(script).play() == 0
     kept, problems = load(config_folder() / FILE)
@@ -131,18 +131,18 @@ def test_a_notch_of_the_wheel_is_bound_where_a_field_waits_and_scrolls_where_non
 def test_a_key_that_was_a_commands_is_taken_from_it_and_that_is_said(player):
     def script(p):
         yield lambda: p.shown >= 1
-        p.app._router.open_menu("Controls")
+        p.app.router.open_menu("Controls")
         for key in (pygame.K_DOWN, pygame.K_DOWN, pygame.K_RETURN, pygame.K_r):
             p.tap(key)
-        yield lambda: "restart" in p.app._menu.remark
-        prefer = p.app._cockpit.preferences
+        yield lambda: "restart" in p.app.menu.remark
+        prefer = p.app.commands.preferences
         assert "r" in prefer.controls["universal"]["W"] and "r" not in prefer.commands["restart"]
         for key in (pygame.K_RETURN, pygame.K_ESCAPE):  # Esc cancels, and can be bound to nothing
             p.tap(key)
-        yield lambda: not p.app._menu.takes_all
-        assert p.app._menu.is_open
+        yield lambda: not p.app.menu.takes_all
+        assert p.app.menu.is_open
         p.tap(pygame.K_DELETE)
-        yield lambda: "r" not in p.app._cockpit.preferences.controls["universal"]["W"]
+        yield lambda: "r" not in p.app.commands.preferences.controls["universal"]["W"]
 
     assert player(script).play() == 0
 
@@ -150,13 +150,13 @@ def test_a_key_that_was_a_commands_is_taken_from_it_and_that_is_said(player):
 def test_the_mouse_in_the_controls_page_shows_what_the_model_would_get(player):
     def script(p):
         yield lambda: p.shown >= 1
-        p.app._router.open_menu("Controls")
-        yield lambda: p.app._drawn.menu is not None
-        page, stamp = p.app._menu.page, p.app._menu.stamp
+        p.app.router.open_menu("Controls")
+        yield lambda: p.app.drawn.menu is not None
+        page, stamp = p.app.menu.page, p.app.menu.stamp
         for _ in range(8):
             event(pygame.MOUSEMOTION, pos=(400, 200), rel=(9, -6), buttons=(0, 0, 0))
         yield lambda: page._shown[1].mouse[1] > 0.02 and page._shown[1].mouse[0] > 0.02
-        assert p.app._menu.stamp > stamp
+        assert p.app.menu.stamp > stamp
         yield lambda: page._shown[1].mouse == (0.0, 0.0)
         assert all(mouse == (0.0, 0.0) for _, mouse in p.world.taken)
 
@@ -171,11 +171,11 @@ def test_a_picture_dropped_on_the_window_is_shown_first_and_begun_from_then(play
     def script(p):
         yield lambda: p.shown >= 1
         event(pygame.DROPFILE, file=str(path))
-        yield lambda: p.app._menu.is_open and not p.app._menu.page._found.waiting
-        assert p.app._worker.paused and len(p.world.rollouts) == 1
+        yield lambda: p.app.menu.is_open and getattr(p.app.menu.page, "ready", False)
+        assert p.app.player.paused and len(p.world.rollouts) == 1
         p.tap(pygame.K_RETURN)
-        yield lambda: p.app._worker.status.scene == "own" and p.shown >= 1
-        assert not p.app._menu.is_open and p.app._cockpit.preferences.recent == (str(path),)
+        yield lambda: p.app.player.status.scene == "own" and p.shown >= 1
+        assert not p.app.menu.is_open and p.app.commands.preferences.recent == (str(path),)
 
     assert player(script).play() == 0
     assert SettingsFile().now.recent == (str(path),)
@@ -188,12 +188,12 @@ def test_a_file_that_is_no_picture_is_one_clear_line_and_the_world_goes_on(playe
     def script(p):
         yield lambda: p.shown >= 1
         event(pygame.DROPFILE, file=str(path))
-        yield lambda: p.app._menu.is_open and not p.app._menu.page._found.waiting
-        assert "is no picture" in p.app._menu.page._found.problem
+        yield lambda: p.app.menu.is_open and getattr(p.app.menu.page, "ready", False)
+        assert any("is no picture" in widget.label for widget in p.app.menu.page.widgets())
         p.tap(pygame.K_ESCAPE)
         p.tap(pygame.K_ESCAPE)
         before = p.shown
-        yield lambda: not p.app._menu.is_open and p.shown > before + 1
+        yield lambda: not p.app.menu.is_open and p.shown > before + 1
         assert len(p.world.rollouts) == 1
 
     assert player(script).play() == 0
@@ -205,8 +205,8 @@ def test_a_folder_dropped_on_the_window_is_where_ones_pictures_are(player, tmp_p
     def script(p):
         yield lambda: p.shown >= 1
         event(pygame.DROPFILE, file=str(tmp_path))
-        yield lambda: any(widget.label == "mine" for widget in p.app._menu.page.widgets())
-        assert p.app._cockpit.preferences.folder == str(tmp_path)
+        yield lambda: any(widget.label == "mine" for widget in p.app.menu.page.widgets())
+        assert p.app.commands.preferences.folder == str(tmp_path)
 
     assert player(script).play() == 0
 
@@ -214,10 +214,10 @@ def test_a_folder_dropped_on_the_window_is_where_ones_pictures_are(player, tmp_p
 def test_a_scene_of_the_gallery_is_entered(player):
     def script(p):
         yield lambda: p.shown >= 1
-        p.app._router.open_menu("Scenes")
+        p.app.router.open_menu("Scenes")
         p.tap(pygame.K_RIGHT)
         p.tap(pygame.K_RETURN)
-        yield lambda: p.app._worker.status.scene == "court" and p.shown >= 1 and not p.app._menu.is_open
+        yield lambda: p.app.player.status.scene == "court" and p.shown >= 1 and not p.app.menu.is_open
 
     assert player(script).play() == 0
 
@@ -240,20 +240,48 @@ def test_a_gamepad_walks_looks_and_goes_while_it_is_held(player):
     assert player(script).play() == 0
 
 
-def test_the_keys_are_shown_at_the_first_start_and_never_again(player, monkeypatch):
-    monkeypatch.setattr("game.ui.app._KEYS_SECONDS", 0.3)
-
+def test_the_keys_are_shown_at_the_first_start_until_one_is_used_and_never_again(player):
     def first(p):
-        yield lambda: p.app._drawn.keys_strength > 0.0
-        yield lambda: p.app._cockpit.preferences.keys_shown and p.app._drawn.keys_strength == 0.0
+        yield lambda: p.app.drawn.keys_strength == 1.0
+        p.tap(pygame.K_F3)
+        yield lambda: p.app.drawn.numbers is not None
+        assert p.app.drawn.keys_strength == 1.0, "no walking key"
+        p.tap(pygame.K_w)
+        yield lambda: 0.0 < p.app.drawn.keys_strength < 1.0
+        yield lambda: p.app.commands.preferences.keys_shown and p.app.drawn.keys_strength == 0.0
 
     def second(p):
         yield lambda: p.shown >= 1
-        assert p.app._drawn.keys_strength == 0.0
+        assert p.app.drawn.keys_strength == 0.0
 
     assert player(first).play() == 0
     assert load(config_folder() / FILE)[0].keys_shown
     assert player(second).play() == 0
+
+
+def test_how_to_look_round_is_said_over_the_picture_until_somebody_does(player):
+    def by_key(p):
+        yield lambda: p.shown >= 1 and p.app.drawn.first_look is not None
+        assert p.app.drawn.first_look.caps == ("←", "→")
+        p.tap(pygame.K_w)
+        yield lambda: p.app.commands.steered
+        yield
+        assert p.app.drawn.first_look is not None, "who walks has not found how to look"
+        p.tap(pygame.K_LEFT)
+        yield lambda: p.app.drawn.first_look is None
+
+    def by_click(p):
+        yield lambda: p.shown >= 1 and p.app.drawn.first_look is not None
+        event(pygame.MOUSEBUTTONDOWN, button=1, pos=(9, 9))
+        yield lambda: p.app.drawn.first_look is None
+
+    def without_mouse(p):
+        yield lambda: p.shown >= 1
+        assert p.app.drawn.first_look is None
+
+    assert player(by_key).play() == 0
+    assert player(by_click).play() == 0
+    assert player(without_mouse, FakeWorld(mode="templerun", fps=100.0)).play() == 0
 
 
 def test_a_window_resized_again_and_again_during_a_block_is_drawn_at_every_size(player):
@@ -267,9 +295,9 @@ def test_a_window_resized_again_and_again_during_a_block_is_drawn_at_every_size(
         for size in ((300, 700), (1500, 200), (640, 480)):
             pygame.display.set_mode(size, pygame.RESIZABLE)
             event(pygame.WINDOWSIZECHANGED, x=size[0], y=size[1], window=None)
-            yield lambda size=size: p.app._drawn is not None and p.app._drawn.size == size
+            yield lambda size=size: p.app.drawn is not None and p.app.drawn.size == size
         event(pygame.WINDOWDISPLAYCHANGED, display_index=1, window=None)
-        yield lambda: p.app._drawn is not None
+        yield lambda: p.app.drawn is not None
         gate.set()
         yield lambda: p.shown >= 3
 
@@ -283,7 +311,7 @@ def test_a_broken_settings_file_is_told_and_played_on_with(player, capsys):
 
     def script(p):
         yield lambda: p.shown >= 1
-        assert p.app._drawn.look.icons == "off"
+        assert p.app.drawn.look.icons == "off"
 
     assert player(script).play() == 0
     assert "game: settings.yaml: dead_zone is 'lots'" in capsys.readouterr().err
@@ -292,14 +320,14 @@ def test_a_broken_settings_file_is_told_and_played_on_with(player, capsys):
 def test_every_page_of_the_menu_can_be_gone_through_blindly(player):
     def script(p):
         yield lambda: p.shown >= 1
-        sections = [section.name for section in p.app._menu.sections if section.page is not None]
+        sections = [section.name for section in p.app.menu.sections if section.page is not None]
         for name in sections:
-            p.app._router.open_menu(name)
+            p.app.router.open_menu(name)
             for key in (pygame.K_DOWN, pygame.K_RIGHT, pygame.K_LEFT, pygame.K_PAGEDOWN, pygame.K_END, pygame.K_UP):
                 p.tap(key)
                 yield
-            yield lambda: p.app._drawn.menu == p.app._menu.stamp
-            p.app._menu.close()
+            yield lambda: p.app.drawn.menu == p.app.menu.stamp
+            p.app.menu.close()
 
     assert player(script).play() == 0
 
@@ -333,7 +361,7 @@ def test_renderings_end_with_the_game_and_that_is_said(player, tmp_path, capsys)
         yield lambda: p.shown >= 1
 
     person = player(script)
-    person._settings = replace(person._settings, library=Rendered(tmp_path))
+    person.settings = replace(person.settings, library=Rendered(tmp_path))
     assert person.play() == 0
     assert "game: hall: the rendering was cancelled" in capsys.readouterr().err
 

@@ -19,12 +19,12 @@ def stage(tmp_path):
     """A window without a worker; what the worker is asked for is noted."""
     made = set_stage((640, 400), tmp_path)
     yield made
-    made.cockpit.background.stop()
+    made.commands.background.stop()
     pygame.display.quit()
 
 
 def asked(stage) -> list[str]:
-    return [name for name, *_ in stage.cockpit.worker.asked]
+    return [name for name, *_ in stage.commands.player.asked]
 
 
 @pytest.mark.parametrize(
@@ -43,38 +43,38 @@ def asked(stage) -> list[str]:
     ],
 )
 def test_a_command_asks_the_worker(stage, command, call):
-    stage.cockpit.do(command, 1.0)
+    stage.commands.do(command, 1.0)
     assert asked(stage)[-1] == call
 
 
 def test_every_command_that_can_be_bound_can_be_done(stage):
-    for command in stage.cockpit.preferences.commands:
-        stage.cockpit.do(command, 1.0)
+    for command in stage.commands.preferences.commands:
+        stage.commands.do(command, 1.0)
 
 
 def test_a_rewind_ends_when_its_key_goes_up_and_nothing_else_does(stage):
-    stage.cockpit.undo_hold("save", 1.0)
-    stage.cockpit.undo_hold("rewind", 2.0)
-    assert [call for call in stage.cockpit.worker.asked if call[0] == "let_go"] == [("let_go", 2.0)]
+    stage.commands.undo_hold("save", 1.0)
+    stage.commands.undo_hold("rewind", 2.0)
+    assert [call for call in stage.commands.player.asked if call[0] == "let_go"] == [("let_go", 2.0)]
 
 
 def test_the_advice_is_followed_by_one_key_and_only_where_there_is_one(stage):
-    stage.cockpit.do("ease", 1.0)
+    stage.commands.do("ease", 1.0)
     assert "apply" not in asked(stage) and stage.remarks[-1] == "This machine keeps up"
-    stage.cockpit.advice = ADVICE
-    stage.cockpit.do("ease", 1.0)
-    assert stage.cockpit.worker.asked[-1] == ("apply", ADVICE.suggestion)
+    stage.commands.advice = ADVICE
+    stage.commands.do("ease", 1.0)
+    assert stage.commands.player.asked[-1] == ("apply", ADVICE.suggestion)
 
 
 def test_a_failed_world_is_tried_again_by_the_same_key(stage):
-    stage.cockpit.worker.status = replace(PLAYING, state=State.FAILED)
-    stage.cockpit.do("restart", 1.0)
-    stage.cockpit.do("pause", 1.0)
+    stage.commands.player.status = replace(PLAYING, state=State.FAILED)
+    stage.commands.do("restart", 1.0)
+    stage.commands.do("pause", 1.0)
     assert asked(stage)[-1] == "reset"
 
 
 def test_what_a_person_prefers_reaches_worker_and_window(stage):
-    stage.cockpit.change(anchor_every=30.0, idle_hold=5.0, window="800x600")
-    assert ("set_anchor_every", 30.0) in stage.cockpit.worker.asked
-    assert ("set_idle_hold", 5.0) in stage.cockpit.worker.asked
+    stage.commands.change(anchor_every=30.0, idle_hold=5.0, window="800x600")
+    assert ("set_anchor_every", 30.0) in stage.commands.player.asked
+    assert ("set_idle_hold", 5.0) in stage.commands.player.asked
     assert stage.window.surface.get_size() == (800, 600)

@@ -19,11 +19,11 @@ from tests.game.screens import PLAYING, set_stage
 def desk(tmp_path):
     """A window in which a recording is replayed; what the worker is asked for is noted."""
     made = set_stage((640, 400), tmp_path)
-    made.cockpit.worker.status = replace(PLAYING, replay=ReplayFigures("x", 1.0, 9.0))
-    made.router = Router(made.cockpit, made.pads, made.menu, lambda: None, lambda: None, lambda: None)
-    made.cockpit.use_menu(made.router.open_menu, made.menu.close, made.menu.pop)
+    made.commands.player.status = replace(PLAYING, replay=ReplayFigures("x", 1.0, 9.0))
+    made.router = Router(made.commands, made.pads, made.menu, lambda: None, lambda: None, lambda: None)
+    made.commands.use_menu(made.router.open_menu, made.menu.close, made.menu.pop)
     yield made
-    made.cockpit.background.stop()
+    made.commands.background.stop()
     pygame.display.quit()
 
 
@@ -35,7 +35,7 @@ def happens(desk, kind: int, **values) -> bool:
 
 
 def taken(desk) -> int:
-    return sum(name == "take_over" for name, *_ in desk.cockpit.worker.asked)
+    return sum(name == "take_over" for name, *_ in desk.commands.player.asked)
 
 
 def stick(desk, axis: int, value: float) -> bool:
@@ -57,7 +57,7 @@ def test_a_mouse_button_takes_a_replay_over(desk, button):
 
 
 def test_a_mouse_button_that_gives_a_command_takes_nothing_over(desk):
-    desk.cockpit.change(commands=desk.cockpit.preferences.commands | {"numbers": ("mouse right",)})
+    desk.commands.change(commands=desk.commands.preferences.commands | {"numbers": ("mouse right",)})
     assert not happens(desk, pygame.MOUSEBUTTONDOWN, button=3, pos=(100, 100))
 
 
@@ -70,7 +70,7 @@ def test_the_mouse_takes_a_replay_over_by_motion_only_where_it_is_the_windows(de
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 def test_a_stick_takes_a_replay_over_beyond_its_dead_zone(desk, axis):
-    dead = desk.cockpit.preferences.dead_zone
+    dead = desk.commands.preferences.dead_zone
     assert not stick(desk, axis, 0.8 * dead)
     assert stick(desk, axis, 1.2 * dead)
     assert not stick(desk, axis, 0.0)
@@ -87,11 +87,11 @@ def test_a_stick_that_chose_the_replay_in_the_menu_may_be_let_go_of(desk):
 def test_a_replay_leaves_the_mouse_to_the_person_until_they_click(desk):
     desk.window.capture()
     desk.router.open_menu("Recordings")
-    desk.cockpit.replay(desk.cockpit.library.kept[0].folder, 0)
+    desk.commands.replay(desk.commands.library.kept[0].folder, 0)
     assert not desk.menu.is_open and not desk.window.captured
 
 
 def test_nothing_is_taken_over_where_a_person_steers_already(desk):
-    desk.cockpit.worker.status = PLAYING
+    desk.commands.player.status = PLAYING
     assert not happens(desk, pygame.KEYDOWN, key=pygame.K_w)
     assert not happens(desk, pygame.MOUSEBUTTONDOWN, button=1, pos=(100, 100))

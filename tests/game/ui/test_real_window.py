@@ -77,7 +77,7 @@ class Recorder(FakeRecorder):
         super().add(block, *rest)
         print("block", flush=True)
 
-    def close(self, stats):
+    def finish(self, stats, then=None):
         print("closed after", len(self.blocks) > 3, flush=True)
 
 sys.exit(play(PlaySettings(seconds=60.0), players(lambda progress: FakeWorld(), lambda *_: Recorder())))

@@ -26,7 +26,7 @@ def stage(tmp_path):
     made = set_stage((1280, 720), tmp_path)
     made.menu.draw(made.window.surface)
     yield made
-    made.cockpit.background.stop()
+    made.commands.background.stop()
     pygame.display.quit()
 
 
@@ -49,7 +49,7 @@ def open_recording(stage, number: int = 0):
     tiles = [widget for widget in stage.menu.page.widgets() if widget.tile]
     tiles[number].activate()
     stage.settle()
-    return stage.cockpit.library.kept[number]
+    return stage.commands.library.kept[number]
 
 
 def test_a_recording_is_watched_from_any_moment_and_stops_at_its_end(stage):
@@ -70,19 +70,19 @@ def test_a_replay_begins_at_the_moment_chosen_and_leaves_the_menu(stage):
     entry = open_recording(stage)
     stage.menu.page._seek(10.0)
     choose(stage, "Replay live")
-    assert ("replay", entry.folder, 200) in stage.cockpit.worker.asked and not stage.menu.is_open
+    assert ("replay", entry.folder, 200) in stage.commands.player.asked and not stage.menu.is_open
 
 
 def test_a_recording_that_cannot_be_replayed_says_why_and_cannot_be(stage):
     entry = open_recording(stage, 3)
     assert entry.problem in labels(stage)
     choose(stage, "Replay live")
-    assert stage.menu.is_open and not [call for call in stage.cockpit.worker.asked if call[0] == "replay"]
+    assert stage.menu.is_open and not [call for call in stage.commands.player.asked if call[0] == "replay"]
 
 
 def test_deleting_can_be_undone(stage, monkeypatch):
     entry, restored = open_recording(stage), []
-    monkeypatch.setattr(stage.cockpit.library, "restore", lambda thrown: restored.append(thrown.folder))
+    monkeypatch.setattr(stage.commands.library, "restore", lambda thrown: restored.append(thrown.folder))
     choose(stage, "Delete")
     assert stage.menu.page.title == "Recordings"
     assert sum(widget.tile > 0 for widget in stage.menu.page.widgets()) == 4
@@ -93,7 +93,7 @@ def test_deleting_can_be_undone(stage, monkeypatch):
 
 
 def test_the_trash_says_what_it_holds_and_is_emptied_when_asked_twice(stage, monkeypatch):
-    library, emptied = stage.cockpit.library, []
+    library, emptied = stage.commands.library, []
     library.in_trash = Trash(3, 118.4)
 
     def empty() -> tuple[Path, ...]:
@@ -118,11 +118,11 @@ def test_the_trash_says_what_it_holds_and_is_emptied_when_asked_twice(stage, mon
 
 
 def test_a_recording_that_is_being_written_says_so_and_cannot_be_deleted(stage):
-    library = stage.cockpit.library
+    library = stage.commands.library
     library.busy_with[library.kept[0].folder] = "it is being written"
     stage.menu.open("Recordings")
     stage.settle()
-    notes = [widget.note for widget in stage.menu.page.widgets() if widget.tile]
+    notes = [widget.note() for widget in stage.menu.page.widgets() if widget.tile]
     assert notes[0].endswith("being written") and notes[1].endswith("garden")
     open_recording(stage)
     assert choose(stage, "Delete").note == "it is being written"
@@ -138,7 +138,7 @@ class _Rendering:
     def __init__(self, stage, monkeypatch) -> None:
         """Has the library render so."""
         self.share, self.cancelled, self.error = 0.4, False, None
-        library = stage.cockpit.library
+        library = stage.commands.library
         monkeypatch.setattr(
             library, "render", lambda entry, words: library.renderings.update({entry.folder: self}), raising=False
         )
@@ -197,37 +197,38 @@ def test_a_model_without_weights_cannot_be_chosen_and_one_with_them_is_loaded(st
     stage.menu.open("Models")
     stage.settle()
     choose(stage, "universal")
-    assert stage.menu.is_open and not [call for call in stage.cockpit.worker.asked if call[0] == "change_model"]
+    assert stage.menu.is_open and not [call for call in stage.commands.player.asked if call[0] == "change_model"]
     choose(stage, "tiny")
-    assert stage.cockpit.worker.asked[-1] == ("change_model", "tiny", "default", "") and not stage.menu.is_open
+    assert stage.commands.player.asked[-1] == ("change_model", "tiny", "default", "") and not stage.menu.is_open
 
 
 def test_another_quality_is_asked_of_the_world_that_is_played(stage):
     stage.menu.open("Models")
     stage.settle()
     next(widget for widget in stage.menu.page.widgets() if widget.label == "Denoising").adjust(1)
-    assert ("set_quality", "fast") in stage.cockpit.worker.asked
+    assert ("set_quality", "fast") in stage.commands.player.asked
 
 
 def test_a_recent_picture_can_be_forgotten(stage):
-    stage.cockpit.change(recent=("/gone/a.png", "/gone/b.png"))
+    stage.commands.change(recent=("/gone/a.png", "/gone/b.png"))
     stage.menu.open("Scenes")
     stage.settle()
     tile = next(widget for widget in stage.menu.page.widgets() if widget.label == "a")
-    assert tile.problem == "cannot be read"
+    tile.draw(stage.paint, stage.window.surface, pygame.Rect(0, 0, 200, 200), 20, True)
+    assert "cannot read the picture" in tile.tell()
     tile.clear()
-    assert stage.cockpit.preferences.recent == ("/gone/b.png",)
+    assert stage.commands.preferences.recent == ("/gone/b.png",)
 
 
 def test_a_folder_is_gone_into_and_taken(stage, tmp_path):
     (tmp_path / "inner").mkdir()
-    stage.cockpit.change(folder=str(tmp_path))
+    stage.commands.change(folder=str(tmp_path))
     stage.menu.open("Scenes")
     stage.settle()
     choose(stage, str(tmp_path))
     choose(stage, "inner/")
     choose(stage, "Use this folder")
-    assert stage.cockpit.preferences.folder == str(tmp_path / "inner") and stage.menu.page.title == "Scenes"
+    assert stage.commands.preferences.folder == str(tmp_path / "inner") and stage.menu.page.title == "Scenes"
 
 
 def test_a_preset_and_a_mode_are_chosen_for_that_mode_only(stage):
@@ -235,7 +236,7 @@ def test_a_preset_and_a_mode_are_chosen_for_that_mode_only(stage):
     page = stage.menu.page
     page._set_mode("templerun")
     choose(stage, "Preset")
-    prefer = stage.cockpit.preferences
+    prefer = stage.commands.preferences
     assert prefer.controls["templerun"]["W"][0] == "up" and prefer.controls["universal"]["W"][0] == "w"
 
 
@@ -243,7 +244,7 @@ def test_the_worlds_page_does_what_it_says(stage):
     for label, call in (("Save the world", "save"), ("Anchor it now", "anchor"), ("Begin it anew", "reset")):
         stage.menu.open("World")
         choose(stage, label)
-        assert stage.cockpit.worker.asked[-1][0] == call and not stage.menu.is_open
+        assert stage.commands.player.asked[-1][0] == call and not stage.menu.is_open
 
 
 @pytest.fixture
@@ -265,8 +266,8 @@ def caps(monkeypatch) -> list[tuple[str, pygame.Rect, pygame.Rect]]:
 @pytest.mark.parametrize("mode", list(action_spaces()))
 def test_the_page_of_keys_shows_every_input_whole_and_none_over_another(tmp_path, caps, size, mode):
     stage = set_stage(size, tmp_path)
-    stage.cockpit.worker.status = replace(PLAYING, space=action_space(mode))
-    prefer = stage.cockpit.preferences
+    stage.commands.player.status = replace(PLAYING, space=action_space(mode))
+    prefer = stage.commands.preferences
     bindings = [*prefer.controls[mode].values(), *prefer.commands.values()]
     stage.menu.open()
     stage.menu.draw(stage.window.surface)
@@ -278,21 +279,21 @@ def test_the_page_of_keys_shows_every_input_whole_and_none_over_another(tmp_path
     for i, (words, area, view) in enumerate(caps):
         assert view.contains(area) or mode != "universal", f"{words} is cut off: a person need not turn the page"
         assert area.collidelist([other for _, other, _ in caps[i + 1 :]]) < 0, words
-    stage.cockpit.background.stop()
+    stage.commands.background.stop()
     pygame.display.quit()
 
 
 def test_a_field_of_keys_shows_every_input_it_has_room_for_or_not(tmp_path, caps):
     stage = set_stage((640, 400), tmp_path)
-    table = stage.cockpit.preferences.controls["universal"]
+    table = stage.commands.preferences.controls["universal"]
     for one in ("left shift", "pad right shoulder"):
         table = bound(table, "W", one)
-    stage.cockpit.change(controls={**stage.cockpit.preferences.controls, "universal": table})
+    stage.commands.change(controls={**stage.commands.preferences.controls, "universal": table})
     stage.menu.open("Controls")
     stage.menu.draw(stage.window.surface)
     assert [words for words, _, _ in caps[:4]] == [short_name(one) for one in table["W"]] and len(table["W"]) == 4
     assert len({area.top for _, area, _ in caps[:4]}) == 2, "in two lines"
-    stage.cockpit.background.stop()
+    stage.commands.background.stop()
     pygame.display.quit()
 
 
@@ -307,16 +308,16 @@ def test_a_page_that_is_only_read_is_scrolled_by_the_keys(tmp_path):
     assert menu.page.title == "Paused" and menu.page.scroll > 0 and menu.is_open
     menu.input("left", True, 0.0)
     assert not menu._inside
-    stage.cockpit.background.stop()
+    stage.commands.background.stop()
     pygame.display.quit()
 
 
 @pytest.mark.parametrize("section", ["Resume", "World"])
 def test_a_page_says_that_a_world_is_loading_until_its_picture_has_come(stage, section):
-    stage.cockpit.worker.status = replace(PLAYING, state=State.LOADING)
+    stage.commands.player.status = replace(PLAYING, state=State.LOADING)
     stage.menu.open(section)
     assert labels(stage)[0] == "Loading hall …"
-    stage.cockpit.worker.status = replace(PLAYING, state=State.FAILED, words="out of memory")
+    stage.commands.player.status = replace(PLAYING, state=State.FAILED, words="out of memory")
     assert labels(stage)[0] == "hall has stopped: out of memory"
-    stage.cockpit.worker.status = PLAYING
+    stage.commands.player.status = PLAYING
     assert labels(stage)[0] == "You are in hall, made by tiny on cpu."

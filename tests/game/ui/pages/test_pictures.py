@@ -11,6 +11,7 @@ import pytest
 from engine.errors import PictureError
 from engine.pictures import fit_picture
 from game.ui.pages.pictures import contents, preview, short_path
+from game.world.scenes import Scene
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (200, 1000), (80, 144), (3000, 2000)])
@@ -18,7 +19,7 @@ def test_the_preview_is_what_a_world_would_begin_from(tmp_path, shape):
     picture = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
     path = tmp_path / "own.png"
     cv2.imwrite(str(path), picture[..., ::-1])
-    found = preview(path, 144, 80)
+    found = preview(Scene("own", path), 144, 80)
     assert (found.seen == fit_picture(picture, 80, 144)).all()
     assert found.size == shape[::-1] and max(found.whole.shape) <= max(900, 3)
     left, top, width, height = found.cut
@@ -30,7 +31,7 @@ def test_the_preview_is_what_a_world_would_begin_from(tmp_path, shape):
 def test_a_broken_file_is_one_line(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(PictureError, match=name):
-        preview(tmp_path / name, 144, 80)
+        preview(Scene("a", tmp_path / name), 144, 80)
 
 
 def test_a_folders_contents_are_its_folders_and_pictures(tmp_path):
