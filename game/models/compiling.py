@@ -19,7 +19,6 @@ from engine.actions import Actions
 from engine.block import Block
 from engine.errors import CompileError
 from engine.families import family_of
-from game.recording.format import NEVER
 
 if TYPE_CHECKING:
     from engine.fast.compiling import Compilation
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from engine.rollout.rollout import Rollout
     from engine.world import WorldModel
 
+NEVER = -1  # of a compiled_from: compiled kernels made no block
 Progress = Callable[[str, float], None]
 _TOLD_SECONDS = 8.0  # that the outcome is told
 MakeCompilation = Callable[["WorldModel", str], "Compilation"]

@@ -22,13 +22,13 @@ from engine.block import Block
 from engine.families import action_spaces
 from game import files
 from game.errors import InputError, RecordingError, ScriptError
+from game.models.compiling import NEVER
 
 ACTIONS = "actions.jsonl"
 FIRST_FRAME = "first_frame.png"
 REPORT = "report.json"
 PRELUDE = "prelude.jsonl"
 ICONS, CURRENT = "_icon.mp4", "_current.mp4"  # behind the name, of the other videos
-NEVER = -1  # of a compiled_from: compiled kernels made no block
 
 
 @dataclass(frozen=True)

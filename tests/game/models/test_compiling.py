@@ -17,8 +17,8 @@ from engine.fast.compiling import Compilation
 from engine.world import WorldModel
 from game.config.settings import load_settings
 from game.errors import ConfigError, RunError
-from game.models.compiling import CompilingWorld, compile_first
-from game.recording.format import NEVER, Enter, Job, read_recording
+from game.models.compiling import NEVER, CompilingWorld, compile_first
+from game.recording.format import Enter, Job, read_recording
 from game.recording.script import load
 from game.recording.writer import Recorder, Scribe
 from game.tools.render import render
