@@ -22,7 +22,7 @@ from torch import Tensor
 
 from engine.measures.clip import Clip, Run, channel_of, sign_of
 from engine.measures.motion import DIRECTIONS
-from engine.measures.pictures import contrast, mean_colour, psnrs, saturation, sharpness, ssim
+from engine.measures.pictures import LUMA, contrast, mean_colour, psnrs, saturation, sharpness, ssim
 from engine.measures.statistics import Measure, Samples, summarise
 
 REACTION = 6
@@ -37,6 +37,7 @@ _LEAST_MOTION, _LEAST_SHARE = 0.1, 0.2  # pixels a frame; share of what is usual
 _STILL_MOTION = 0.1
 _LEAST_TRUST = 2e-4
 _IDLE_SETTLE, _IDLE_SECONDS = 10, 3.0
+_SHOWN = (16, 239)  # levels that have room to change
 _WAY_GAP, _LEAST_WAY, _WAY_STEP = 12, 8, 3
 _AWAY_DB = 32.0  # a view that is more like the first than this was not left
 _PERIODS = range(2, 17)
@@ -120,11 +121,18 @@ def stillness(clip: Clip) -> Found:
 
     Between the beginning and the end of each three seconds with nothing pressed, the first half second after a key
     left out: the mean change of brightness over all pixels, of the pictures less their mean brightness, because a
-    slow change of the light is what `drift` is for. Source: our own.
+    slow change of the light is what `drift` is for. Pixels at either end of the range, which cannot show what happens
+    to them, are left out. Source: our own.
     """
     values, begins = [], []
     for run in _idle(clip):
-        a, b = (picture - picture.mean() for picture in _grey(clip, [run.begin, run.end - 1]))
+        ends = clip.frames[[run.begin, run.end - 1]]
+        inside = ((ends >= _SHOWN[0]) & (ends <= _SHOWN[1])).all((0, 3))
+        if not inside.any():
+            continue
+        a, b = (
+            level[inside] - level[inside].mean() for level in ends.astype(np.float32) @ np.array(LUMA, dtype=np.float32)
+        )
         values.append(float(np.abs(b - a).mean()) / (len(run) - 1) * clip.fps)
         begins.append(run.begin)
     return {
@@ -366,22 +374,46 @@ def _borders(clip: Clip, left: np.ndarray) -> tuple[int, int, float]:
 
     (0, 0, 0.0) if there are too few frames to say. left: see `_against_run`.
     """
-    known = clip.block is not None and clip.block > 1
-    found: list[tuple[float, int, int]] = []
-    for period in [clip.block] if known and clip.block else _PERIODS:
-        places = [left[place::period] for place in range(period)]
-        kept = [values[np.isfinite(values)] for values in places]
-        if min(len(values) for values in kept) < (1 if known else _LEAST_PERIODS):
-            continue
-        levels = np.array([np.log(values).clip(-_MOST_LOG, _MOST_LOG).mean() for values in kept])
-        place = 0 if known else int(levels.argmax())
-        found.append((float(levels[place] - np.median(np.delete(levels, place))), period, place))
-    if not found:
+    if clip.block is not None and clip.block > 1:
+        levels = _by_place(left, clip.block, 1)
+        return (0, 0, 0.0) if levels is None else (clip.block, 0, _above_others(levels, 0))
+    found = [(period, levels) for period in _PERIODS if (levels := _by_place(left, period, _LEAST_PERIODS)) is not None]
+    scores = [(_above_others(levels, int(levels.argmax())), period, int(levels.argmax())) for period, levels in found]
+    if not scores:
         return 0, 0, 0.0
-    most = max(score for score, _, _ in found)
+    most = max(score for score, _, _ in scores)
     # A multiple of the true period stands out as much as that does.
-    score, period, place = next(row for row in found if row[0] >= 0.7 * most or known)
+    score, period, place = next(row for row in scores if row[0] >= 0.7 * most)
     return period, place, score
+
+
+def seam_spectrum(clip: Clip) -> dict[int, float]:
+    """Period in frames -> how many times more is left of change at the place that stands out than at the others.
+
+    As `seams` finds it, for periods of 2 to 16 frames; those of which too few are seen are missing.
+    """
+    if clip.never_moves:
+        return {}
+    left = _against_run(clip, clip.seen.left)
+    found = {period: _by_place(left, period, _LEAST_PERIODS) for period in _PERIODS}
+    return {
+        period: float(np.exp(_above_others(levels, int(levels.argmax()))))
+        for period, levels in found.items()
+        if levels is not None
+    }
+
+
+def _by_place(left: np.ndarray, period: int, least: int) -> np.ndarray | None:
+    """(period,) mean logarithms of what is left at each place of a period; None if one is too seldom seen."""
+    places = [left[place::period] for place in range(period)]
+    kept = [values[np.isfinite(values)] for values in places]
+    if min(len(values) for values in kept) < least:
+        return None
+    return np.array([np.log(values).clip(-_MOST_LOG, _MOST_LOG).mean() for values in kept])
+
+
+def _above_others(levels: np.ndarray, place: int) -> float:
+    return float(levels[place] - np.median(np.delete(levels, place)))
 
 
 def _dead(clip: Clip) -> str:
@@ -481,11 +513,6 @@ def _even(clip: Clip, frames: list[int]) -> Tensor:
     """Pictures (n, 3, H, W) about -1..1, all of one and the same mean colour."""
     pictures = clip.pictures(frames)
     return pictures - pictures.mean((2, 3), keepdim=True)
-
-
-def _grey(clip: Clip, frames: list[int]) -> np.ndarray:
-    level: np.ndarray = clip.frames[frames].astype(np.float32) @ np.array((0.299, 0.587, 0.114), dtype=np.float32)
-    return level
 
 
 def _calm(clip: Clip, values: np.ndarray) -> np.ndarray:

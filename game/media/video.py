@@ -17,7 +17,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from game.errors import RecordingError
+from game.errors import InputError, RecordingError
 
 STALL_S = 20.0  # an encoder that has taken nothing for so long is given up when the program waits for it
 _KILLED_S = 5.0  # after a kill everything is over at once
@@ -361,6 +361,45 @@ class Video:
     def _let_go(self) -> None:
         if self._file is not None:
             self._file.close()
+
+
+class FrameReader:
+    """A video of any kind read once from its beginning. expected: how many frames it says it has, 0 if it does not.
+
+    fps: what it says. Rotation is undone, sound left away, and more than 8 bits a colour brought to 8.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises InputError if it cannot be opened."""
+        import cv2
+
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        self.path = path
+        self._capture = cv2.VideoCapture(str(path))
+        if not self._capture.isOpened():
+            raise InputError(f"{path} is no video that can be read", expected="an mp4 or another common kind")
+        self.expected = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+
+    def chunks(self, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Frames (n, H, W, 3) uint8 RGB and their times (n,) in seconds, up to `size` at once, to the end."""
+        import cv2
+
+        frames: list[np.ndarray] = []
+        times: list[float] = []
+        try:
+            while True:
+                ok, picture = self._capture.read()
+                if ok:
+                    frames.append(picture[:, :, ::-1])
+                    times.append(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+                if frames and (len(frames) == size or not ok):
+                    yield np.stack(frames), np.array(times)
+                    frames, times = [], []
+                if not ok:
+                    return
+        finally:
+            self._capture.release()
 
 
 def write_clip(path: Path, frames: np.ndarray, fps: float, crf: int = 18) -> None:

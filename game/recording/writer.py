@@ -68,6 +68,7 @@ class Recorder:
         prelude: Actions | None = None,
         current: bool = False,
         wait: bool = False,
+        icons: bool = True,
         settings: RecordSettings | None = None,
     ) -> None:
         """Opens every file.
@@ -75,8 +76,9 @@ class Recorder:
         folder: exists, and this session may write all of it. header: first line of the action log. name: of the
         videos. first_frame: (H, W, 3) uint8 RGB as the model sees it, from which the world was played by the actions
         `prelude` (`header.prelude` of them) before the recording began. current: keep NAME_current.mp4 too. wait: let
-        add() wait for a busy encoder (a render) rather than give the session up (live play). Raises RecordingError if
-        a file cannot be opened; what there was before in the folder is left as it is then, where it can be.
+        add() wait for a busy encoder (a render) rather than give the session up (live play). icons: write the video
+        with icons, too. Raises RecordingError if a file cannot be opened; what there was before in the folder is left
+        as it is then, where it can be.
         """
         self.folder, self.header, self.name = folder, header, name
         self._settings = settings or RecordSettings()
@@ -92,7 +94,7 @@ class Recorder:
         self._then: Callable[[str | None], None] | None = None
         self._videos: list[EncoderThread] = []
         try:
-            self._open_videos()
+            self._open_videos(icons)
             self._open_log(first_frame, prelude)
         except BaseException:
             for video in self._videos:
@@ -278,11 +280,11 @@ class Recorder:
         except OSError as error:
             self._fail(error)
 
-    def _open_videos(self) -> None:
+    def _open_videos(self, icons: bool) -> None:
         header, crf = self.header, self._settings.crf
         scale = icon_scale(header.height, self._settings.icon_height)
         space = action_space(header.mode)
-        sizes = {".mp4": 1, "_icon.mp4": scale}
+        sizes = {".mp4": 1, "_icon.mp4": scale} if icons else {".mp4": 1}
         draws = {".mp4": lambda block: block.frames, "_icon.mp4": lambda block: draw_icons(block, space, scale)}
         block_bytes = header.width * header.height * 3 * 12
         waiting = max(4, self._settings.queue_mb * 2**20 // block_bytes)

@@ -1,0 +1,1 @@
+"""Scores for recordings, ours and anyone's: read, measured, and put side by side on a page."""

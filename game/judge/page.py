@@ -1,0 +1,354 @@
+"""judge.html: one page with everything in it: a table side by side, plots, contact sheets, and moments to look at."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import os
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from engine.measures.clips import MEASURES
+from engine.measures.motion import DIRECTIONS
+from engine.measures.statistics import Measure
+from game.judge.verdict import Judged, Moment, Recording
+
+_COLOURS = ("#3366cc", "#d9480f", "#2b8a3e", "#862e9c", "#0b7285", "#a61e4d")
+_INK, _PALE = "#22262e", "#8a92a0"
+_TEMPLATE = Path(__file__).with_name("page.html")
+_SHEETS = 12  # recordings of one input whose contact sheets are shown
+
+_ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("Following", "following", ("accuracy", "gain", "delay_frames")),
+    ("Standing and coming back", "", ("stillness", "following.still.accuracy", "mirror.psnr", "mirror.ssim",
+                                      "return.psnr", "return.ssim")),
+    ("Lasting", "", ("alive_s",)),
+    ("Picture and motion", "", ("sharpness", "seams.ratio", "seams.period", "flicker", "smoothness", "dynamic_degree",
+                                "interaction")),
+)  # fmt: skip
+_NAMES = {
+    "stillness": "stillness", "following.still.accuracy": "still with nothing pressed", "mirror.psnr": "way back, PSNR",
+    "mirror.ssim": "way back, SSIM", "return.psnr": "return, PSNR", "return.ssim": "return, SSIM", "alive_s": "alive",
+    "sharpness": "sharpness", "seams.ratio": "seams", "seams.period": "seams' period", "flicker": "flicker",
+    "smoothness": "smoothness", "dynamic_degree": "dynamic degree", "interaction": "two keys at once",
+}  # fmt: skip
+_ARROWS = {"low": "↓", "high": "↑", "": ""}
+
+
+def page_of(judged: Sequence[Judged], folder: Path) -> str:
+    """The page, for a file in `folder`: links to videos are relative to it."""
+    title = " · ".join(one.name for one in judged)
+    made = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
+    body = [
+        f"<header><h1>{_text(title)}</h1><p>{_about(judged)} Measured at 192x112; every number with the interval that "
+        f"holds it in 95 of 100 such clips. {made}.</p></header>",
+        _legend(judged),
+        f"<section><h2>Scores</h2>{_tables(judged)}</section>",
+        f"<section><h2>Plots</h2><div class='plots'>{''.join(_plots(judged))}</div></section>",
+        *(_input(one, folder, many=len(judged) > 1) for one in judged),
+        f"<section><h2>What the measures mean</h2>{_explained()}</section>",
+    ]
+    page = Template(_TEMPLATE.read_text(encoding="utf-8"))
+    return page.substitute(title=_text(title), body="\n".join(body))
+
+
+def _about(judged: Sequence[Judged]) -> str:
+    parts = []
+    for one in judged:
+        count = len(one.recordings)
+        suite = f"suite {one.suite['suite']}, version {one.suite['version']}, " if one.suite else ""
+        recordings = f"{count} recordings, " if count > 1 else ""
+        seconds = sum(r.frames / r.fps for r in one.recordings)
+        parts.append(f"{_text(one.name)}: {suite}{recordings}{one.frames} frames, {seconds:.0f} s.")
+    return " ".join(parts)
+
+
+def _legend(judged: Sequence[Judged]) -> str:
+    if len(judged) < 2:
+        return ""
+    items = (f"<span><i style='background:{_colour(n)}'></i>{_text(one.name)}</span>" for n, one in enumerate(judged))
+    return f"<p class='legend'>{''.join(items)}</p>"
+
+
+# -- tables --------------------------------------------------------------------------------------------------------
+def _tables(judged: Sequence[Judged]) -> str:
+    parts = []
+    for title, group, names in _ROWS:
+        rows = _following_rows(judged, names) if group else [_row(judged, name, _NAMES[name]) for name in names]
+        rows = [row for row in rows if row]
+        if rows:
+            parts.append(_table(title, judged, rows))
+    drift = _drift_rows(judged)
+    if drift:
+        parts.append(_table("Drift against the first second", judged, drift))
+    return "".join(parts)
+
+
+def _table(title: str, judged: Sequence[Judged], rows: list[str]) -> str:
+    heads = "".join(
+        f"<th style='border-bottom-color:{_colour(n)}'>{_text(one.name)}</th>" for n, one in enumerate(judged)
+    )
+    return (
+        f"<div class='scroll'><table><thead><tr><th>{title}</th><th class='unit'></th>{heads}</tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _following_rows(judged: Sequence[Judged], names: Sequence[str]) -> list[str]:
+    rows = []
+    labels = {"accuracy": "moves the right way", "gain": "how far", "delay_frames": "delay"}
+    for name in names:
+        for direction in DIRECTIONS:
+            rows.append(_row(judged, f"following.{direction}.{name}", f"{direction.replace('_', ' ')}: {labels[name]}"))
+    return rows
+
+
+def _drift_rows(judged: Sequence[Judged]) -> list[str]:
+    ends = sorted({int(name.split(".")[1]) for one in judged for name in one.measures if name.startswith("drift.")})
+    shown = ends if len(ends) <= 4 else [ends[0], ends[len(ends) // 2], ends[-1]]
+    return [
+        _row(judged, f"drift.{end}.{name}", f"{name.replace('_', ' ')}, seconds {end - 5} to {end}")
+        for end in shown
+        for name in ("sharpness", "contrast", "saturation", "colour_distance")
+    ]
+
+
+def _row(judged: Sequence[Judged], name: str, label: str) -> str:
+    found = [one.measures.get(name) for one in judged]
+    if all(measure is None for measure in found):
+        return ""
+    first = next(measure for measure in found if measure is not None)
+    cells = "".join(_cell(measure, found[0] if n else None) for n, measure in enumerate(found))
+    unit = f"{first.unit} {_ARROWS[first.good]}".strip()
+    return f"<tr><td>{_text(label)}</td><td class='unit'>{_text(unit)}</td>{cells}</tr>"
+
+
+def _cell(measure: Measure | None, other: Measure | None) -> str:
+    if measure is None:
+        return "<td class='none'>not measured</td>"
+    if measure.value is None:
+        return f"<td class='none' title='{_text(measure.undecidable)}'>undecidable: {_text(measure.undecidable)}</td>"
+    low, high = measure.interval
+    mark = ""
+    if other is not None and other.value is not None and measure.differs(other):
+        better = {"high": measure.value > other.value, "low": measure.value < other.value}.get(measure.good)
+        mark = " class='other'" if better is None else " class='better'" if better else " class='worse'"
+    return (
+        f"<td{mark}><b>{_number(measure.value)}</b> <small>{_number(low)} .. {_number(high)} "
+        f"<span>n={measure.count}</span></small></td>"
+    )
+
+
+def _number(value: float) -> str:
+    if value == 0:
+        return "0"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3
+    return f"{value:.{digits}f}"
+
+
+# -- plots ---------------------------------------------------------------------------------------------------------
+def _plots(judged: Sequence[Judged]) -> list[str]:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    style: Any = {
+        "svg.fonttype": "none", "svg.hashsalt": "judge", "font.family": "sans-serif", "font.size": 10,
+        "axes.edgecolor": _PALE, "axes.labelcolor": _INK, "xtick.color": _PALE, "ytick.color": _PALE,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e8ec",
+        "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.axisbelow": True,
+    }  # fmt: skip
+    with matplotlib.rc_context(style):
+        figures = [_wheel(judged), _delays(judged), _drifts(judged), _spectra(judged)]
+    return [f"<figure>{figure}</figure>" for figure in figures if figure]
+
+
+def _figure(width: float, height: float, polar: bool = False):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    return figure, figure.add_subplot(projection="polar" if polar else None)
+
+
+def _svg(figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+_WHEEL = ("forward", "strafe_right", "turn_right", "look_down", "back", "look_up", "turn_left", "strafe_left")
+
+
+def _wheel(judged: Sequence[Judged]) -> str:
+    known = [
+        {d: m for d in _WHEEL if (m := one.measures.get(f"following.{d}.gain")) is not None and m.value is not None}
+        for one in judged
+    ]
+    if not any(known):
+        return ""
+    figure, axes = _figure(4.8, 4.4, polar=True)
+    axes.set_theta_zero_location("N")
+    axes.set_theta_direction(-1)
+    width = 2 * np.pi / len(_WHEEL) * 0.8 / len(judged)
+    for n, gains in enumerate(known):
+        for spoke, direction in enumerate(_WHEEL):
+            if direction not in gains:
+                continue
+            value = gains[direction].value or 0.0
+            angle = 2 * np.pi * spoke / len(_WHEEL) + (n - (len(judged) - 1) / 2) * width
+            wrong = value < 0
+            axes.bar(angle, abs(value), width=width, color="none" if wrong else _colour(n), edgecolor=_colour(n),
+                     alpha=0.85, hatch="////" if wrong else None, linewidth=1)  # fmt: skip
+            low, high = (abs(v) for v in gains[direction].interval)
+            axes.plot([angle, angle], [low, high], color=_INK, linewidth=1)
+    axes.set_xticks(np.linspace(0, 2 * np.pi, len(_WHEEL), endpoint=False), [d.replace("_", "\n") for d in _WHEEL])
+    axes.tick_params(axis="x", colors=_INK, pad=6)
+    axes.set_title("Gain per direction, pixels a frame (hatched: the wrong way)", pad=18)
+    return _svg(figure)
+
+
+def _delays(judged: Sequence[Judged]) -> str:
+    rows = [[v for d in DIRECTIONS for v in one.samples(f"following.{d}.delay_frames")] for one in judged]
+    if not any(rows):
+        return ""
+    figure, axes = _figure(4.8, 3.4)
+    bins = np.arange(14) - 0.5
+    axes.hist(rows, bins=bins, color=[_colour(n) for n in range(len(rows))], rwidth=0.85)
+    axes.set_xlabel("video frames from the key to the first that shows it")
+    axes.set_ylabel("runs")
+    axes.set_xticks(range(13))
+    axes.grid(axis="x", visible=False)
+    axes.set_title("Delay")
+    return _svg(figure)
+
+
+def _drifts(judged: Sequence[Judged]) -> str:
+    lines = {"sharpness": "-", "contrast": "--", "saturation": ":"}
+    figure, axes = _figure(4.8, 3.4)
+    drawn = False
+    for n, one in enumerate(judged):
+        ends = sorted({int(name.split(".")[1]) for name in one.measures if name.startswith("drift.")})
+        for name, dash in lines.items():
+            found = [(end, one.measures[f"drift.{end}.{name}"]) for end in ends]
+            known = [(end - 2.5, m) for end, m in found if m.value is not None]
+            if not known:
+                continue
+            drawn = True
+            x = [0.5, *(at for at, _ in known)]
+            axes.plot(x, [1.0, *(m.value for _, m in known)], dash, color=_colour(n), marker="o", markersize=3,
+                      label=name if n == 0 else None)  # fmt: skip
+            axes.fill_between(x, [1.0, *(m.interval[0] for _, m in known)], [1.0, *(m.interval[1] for _, m in known)],
+                              color=_colour(n), alpha=0.12, linewidth=0)  # fmt: skip
+    if not drawn:
+        return ""
+    axes.axhline(1, color=_PALE, linewidth=0.8)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("share of the first second's")
+    axes.legend(frameon=False, ncols=3, loc="lower left")
+    axes.set_title("Drift")
+    return _svg(figure)
+
+
+def _spectra(judged: Sequence[Judged]) -> str:
+    spectra = []
+    for one in judged:
+        rows = [r.spectrum for r in one.recordings if r.spectrum]
+        periods = sorted({period for row in rows for period in row})
+        spectra.append({p: float(np.median([row[p] for row in rows if p in row])) for p in periods})
+    if not any(spectra):
+        return ""
+    figure, axes = _figure(4.8, 3.4)
+    for n, spectrum in enumerate(spectra):
+        periods = list(spectrum)
+        axes.plot(periods, [spectrum[p] for p in periods], color=_colour(n), marker="o", markersize=4, linewidth=1.4)
+    axes.axhline(1, color=_PALE, linewidth=0.8)
+    axes.set_ylim(bottom=0.9)
+    axes.set_xticks(range(2, 17, 2))
+    axes.set_xlabel("period, video frames")
+    axes.set_ylabel("change at one place over the others")
+    axes.set_title("Seams between blocks")
+    return _svg(figure)
+
+
+# -- pictures ------------------------------------------------------------------------------------------------------
+def _input(one: Judged, folder: Path, many: bool) -> str:
+    shown = one.recordings[:_SHEETS]
+    more = f"<p class='note'>and {len(one.recordings) - _SHEETS} more</p>" if len(one.recordings) > _SHEETS else ""
+    sheets = "".join(_sheet(recording, folder) for recording in shown)
+    moments = "".join(_moment(moment, folder) for moment in one.moments)
+    worst = f"<div class='moments'>{moments}</div>" if moments else "<p class='note'>Nothing stands out as bad.</p>"
+    head = f"{_text(one.name)}: " if many else ""
+    return (
+        f"<section><h2>{head}moments to look at</h2>{worst}</section>"
+        f"<section><h2>{head}from beginning to end</h2>{sheets}{more}{_identity(one)}</section>"
+    )
+
+
+def _sheet(recording: Recording, folder: Path) -> str:
+    strip = np.concatenate(list(recording.sheet), axis=1)
+    notes = "".join(f"<p class='note'>{_text(note)}</p>" for note in recording.notes)
+    link = _link(recording.video, folder)
+    seconds = recording.frames / recording.fps
+    return (
+        f"<div class='sheet'><p><a href='{link}'>{_text(recording.name)}</a> <small>{seconds:.1f} s, "
+        f"{recording.fps:g} frames a second</small></p>{notes}"
+        f"<a href='{link}'><img alt='{_text(recording.name)}' src='{_jpeg(strip)}'></a></div>"
+    )
+
+
+def _moment(moment: Moment, folder: Path) -> str:
+    link = f"{_link(moment.video, folder)}#t={max(0.0, moment.seconds - 0.5):.2f}"
+    pictures = np.concatenate(list(moment.pictures), axis=1)
+    name = moment.measure.replace("following.", "").replace("_", " ").replace(".", ": ")
+    return (
+        f"<a class='moment' href='{link}'><img alt='' src='{_jpeg(pictures)}'><b>{_text(name)}</b> "
+        f"{_text(moment.says)}"
+        f"<small>{_text(moment.recording)}, frame {moment.frame}, {moment.seconds:.1f} s</small></a>"
+    )
+
+
+def _identity(one: Judged) -> str:
+    rows = []
+    if one.suite:
+        rows.append(f"suite {one.suite['suite']} {one.suite['version']}: {one.suite['sha256']}")
+    weights = sorted({r.hashes["weights"] for r in one.recordings if "weights" in r.hashes})
+    rows += [f"weights: {digest}" for digest in weights]
+    if len(one.recordings) == 1:
+        rows += [f"{name}: {digest}" for name, digest in one.recordings[0].hashes.items() if name != "weights"]
+    return f"<p class='hashes'>{'<br>'.join(_text(row) for row in rows)}</p>"
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    import cv2
+
+    _, data = cv2.imencode(".jpg", np.ascontiguousarray(picture[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+
+
+def _link(path: Path, folder: Path) -> str:
+    return quote(Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix())
+
+
+def _explained() -> str:
+    parts = []
+    for name, function in MEASURES.items():
+        head, _, rest = (function.__doc__ or "").strip().partition("\n")
+        text = " ".join(rest.split()).replace("`", "")
+        parts.append(f"<details><summary><b>{_text(name)}</b> {_text(head)}</summary><p>{_text(text)}</p></details>")
+    return "".join(parts)
+
+
+def _colour(number: int) -> str:
+    return _COLOURS[number % len(_COLOURS)]
+
+
+def _text(text: str) -> str:
+    return html.escape(text, quote=True)
