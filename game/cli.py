@@ -32,6 +32,8 @@ examples
   python -m game --headless --script recordings/X  replay a recording: the same frames, bit for bit
   python -m game --headless --script -             play in a terminal, one line of keys per block
   python -m game --bench                           how fast is it here?
+  python -m game --judge recordings/X ...          how good is it? several are put side by side
+  python -m game --judge --suite quick             the same of scripts that are rendered first
   python -m game --doctor                          what can this machine run?
   python -m game --fetch model=NAME                download a large model's weights
 
@@ -81,6 +83,11 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--headless", action="store_true", help="no window: render --script to a video, and end")
     what.add_argument("--script", metavar="FILE", help="a .yaml script, a recording, or - for keys from standard input")
     what.add_argument("--bench", action="store_true", help="measure speed; a table, and bench.json")
+    what.add_argument("--judge", action="store_true", help="measure recordings: judge.json, and judge.html to look at")
+    what.add_argument(
+        "--suite", metavar="NAME", help="with --judge: render quick, standard or your own suite, and judge it"
+    )
+    what.add_argument("--mapping", metavar="FILE", help="with --judge: what another program's columns of actions are")
     what.add_argument("--doctor", action="store_true", help="what this machine can run and how fast")
     what.add_argument("--fetch", action="store_true", help="download the weights of a large model")
     how = parser.add_argument_group("how")
@@ -119,6 +126,7 @@ class _Command:
 
     flags: argparse.Namespace
     words: list[str]
+    recordings: list[Path]
 
     @property
     def out(self) -> Path | None:
@@ -134,27 +142,56 @@ def parse(argv: Sequence[str]) -> _Command:
         name = rest[0].partition("=")[0]
         near = did_you_mean(name, known)
         raise InputError("there is no such flag", got=name, remedy=near or "python -m game --help lists the flags")
+    words = [word for word in flags.overrides if not (flags.judge and _is_recording(word))]
+    recordings = [word for word in flags.overrides if word not in words]
     _check_together(flags)
-    for word in flags.overrides:
+    _check_judge(flags, recordings)
+    for word in words:
         name = word.partition("=")[0]
         if name in _FLAG_NAMES and "=" in word:
             raise InputError(
                 f"{name} is a flag, not a setting", got=word, remedy=f"did you mean --{name} {word.partition('=')[2]}?"
             )
-    return _Command(flags, list(flags.overrides))
+    return _Command(flags, words, [Path(word).expanduser() for word in recordings])
 
 
-_FLAG_NAMES = ("scene", "seed", "out", "name", "seconds", "blocks", "script")
+def _is_recording(word: str) -> bool:
+    """Whether a bare word is a path rather than a setting."""
+    return "=" not in word or Path(word).expanduser().exists()
+
+
+def _check_judge(flags: argparse.Namespace, recordings: list[str]) -> None:
+    judge, suite = flags.judge, flags.suite is not None
+    needs = [
+        (suite and not judge, "--suite belongs to --judge", "add --judge"),
+        (flags.mapping is not None and not judge, "--mapping belongs to --judge", "add --judge"),
+        (
+            judge and not suite and not recordings,
+            "--judge needs something to judge",
+            "name recordings, or --suite quick",
+        ),
+        (judge and suite and bool(recordings), "--judge takes recordings or a suite", "leave one of them away"),
+        (judge and not suite and flags.scene is not None, "--scene belongs to a suite", "add --suite NAME"),
+        (judge and not suite and flags.seed is not None, "--seed belongs to a suite", "add --suite NAME"),
+    ]
+    for wrong, what, remedy in needs:
+        if wrong:
+            raise InputError(what, remedy=remedy)
+
+
+_FLAG_NAMES = ("scene", "seed", "out", "name", "seconds", "blocks", "script", "suite", "mapping")
 
 
 def _check_together(flags: argparse.Namespace) -> None:
-    ways = [name for name in ("headless", "bench", "doctor", "fetch") if getattr(flags, name)]
+    ways = [name for name in ("headless", "bench", "judge", "doctor", "fetch") if getattr(flags, name)]
     if len(ways) > 1:
         raise InputError(f"--{ways[0]} and --{ways[1]} exclude each other", expected="one of them")
     live = not ways
     told = {"--scene": flags.scene, "--seed": flags.seed, "--name": flags.name}
     if flags.doctor or flags.fetch:
         told |= {"--out": flags.out, "--profile": flags.profile or None}
+    if flags.judge:
+        told = {"--name": flags.name, "--profile": flags.profile or None}
     unused = next((name for name, value in told.items() if value is not None), None)
     needs = [
         (flags.script is not None and not flags.headless, "--script renders without a window", "add --headless"),
@@ -236,6 +273,12 @@ def _run(command: _Command) -> int:
         from game.tools.bench import bench
 
         return _profiled(command, lambda opened: bench(command.words, flags.blocks, command.out, opened))
+    if flags.judge:
+        from game.judge.command import judge
+
+        mapping = None if flags.mapping is None else Path(flags.mapping).expanduser()
+        return judge(command.recordings, command.words, suite=flags.suite, out=command.out, mapping=mapping,
+                     scene=flags.scene, seed=flags.seed)  # fmt: skip
     if flags.headless:
         return _headless(command)
     from game.ui.live import play_live

@@ -35,8 +35,8 @@ def judge(
     """Judges recordings, or a suite that is rendered first. Returns the exit code.
 
     paths: recordings. words: settings of the model, with a suite. out: folder for the results; by default that of the
-    one recording, or recordings/<UTC time>-judge. mapping: see game/judge/inputs.py. scene: a picture or a folder of pictures to
-    begin the suite from. open_model: makes the world (tests). Raises InputError, RunError.
+    one recording, or recordings/<UTC time>-judge. mapping: see game/judge/inputs.py. scene: a picture, or a folder of
+    pictures, to begin the suite from. open_model: makes the world (tests). Raises InputError, RunError.
     """
     from game.judge.verdict import dump, groups_of, judge_group, line_of, to_json
 
