@@ -124,9 +124,10 @@ def read_footage(source: Source, tell: Callable[[float], None] | None = None) ->
     pictures, moments = np.concatenate(parts), np.concatenate(times)
     fps, notes = _rate(moments, source.fps or video.fps)
     actions = source.actions(moments)
-    if video.expected > count + 1:
+    broken = video.expected > count + 1
+    if broken:
         notes.append(f"the video breaks off: {count} of {video.expected} frames can be read")
-    if source.foreign and abs(len(actions) - count) > 1:
+    if source.foreign and abs(len(actions) - count) > 1 and not (broken and len(actions) > count):
         raise InputError(
             f"{source.log} does not fit {source.video.name}", got=f"{len(actions)} actions, {count} frames",
             expected="one a frame", remedy="say in mapping.yaml which column holds the frame or the time",

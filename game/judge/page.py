@@ -25,14 +25,12 @@ _INK, _PALE = "#22262e", "#8a92a0"
 _TEMPLATE = Path(__file__).with_name("page.html")
 _SHEETS = 12  # recordings of one input whose contact sheets are shown
 
-_ROWS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("Following", "following", ("accuracy", "gain", "delay_frames")),
-    ("Standing and coming back", "", ("stillness", "following.still.accuracy", "mirror.psnr", "mirror.ssim",
-                                      "return.psnr", "return.ssim")),
-    ("Lasting", "", ("alive_s",)),
-    ("Picture and motion", "", ("sharpness", "seams.ratio", "seams.period", "flicker", "smoothness", "dynamic_degree",
-                                "interaction")),
-)  # fmt: skip
+_ROWS: dict[str, tuple[str, ...]] = {
+    "Standing, coming back, lasting": ("stillness", "following.still.accuracy", "mirror.psnr", "mirror.ssim",
+                                       "return.psnr", "return.ssim", "alive_s"),
+    "Picture and motion": ("sharpness", "seams.ratio", "seams.period", "flicker", "smoothness", "dynamic_degree",
+                           "interaction"),
+}  # fmt: skip
 _NAMES = {
     "stillness": "stillness", "following.still.accuracy": "still with nothing pressed", "mirror.psnr": "way back, PSNR",
     "mirror.ssim": "way back, SSIM", "return.psnr": "return, PSNR", "return.ssim": "return, SSIM", "alive_s": "alive",
@@ -79,10 +77,9 @@ def _legend(judged: Sequence[Judged]) -> str:
 
 # -- tables --------------------------------------------------------------------------------------------------------
 def _tables(judged: Sequence[Judged]) -> str:
-    parts = []
-    for title, group, names in _ROWS:
-        rows = _following_rows(judged, names) if group else [_row(judged, name, _NAMES[name]) for name in names]
-        rows = [row for row in rows if row]
+    parts = [_following(judged)]
+    for title, names in _ROWS.items():
+        rows = [row for name in names if (row := _row(judged, name, _NAMES[name]))]
         if rows:
             parts.append(_table(title, judged, rows))
     drift = _drift_rows(judged)
@@ -101,13 +98,38 @@ def _table(title: str, judged: Sequence[Judged], rows: list[str]) -> str:
     )
 
 
-def _following_rows(judged: Sequence[Judged], names: Sequence[str]) -> list[str]:
+_FOLLOWED = {"accuracy": "right way ↑", "gain": "pixels a frame", "delay_frames": "delay, frames ↓"}
+
+
+def _following(judged: Sequence[Judged]) -> str:
+    """A direction a row; three columns for each input."""
+    measured = [d for d in DIRECTIONS if any(f"following.{d}.accuracy" in one.measures for one in judged)]
+    if not measured:
+        return ""
+    inputs = "".join(
+        f"<th colspan='3' style='border-bottom-color:{_colour(n)}'>{_text(one.name)}</th>"
+        for n, one in enumerate(judged)
+    )
+    heads = "".join(f"<th class='unit'>{label}</th>" for _ in judged for label in _FOLLOWED.values())
     rows = []
-    labels = {"accuracy": "moves the right way", "gain": "how far", "delay_frames": "delay"}
-    for name in names:
-        for direction in DIRECTIONS:
-            rows.append(_row(judged, f"following.{direction}.{name}", f"{direction.replace('_', ' ')}: {labels[name]}"))
-    return rows
+    for direction in measured:
+        cells = []
+        for n, one in enumerate(judged):
+            names = [f"following.{direction}.{name}" for name in _FOLLOWED]
+            found = [one.measures.get(name) for name in names]
+            reasons = {measure.undecidable if measure else "not measured" for measure in found}
+            if all(measure is None or measure.value is None for measure in found) and len(reasons) == 1:
+                cells.append(f"<td class='none' colspan='3'>{_text(reasons.pop())}</td>")
+                continue
+            cells += [
+                _cell(measure, judged[0].measures.get(name) if n else None)
+                for name, measure in zip(names, found, strict=True)
+            ]
+        rows.append(f"<tr><td>{direction.replace('_', ' ')}</td>{''.join(cells)}</tr>")
+    return (
+        f"<div class='scroll'><table><thead><tr><th>Following</th>{inputs}</tr><tr class='sub'><th></th>{heads}</tr>"
+        f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def _drift_rows(judged: Sequence[Judged]) -> list[str]:
@@ -210,7 +232,7 @@ def _wheel(judged: Sequence[Judged]) -> str:
             axes.plot([angle, angle], [low, high], color=_INK, linewidth=1)
     axes.set_xticks(np.linspace(0, 2 * np.pi, len(_WHEEL), endpoint=False), [d.replace("_", "\n") for d in _WHEEL])
     axes.tick_params(axis="x", colors=_INK, pad=6)
-    axes.set_title("Gain per direction, pixels a frame (hatched: the wrong way)", pad=18)
+    axes.set_title("Gain, pixels a frame (hatched: the wrong way)", pad=18)
     return _svg(figure)
 
 
@@ -249,7 +271,7 @@ def _drifts(judged: Sequence[Judged]) -> str:
     if not drawn:
         return ""
     axes.axhline(1, color=_PALE, linewidth=0.8)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=max(1.15, axes.get_ylim()[1]))
     axes.set_xlabel("seconds")
     axes.set_ylabel("share of the first second's")
     axes.legend(frameon=False, ncols=3, loc="lower left")
@@ -270,7 +292,7 @@ def _spectra(judged: Sequence[Judged]) -> str:
         periods = list(spectrum)
         axes.plot(periods, [spectrum[p] for p in periods], color=_colour(n), marker="o", markersize=4, linewidth=1.4)
     axes.axhline(1, color=_PALE, linewidth=0.8)
-    axes.set_ylim(bottom=0.9)
+    axes.set_ylim(bottom=0.9, top=max(1.6, axes.get_ylim()[1]))
     axes.set_xticks(range(2, 17, 2))
     axes.set_xlabel("period, video frames")
     axes.set_ylabel("change at one place over the others")

@@ -170,14 +170,17 @@ _UNDER = {  # measure -> what makes a sample bad, how bad it is, and what to say
     "accuracy": (lambda v: v < 0.5, lambda v: 1.0 - v, lambda v: "did not move the way that was asked for"),
     "interaction": (lambda v: v < 0.5, lambda v: 1.0 - v, lambda v: "one of two keys was not answered"),
     "seams.ratio": (lambda v: v > 1.5, lambda v: v, lambda v: f"{v:.1f} times the change at borders of blocks"),
-    "flicker": (lambda v: v > 1.5, lambda v: v, lambda v: f"flickers by {v:.1f} grey levels"),
+    "flicker": (lambda v: v > 3, lambda v: v, lambda v: f"flickers by {v:.1f} grey levels"),
     "mirror.psnr": (lambda v: v < 30, lambda v: 60 - v, lambda v: f"the way back is another: {v:.1f} dB"),
     "return.psnr": (lambda v: v < 30, lambda v: 60 - v, lambda v: f"another place at the end: {v:.1f} dB"),
     "stillness": (lambda v: v > 1, lambda v: v, lambda v: f"changes by {v:.1f} grey levels a second by itself"),
     "smoothness": (lambda v: v < 0.7, lambda v: 1 - v, lambda v: f"jerks: smoothness {v:.2f}"),
-    "sharpness": (lambda v: v < 8, lambda v: 8 - v, lambda v: f"soft: {v:.1f} grey levels a pixel"),
+    "sharpness": (lambda v: v < 3, lambda v: 3 - v, lambda v: f"soft: {v:.1f} grey levels a pixel"),
     "colour_distance": (lambda v: v > 12, lambda v: v, lambda v: f"colours are {v:.0f} levels off the first second's"),
 }  # fmt: skip
+
+
+_BY_ENDING = (".accuracy", ".colour_distance")
 
 
 def _worst(source: Source, footage: Footage, founds: Sequence[Found]) -> list[Moment]:
@@ -185,7 +188,7 @@ def _worst(source: Source, footage: Footage, founds: Sequence[Found]) -> list[Mo
     worst: dict[str, Moment] = {}
     for clip, begin, found in zip(footage.clips, footage.begins, founds, strict=True):
         for name, samples in found.items():
-            rule = next((rule for end, rule in _UNDER.items() if name == end or name.endswith(f".{end}")), None)
+            rule = _UNDER.get(name.rpartition(".")[2] if name.endswith(_BY_ENDING) else name)
             if rule is None or not samples.frames:
                 continue
             bad, badness, says = rule
