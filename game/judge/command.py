@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from game.config.settings import Settings, load_settings
 from game.console import Progress, say
 from game.errors import InputError
-from game.recording.format import check_folder, folder_error, new_folder, write_whole
+from game.files import check_folder, folder_error, write_whole
+from game.recording.format import new_folder
 
 if TYPE_CHECKING:
     from engine.world import WorldModel

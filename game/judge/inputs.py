@@ -36,8 +36,7 @@ from engine.measures.clip import Clip, to_stated_size
 from engine.measures.pictures import STATED_SIZE
 from game.errors import InputError, ScriptError, did_you_mean
 from game.media.video import FrameReader
-from game.recording.format import ACTIONS
-from game.recording.recordings import Recording, read_recording
+from game.recording.format import ACTIONS, Recording, find_video, read_recording
 
 MAPPING = "mapping.yaml"
 VIDEOS = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
@@ -214,10 +213,10 @@ def _ours(log: Path) -> Source:
 
 
 def _video_of(recording: Recording) -> Path:
-    found = [p for p in sorted(recording.folder.glob("*.mp4")) if not p.name.endswith(_SIDE_VIDEOS)]
-    if not found:
+    found = find_video(recording.folder)
+    if found is None:
         raise InputError("the recording has no video", got=recording.folder, remedy="render it again")
-    return found[0]
+    return found
 
 
 def _first_of(recording: Recording) -> Callable[[], np.ndarray] | None:

@@ -19,13 +19,12 @@ from game.config.paths import CONFIGS
 from game.config.settings import Settings
 from game.console import GentleStop
 from game.errors import InputError, RecordingError, did_you_mean
-from game.models.loader import header_of
+from game.files import folder_error, write_json
 from game.recording.camera_path import Degrees
-from game.recording.format import REPORT, folder_error, picture_sha256, write_json
+from game.recording.format import REPORT, picture_sha256
 from game.recording.replay import Replay
-from game.recording.scribe import Scribe
 from game.recording.script import Script, parse
-from game.recording.writer import Recorder
+from game.recording.writer import Recorder, Scribe, header_of
 from game.world.playthrough import Journey
 from game.world.scenes import PICTURE_SUFFIXES, Scene, find_scene, shipped_scenes
 
