@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from engine.actions import MODES, Actions, ActionSpace, action_space
+from engine.actions import Actions, ActionSpace
 from engine.errors import ActionError
+from engine.families import action_space, action_spaces
 from engine.measures.clip import Clip, to_stated_size
 from engine.measures.pictures import STATED_SIZE
 from game.errors import InputError, ScriptError, did_you_mean
@@ -286,8 +287,8 @@ def _read_mapping(path: Path | None) -> ColumnMapping:
             kind = "text" if _MAPPING_KINDS[name] is str else "a group of fields"
             raise InputError(f"{path}: {name} is of the wrong kind", got=repr(value), expected=kind)
     mapping = ColumnMapping(path, **data)
-    if mapping.mode not in MODES:
-        raise InputError(f"{path}: unknown mode", got=mapping.mode, expected=" or ".join(MODES))
+    if mapping.mode not in action_spaces():
+        raise InputError(f"{path}: unknown mode", got=mapping.mode, expected=" or ".join(action_spaces()))
     space = action_space(mapping.mode)
     for key in (*mapping.keys, *mapping.names.values()):
         if key not in space.keys:

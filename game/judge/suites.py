@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from engine.actions import MODES, action_space
+from engine.families import action_space, action_spaces
 from engine.measures.clips import MEASURES
 from game import VERSION
 from game.config.paths import CONFIGS
@@ -101,7 +101,11 @@ def _case(path: Path, number: int, row: Any) -> Case:
     if not isinstance(row, dict) or set(row) != set(_CASE):
         raise InputError(f"{where} is no case", expected=f"fields {', '.join(_CASE)}")
     scenes = () if row["scenes"] == "all" else row["scenes"]
-    lists = {"scenes": (scenes, None), "modes": (row["modes"], MODES), "measures": (row["measures"], tuple(MEASURES))}
+    lists = {
+        "scenes": (scenes, None),
+        "modes": (row["modes"], tuple(action_spaces())),
+        "measures": (row["measures"], tuple(MEASURES)),
+    }
     for name, (values, known) in lists.items():
         if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
             raise InputError(f"{where}: {name} is not a list", got=repr(values))

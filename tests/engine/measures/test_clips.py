@@ -192,7 +192,7 @@ def test_no_clip_is_too_short_to_be_told_so(name):
 def test_every_measure_states_its_unit_range_and_source():
     for function in MEASURES.values():
         assert "Source:" in function.__doc__
-    for samples in measure(Panorama(1).film(benchmark_actions("universal", 1, 30))).values():
+    for samples in measure(Panorama(1).film(benchmark_actions(SPACE, 1, 30))).values():
         assert samples.unit or samples.lower is not None
 
 
