@@ -13,7 +13,7 @@ from game.errors import InputError, did_you_mean
 _OPENING = "hall"  # wide open ahead, whatever key comes first
 PICTURE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".webp", ".avif", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".gif", ".heic", ".heif", ".hif"),
 )
 
 
