@@ -1,22 +1,28 @@
 """What a person has chosen, kept in a file of theirs: YAML with a comment at every entry, made to be edited by hand.
 
 A broken entry is reported and skipped by itself; the rest counts. Before a file in which something was broken or
-unknown is written anew, a copy of it is kept. No pygame here.
+unknown is written anew, a copy of it is kept. What counts where nothing is said is in configs/play. No pygame here.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import math
 import os
 import re
-import sys
-from collections.abc import Callable, Mapping
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from game.config import paths
 from game.config.bindings import COMMANDS, MOST_INPUTS, PINNED, controls_of, default_commands, default_controls
 from game.errors import did_you_mean
-from game.files import numbered
+from game.files import check_regular, given_path, numbered, printable, write_whole
 from game.media.icons import PLACES
 
 VERSION = 1
@@ -25,35 +31,59 @@ FOLDER_VARIABLE = "NEURAL_WORLD_CONFIG"
 _MOST_RECENT = 12
 
 
+@lru_cache(maxsize=1)
+def usual_of_play() -> dict[str, Any]:
+    """The play options as configs/play/default.yaml has them: the one place of their usual values."""
+    import yaml
+
+    return yaml.safe_load((paths.CONFIGS / "play" / "default.yaml").read_text(encoding="utf-8"))
+
+
 def _entry(default: Any, comment: str, *, low: float = 0, high: float = 0, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"comment": comment, "low": low, "high": high, "choices": choices})
+
+
+def _option(name: str, comment: str, **limits: Any) -> Any:
+    """An entry that is a play option too."""
+    return _entry(of_play(name, usual_of_play()[name]), comment, **limits)
+
+
+def of_play(name: str, value: Any) -> Any:
+    """A play option's value as preferences have it: icons are a size there, or off."""
+    return {True: "normal", False: "off"}[value] if name == "icons" and isinstance(value, bool) else value
 
 
 @dataclass(frozen=True)
 class Preferences:
     """Everything kept for a person. The comments are what the file says beside each entry."""
 
-    sensitivity: float = _entry(
-        60.0, "pixels of mouse motion for 0.1 of the model's camera unit; less turns faster", low=1, high=10000
+    sensitivity: float = _option(
+        "sensitivity", "pixels of mouse motion for 0.1 of the model's camera unit; less turns faster", low=1, high=10000
     )
     invert_look: bool = _entry(False, "mouse and stick: up looks down")
     invert_turn: bool = _entry(False, "mouse and stick: left turns right")
     look_stick: str = _entry("right", "the gamepad's stick that looks", choices=("right", "left", "none"))
     stick_speed: float = _entry(1.0, "how fast a full stick looks, a share of the model's limit", low=0.05, high=1)
     dead_zone: float = _entry(0.15, "share of a stick's way that counts as rest", low=0, high=0.9)
-    scale: str = _entry(
-        "smooth", "how the picture is enlarged; whole: sharp, by whole factors", choices=("smooth", "sharp", "whole")
+    scale: str = _option(
+        "scale", "how the picture is enlarged; whole: sharp, by whole factors", choices=("smooth", "sharp", "whole")
     )
-    icons: str = _entry("normal", "keys and mouse over the picture", choices=("off", "small", "normal", "large"))
+    icons: str = _option("icons", "keys and mouse over the picture", choices=("off", "small", "normal", "large"))
     icons_place: str = _entry("corners", "where they stand", choices=PLACES)
     text: str = _entry("normal", "size of words in the window", choices=("small", "normal", "large"))
     window: str = _entry("auto", "size of the window in pixels, as 1280x720; auto fits the screen")
-    full_screen: bool = _entry(False, "from the start")
-    numbers: bool = _entry(False, "speed and latency over the picture, from the start")
+    full_screen: bool = _option("full_screen", "from the start")
+    numbers: bool = _option("numbers", "speed and latency over the picture, from the start")
     anchor_every: float = _entry(
         0.0, "seconds of play after which a world is anchored anew by itself; 0: never", low=0, high=3600
     )
     idle_hold: float = _entry(0.0, "seconds without a key after which the picture is held; 0: never", low=0, high=3600)
+    margin_ms: float = _option(
+        "margin_ms", "slack in deciding how late a block may start, milliseconds", low=0, high=1000
+    )
+    rewind_mb: int | None = _option(
+        "rewind_mb", "memory for moments to go back to, MB; null: 256, or more on a GPU", low=0, high=1_000_000
+    )
     folder: str = _entry("", "folder of your own first pictures; empty: your pictures folder")
     weights: str = _entry("", "folder of the large models' weights")
     keys_shown: bool = _entry(False, "the keys are shown for ten seconds at the first start only")
@@ -75,31 +105,42 @@ class Preferences:
 _SIMPLE = tuple(item for item in fields(Preferences) if item.name not in ("controls", "commands"))
 
 
+OPTIONS = ("sensitivity", "margin_ms", "scale", "icons", "numbers", "full_screen", "rewind_mb")  # of play
+_ITEMS = {item.name: item for item in _SIMPLE}
+
+
+def limits(name: str) -> tuple[float, float]:
+    """The least and the most that an entry may be."""
+    about = _ITEMS[name].metadata
+    return about["low"], about["high"]
+
+
 def config_folder() -> Path:
-    """The person's folder for this program's settings; it need not exist. NEURAL_WORLD_CONFIG names another one."""
+    """The person's folder for this program's settings; it need not exist. NEURAL_WORLD_CONFIG names another one.
+
+    Raises InputError for one that is under a home folder that is not there.
+    """
     if chosen := os.environ.get(FOLDER_VARIABLE):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA") or Path.home() / "AppData" / "Roaming")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return base / "neural-world"
+        return given_path(chosen, FOLDER_VARIABLE)
+    return paths.config_folder()
 
 
 class SettingsFile:
     """The preferences of one run: read once, changed by the window, written when asked to.
 
-    path: of the file; None for the person's own. session: what counts for this run only, as the command line said it;
-    it is not written. problems: lines a person should read about the file, one per broken entry.
+    path: of the file; None for the person's own. usual: what counts where the file says nothing. session: what counts
+    for this run only, as the command line said it; it is not written. problems: lines a person should read about the
+    file, one per broken entry. Only what this run changed is ever written: another window's changes, and an edit by
+    hand, made meanwhile, stay.
     """
 
-    def __init__(self, path: Path | None = None, session: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, path: Path | None = None, session: Mapping[str, Any] | None = None, usual: Preferences | None = None
+    ) -> None:
         self.path = path or config_folder() / FILE
-        self._kept, self.problems = load(self.path)
+        self._usual = usual or Preferences()
+        self._kept, self.problems = load(self.path, self._usual)
         self._session = dict(session or {})
-        self._damaged = bool(self.problems)
         self._written = self._kept
 
     @property
@@ -119,58 +160,123 @@ class SettingsFile:
         """
         if self._kept == self._written:
             return None
-        file = Path(os.path.realpath(self.path))
-        temporary = file.with_name(f".{file.name}.tmp")
         try:
+            file = Path(os.path.realpath(self.path))
             file.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(to_text(self._kept), encoding="utf-8")
-            if self._damaged and file.is_file():
-                aside = (path for path in numbered(file.with_name(f"{file.name}.bak")) if not path.exists())
-                os.replace(file, next(aside))
-            os.replace(temporary, file)
-            self._damaged = False
-        except OSError as error:
-            return f"Your settings cannot be kept in {self.path} ({error.strerror or error})"
+            with _alone(file):
+                on_disk, problems = load(file, self._usual)
+                if problems and file.is_file():
+                    _copy_aside(file)
+                write_whole(file, to_text(_merged(on_disk, self._written, self._kept), self._usual))
+        except (OSError, ValueError) as error:
+            reason = error.strerror or error if isinstance(error, OSError) else error
+            return f"Your settings cannot be kept in {printable(self.path)} ({reason})"
         self._written = self._kept
         return None
+
+
+def _merged(on_disk: Preferences, before: Preferences, after: Preferences) -> Preferences:
+    """What is on disk, with what was changed from `before` to `after`, entry by entry and control by control."""
+    changed: dict[str, Any] = {}
+    for item in _SIMPLE:
+        was, now = getattr(before, item.name), getattr(after, item.name)
+        if item.name == "recent" and was != now:
+            added = [path for path in now if path not in was]
+            theirs = [path for path in on_disk.recent if path not in was]
+            kept = [path for path in now if path in was]
+            changed["recent"] = tuple(dict.fromkeys([*added, *theirs, *kept]))[:_MOST_RECENT]
+        elif was != now:
+            changed[item.name] = now
+    changed["controls"] = {
+        mode: _merged_table(table, before.controls.get(mode, {}), after.controls.get(mode, table))
+        for mode, table in on_disk.controls.items()
+    }
+    changed["commands"] = _merged_table(on_disk.commands, before.commands, after.commands)
+    return replace(on_disk, **changed)
+
+
+def _merged_table(on_disk: Mapping, before: Mapping, after: Mapping) -> dict[str, tuple[str, ...]]:
+    return {name: on_disk[name] if after.get(name) == before.get(name) else after[name] for name in on_disk}
+
+
+_LOCK_S, _STALE_S = 1.0, 5.0
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """While entered, no other window reads and writes the file; one that died in the middle is not waited for."""
+    lock, until = file.with_name(f".{file.name}.lock"), time.monotonic() + _LOCK_S
+    while True:
+        try:
+            lock.touch(exist_ok=False)
+            break
+        except FileExistsError:
+            with contextlib.suppress(OSError):
+                if time.time() - lock.stat().st_mtime > _STALE_S or time.monotonic() > until:
+                    lock.unlink()
+                    continue
+            time.sleep(0.01)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()
+
+
+def _copy_aside(file: Path) -> None:
+    """Copies a file to the next free name behind .bak. Raises OSError."""
+    for copy in numbered(file.with_name(f"{file.name}.bak")):
+        try:
+            with copy.open("xb") as target, file.open("rb") as source:
+                shutil.copyfileobj(source, target)
+            return
+        except FileExistsError:
+            continue
+    raise FileExistsError(errno.EEXIST, "no name is free for a copy")
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def load(path: Path) -> tuple[Preferences, list[str]]:
-    """The preferences in a file, and a line for each entry that could not be used. A missing file is no problem."""
+def load(path: Path, usual: Preferences | None = None) -> tuple[Preferences, list[str]]:
+    """The preferences in a file, and a line for each entry that could not be used. A missing file is no problem.
+
+    usual: what counts where the file says nothing.
+    """
     import yaml
 
+    usual, shown = usual or Preferences(), printable(path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        check_regular(path)
+        # Every word as text: YAML would take y, off, 1e-1 and 12:30 for other things than people do.
+        data = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)
     except FileNotFoundError:
-        return Preferences(), []
-    except (OSError, UnicodeDecodeError) as error:
-        return Preferences(), [f"{path} cannot be read ({error}); the usual settings count"]
+        return usual, []
+    except OSError as error:
+        return usual, [f"{shown} cannot be read ({error.strerror or error}); the usual settings count"]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        return Preferences(), [f"{path}{where}: not YAML; the usual settings count"]
-    except (ValueError, RecursionError) as error:  # a date that is none, for one
-        return Preferences(), [f"{path}: not YAML ({error}); the usual settings count"]
-    if data is None:
-        return Preferences(), []
+        return usual, [f"{shown}{where}: not YAML; the usual settings count"]
+    except (ValueError, RecursionError, TypeError) as error:
+        return usual, [f"{shown}: not YAML ({printable(error)}); the usual settings count"]
+    if data is None or data == "":
+        return usual, []
     if not isinstance(data, dict):
-        return Preferences(), [f"{path}: not a list of entries; the usual settings count"]
-    return _from_data(data, path.name)
+        return usual, [f"{shown}: not a list of entries; the usual settings count"]
+    return _from_data(data, printable(path.name), usual)
 
 
-def _from_data(data: dict, name: str) -> tuple[Preferences, list[str]]:
+def _from_data(data: dict, name: str, usual: Preferences) -> tuple[Preferences, list[str]]:
     problems: list[str] = []
 
     def skip(entry: str, why: str) -> None:
-        problems.append(f"{name}: {entry} {why}; skipped")
+        problems.append(f"{name}: {printable(entry)} {why}; skipped")
 
     values: dict[str, Any] = {}
-    version = data.pop("version", VERSION)
-    if not isinstance(version, int) or version > VERSION:
-        problems.append(f"{name}: version {version} is newer than this program's {VERSION}; what it knows counts")
+    version = _number(data.pop("version", str(VERSION)))
+    if version is None or version > VERSION:
+        problems.append(f"{name}: the version is newer than this program's {VERSION}; what it knows counts")
     for item in _SIMPLE:
         if item.name in data:
             value, why = _checked(item, data.pop(item.name))
@@ -180,41 +286,79 @@ def _from_data(data: dict, name: str) -> tuple[Preferences, list[str]]:
                 skip(item.name, why)
     tables = data.pop("controls", {})
     if isinstance(tables, dict):
-        values["controls"] = default_controls()
+        values["controls"] = dict(usual.controls)
         for mode, table in tables.items():
             if mode in values["controls"]:
                 values["controls"][mode] = _table(table, values["controls"][mode], f"controls.{mode}", skip)
             else:
                 skip(f"controls.{mode}", "is no mode")
-    else:
+    elif tables != "":
         skip("controls", "is no group")
-    values["commands"] = _table(data.pop("commands", {}), default_commands(), "commands", skip)
+    if (commands := data.pop("commands", {})) != "":
+        values["commands"] = _table(commands, usual.commands, "commands", skip)
     for entry in data:
         near = did_you_mean(str(entry), [item.name for item in fields(Preferences)])
-        skip(str(entry), "is unknown" + (f" ({near})" if near else ""))
-    return Preferences(**values), problems
+        skip(_short(entry), "is unknown" + (f" ({near})" if near else ""))
+    return replace(usual, **values), problems
+
+
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_NOTHING = ("", "null", "~")
+
+
+def _number(text: Any) -> float | None:
+    """The number that a word is, as YAML and people write one; None if it is none."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return float(text.lower().replace(".nan", "nan").replace(".inf", "inf"))
+    except ValueError:
+        return None
+
+
+def _short(value: Any) -> str:
+    """A value as a problem shows it."""
+    if not isinstance(value, str):
+        return "a list" if isinstance(value, list) else "a group"
+    number = _number(value)
+    words = repr(value) if number is None else f"{number:g}"
+    return printable(words if len(words) <= 60 else f"{words[:57]}...")
 
 
 def _checked(item: Any, value: Any) -> tuple[Any, str | None]:
-    """A simple entry's value and None, or why it cannot be used."""
-    default, about = item.default, item.metadata
-    if isinstance(default, bool):
-        return value, None if isinstance(value, bool) else f"is {value!r}, not true or false"
-    if isinstance(default, float):
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and about["low"] <= value <= about["high"]
-        return (float(value), None) if fits else (None, f"is {value!r}, not {about['low']:g} to {about['high']:g}")
-    if isinstance(default, tuple):
+    """A simple entry's value and None, or why it cannot be used. value: text, a list or a table, as the file has it."""
+    default, about, kind = item.default, item.metadata, str(item.type)
+    if kind.startswith("tuple"):
         fits = isinstance(value, list) and all(isinstance(v, str) for v in value)
-        return (tuple(value)[:_MOST_RECENT], None) if fits else (None, "is no list of paths")
-    if about["choices"]:
-        value = {False: "off", True: "on"}.get(value, value) if isinstance(value, bool) else value  # YAML's bare off
-        return value, None if value in about["choices"] else f"is {value!r}, not {' or '.join(about['choices'])}"
-    value = "" if value is None else value
+        return (tuple(map(_whole, value))[:_MOST_RECENT], None) if fits else (None, "is no list of paths")
     if not isinstance(value, str):
-        return None, f"is {value!r}, not text"
+        return None, f"is {_short(value)}, not {'a number' if about['high'] else 'text'}"
+    if isinstance(default, bool):
+        found = _BOOLEANS.get(value.lower())
+        return found, None if found is not None else f"is {_short(value)}, not true or false"
+    if about["high"]:
+        number = None if value in _NOTHING else _number(value)
+        if value in _NOTHING and "None" in kind:
+            return None, None
+        fits = number is not None and math.isfinite(number) and about["low"] <= number <= about["high"]
+        if not fits or (kind.startswith("int") and number != int(number or 0)):
+            return None, f"is {_short(value)}, not {about['low']:g} to {about['high']:g}"
+        return int(number or 0) if kind.startswith("int") else number, None
+    if about["choices"]:
+        value = {"true": "on", "false": "off"}.get(value.lower(), value)
+        value = "normal" if item.name == "icons" and value == "on" else value
+        return value, None if value in about["choices"] else f"is {_short(value)}, not {' or '.join(about['choices'])}"
+    value = "" if value in ("null", "~") else _whole(value)
     if item.name == "window" and value != "auto" and not re.fullmatch(r"[1-9]\d{2,3}x[1-9]\d{2,3}", value):
-        return None, f"is {value!r}, not auto or a size as 1280x720"
+        return None, f"is {_short(value)}, not auto or a size as 1280x720"
+    if "\0" in value:
+        return None, f"is {_short(value)}, which no file is called"
     return value, None
+
+
+def _whole(text: str) -> str:
+    """Text in which a character beyond U+FFFF was written as two halves, as JSON does, with the halves together."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _table(
@@ -226,17 +370,15 @@ def _table(
         skip(where, "is no group")
         return table
     for name, inputs in data.items():
-        name = {False: "n", True: "y"}.get(name, name) if isinstance(name, bool) else name
-        inputs = [inputs] if isinstance(inputs, str) else inputs
+        inputs = [inputs] if isinstance(inputs, str) and inputs else [] if inputs == "" else inputs
         if name not in usual:
-            skip(f"{where}.{name}", f"is unknown; known are {', '.join(usual)}")
-        elif not isinstance(inputs, list) or not all(isinstance(one, str | int) for one in inputs):
+            skip(f"{where}.{name}" if isinstance(name, str) else where, f"is unknown; known are {', '.join(usual)}")
+        elif not isinstance(inputs, list) or not all(isinstance(one, str) for one in inputs):
             skip(f"{where}.{name}", "is no list of inputs")
         elif len(inputs) > MOST_INPUTS:
             skip(f"{where}.{name}", f"has more than {MOST_INPUTS} inputs")
         else:
-            # YAML reads a bare y, n, on or 1 as no text.
-            words = tuple({True: "y", False: "n"}[one] if isinstance(one, bool) else str(one).lower() for one in inputs)
+            words = tuple(_whole(one).lower() for one in inputs)
             pinned = PINNED.get(name)
             table[name] = words if pinned is None or pinned in words else (pinned, *words)
     return table
@@ -245,11 +387,12 @@ def _table(
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def to_text(preferences: Preferences) -> str:
-    """The file's text, with comments."""
+def to_text(preferences: Preferences, usual: Preferences | None = None) -> str:
+    """The file's text, with comments. An entry that is as usual is one of them, so that what is usual may change."""
+    usual = usual or Preferences()
     lines = [
-        "# Settings of Neural world. The menu writes this file; you may edit it too, while the program is closed.",
-        "# An entry that cannot be read is reported and skipped. Leave one away for the usual value.",
+        "# Settings of Neural world. The menu writes this file; you may edit it too: only what the menu changes is",
+        "# written over. An entry that cannot be read is reported and skipped; one with a # before it is as usual.",
         f"version: {VERSION}",
         "",
     ]
@@ -259,11 +402,12 @@ def to_text(preferences: Preferences) -> str:
         span = f" ({about['low']:g} to {about['high']:g})" if about["high"] else span
         lines.append(f"# {about['comment']}{span}")
         value = getattr(preferences, item.name)
+        off = "# " if value == getattr(usual, item.name) else ""
         if isinstance(value, tuple):
-            lines.append(f"{item.name}:" + ("" if value else " []"))
-            lines += [f"  - {_quoted(path)}" for path in value]
+            lines.append(f"{off}{item.name}:" + ("" if value else " []"))
+            lines += [f"{off}  - {_quoted(path)}" for path in value]
         else:
-            lines.append(f"{item.name}: {_scalar(value)}")
+            lines.append(f"{off}{item.name}: {_scalar(value)}")
     lines += [
         "",
         "# What each input does, for every mode: names of keys, mouse 4, wheel up, pad a, pad left stick up ...",
@@ -280,16 +424,26 @@ def to_text(preferences: Preferences) -> str:
 
 
 def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:g}" if isinstance(value, float) else _quoted(value)
+    return repr(value).removesuffix(".0") if isinstance(value, int | float) else _quoted(value)
 
 
 def _quoted(words: str) -> str:
-    """Text as YAML's double-quoted kind, which is JSON's."""
-    import json
+    """Text as YAML's double-quoted kind. Unlike JSON's, a character beyond U+FFFF is one, not two halves."""
+    escapes = {'"': '\\"', "\\": "\\\\"}
 
-    return json.dumps(words)
+    def shown(char: str) -> str:
+        if char in escapes:
+            return escapes[char]
+        number = ord(char)
+        if char.isprintable() and not 0xD800 <= number <= 0xDFFF:
+            return char
+        return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+    return '"' + "".join(map(shown, words)) + '"'
 
 
 def _inputs(inputs: tuple[str, ...]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
@@ -16,12 +15,14 @@ from engine.config.decoder import LightDecoderConfig
 from engine.config.fields import build
 from engine.config.model import ModelConfig
 from engine.families import family_of, model_config
+from game.config import preferences
 from game.config.paths import CONFIGS
 from game.errors import ConfigError, nearest
+from game.files import given_path
 
 _composing = Lock()  # hydra composes for one thread at a time
 GROUPS = ("model", "quality", "compile", "decoder", "record", "play")
-PATHS = ("weights", "decoder.weights")
+PATHS = ("weights", "decoder.weights", "record.root")  # settings that are a path
 
 
 def _between(name: str, value: float, low: float, high: float) -> None:
@@ -99,29 +100,39 @@ class RecordSettings:
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """How live play feels; see configs/play/default.yaml."""
+    """How live play feels: configs/play, with the command line's words over it.
 
-    sensitivity: float = 60.0
-    margin_ms: float = 12.0
-    scale: Literal["smooth", "sharp", "whole"] = "smooth"
-    icons: bool = True
-    numbers: bool = False
-    full_screen: bool = False
-    rewind_mb: int | None = None
+    Between the two comes the person's settings file, which knows all of these too: see `preferences`.
+    """
+
+    sensitivity: float
+    margin_ms: float
+    scale: Literal["smooth", "sharp", "whole"]
+    icons: bool
+    numbers: bool
+    full_screen: bool
+    rewind_mb: int | None
 
     def __post_init__(self) -> None:
-        _between("play.sensitivity", self.sensitivity, 1.0, 10000.0)
-        _between("play.margin_ms", self.margin_ms, 0.0, 1000.0)
-        if self.rewind_mb is not None:
-            _between("play.rewind_mb", self.rewind_mb, 0, 1_000_000)
+        for name in ("sensitivity", "margin_ms", "rewind_mb"):
+            if (value := getattr(self, name)) is not None:
+                low, high = preferences.limits(name)
+                kind = type(value) if name == "rewind_mb" else float
+                _between(f"play.{name}", value, kind(low), kind(high))
+
+    @staticmethod
+    def usual() -> LiveSettings:
+        """As configs/play/default.yaml has it."""
+        return build(LiveSettings, dict(preferences.usual_of_play()), "play")
 
 
 @dataclass(frozen=True)
 class Settings:
     """Everything a run is configured by, besides the flags.
 
-    model: with the quality's denoising steps and the decoder's sizes already in it. overrides: the words that changed
-    the model's decoder or single numbers, which a replay must repeat.
+    model: with the quality's denoising steps and the decoder's sizes already in it. said_of_play: the play options that
+    the command line named. overrides: the words that changed the model's decoder or single numbers, which a replay must
+    repeat.
     """
 
     model: ModelConfig
@@ -130,7 +141,8 @@ class Settings:
     decoder: DecoderSettings = field(default_factory=DecoderSettings)
     devices: DeviceSettings = field(default_factory=DeviceSettings)
     record: RecordSettings = field(default_factory=RecordSettings)
-    play: LiveSettings = field(default_factory=LiveSettings)
+    play: LiveSettings = field(default_factory=LiveSettings.usual)
+    said_of_play: tuple[str, ...] = ()
     weights: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -168,11 +180,31 @@ def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -
     data = _compose([word for word in words if word.partition("=")[0] not in PATHS])
     for name, value in paths.items():
         group, _, leaf = name.rpartition(".")
-        (data[group] if group else data)[leaf] = None if value in ("", "null") else str(Path(value).expanduser())
+        (data[group] if group else data)[leaf] = _path(name, value)
     settings = _build(data)
+    said = tuple(name.removeprefix("play.") for name in names if name.startswith("play."))
     telling = ("model.", "quality.", "decoder=") if settings.decoder.sizes else ("model.", "quality.")
     numbers = tuple(word for word in words if word.startswith(telling))
-    return replace(settings, model=_with_quality(settings.model, settings.quality), overrides=numbers)
+    model = _with_quality(settings.model, settings.quality)
+    return replace(settings, model=model, overrides=numbers, said_of_play=said)
+
+
+def _path(name: str, text: str) -> str | None:
+    """A path as it stands; None where a setting may do without and none is given. Raises InputError."""
+    if name == "record.root":
+        if not text:
+            raise ConfigError(f"{name} is empty", expected="a folder")
+    elif text in ("", "null"):
+        return None
+    return str(given_path(text, name))
+
+
+def settings_file_of(settings: Settings) -> preferences.SettingsFile:
+    """The person's settings file between what configs/play says and what the command line said for this run."""
+    options = {name: preferences.of_play(name, getattr(settings.play, name)) for name in preferences.OPTIONS}
+    said = {name: value for name, value in options.items() if name in settings.said_of_play}
+    usual = replace(preferences.Preferences(), **{name: v for name, v in options.items() if name not in said})
+    return preferences.SettingsFile(session=said, usual=usual)
 
 
 def options(group: str) -> list[str]:
@@ -200,11 +232,37 @@ def _compose(words: list[str]) -> dict[str, Any]:
 
     with _composing, initialize_config_dir(str(CONFIGS), version_base="1.3"):
         try:
-            return OmegaConf.to_container(compose("config", overrides=words), resolve=True)
+            return _table(OmegaConf.to_container(compose("config", overrides=words), resolve=True))
         except (HydraException, OmegaConfBaseException, OSError) as error:
             base = [word for word in words if word.partition("=")[0] in GROUPS]
-            known = OmegaConf.to_container(compose("config", overrides=base), resolve=False)
+            known = _table(OmegaConf.to_container(compose("config", overrides=base), resolve=False))
             raise _explain([word for word in words if word not in base], known, error) from error
+
+
+_MOST = 2**53  # the largest whole number that a float holds exactly
+
+
+def _table(data: Any) -> dict[str, Any]:
+    """What hydra composed, checked: whole numbers that no machine counts to are nobody's setting."""
+
+    def check(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key, inside in value.items():
+                check(inside, f"{name}.{key}".lstrip("."))
+        elif isinstance(value, list):
+            for inside in value:
+                check(inside, name)
+        elif isinstance(value, int | float) and not -_MOST <= value <= _MOST:
+            raise ConfigError(f"{name} is out of range", got=_shortly(value), expected=f"at most {_MOST:g}")
+
+    assert isinstance(data, dict)
+    check(data, "")
+    return {str(key): value for key, value in data.items()}
+
+
+def _shortly(number: float) -> str:
+    words = str(number)
+    return words if len(words) <= 24 else f"{words[:20]}..."
 
 
 def _explain(words: list[str], known: dict[str, Any], error: Exception) -> ConfigError:

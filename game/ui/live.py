@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from game.config.preferences import SettingsFile
-from game.config.settings import LiveSettings, load_settings
+from game.config.settings import load_settings, settings_file_of
 from game.console import say, tell
 from game.files import check_folder, numbered
 from game.models.loader import find_weights
@@ -49,15 +48,16 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
         worlds.append(ProfiledWorld(world))
         return worlds[-1]
 
+    settings_file = settings_file_of(settings)
     models = Switcher(words, profiled if profile else (lambda world: world), record)
     recordings = _Recordings(models, job)
     how = PlaySettings(
         seconds=seconds,
         debug=debug,
-        settings_file=SettingsFile(session=said_of_play(settings.play, words)),
+        settings_file=settings_file,
         library=Library(root, recordings.folders, recordings.being_written),
     )
-    habits = Habits(seed=job.seed or 0, record=record, rewind_mb=settings.play.rewind_mb)
+    habits = Habits(seed=job.seed or 0, record=record, rewind_mb=settings_file.now.rewind_mb)
 
     def make_player(controls: Controls, wake: Callable[[], None]) -> LocalPlayer:
         return LocalPlayer(
@@ -67,7 +67,7 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
             scene=index,
             habits=habits,
             make_recorder=recordings,
-            margin=settings.play.margin_ms / 1000.0,
+            margin=settings_file.now.margin_ms / 1000.0,
             shots=job.out or root,
             wake=wake,
         )
@@ -80,19 +80,6 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
 
         tell("\n".join(write_trace(world, job.out or Path("."))))
     return code
-
-
-def said_of_play(play: LiveSettings, words: list[str]) -> dict[str, Any]:
-    """The preferences that the command line's play.NAME=VALUE words stand for: they count for this run only."""
-    said = {word.partition("=")[0] for word in words}
-    meant = {
-        "sensitivity": play.sensitivity,
-        "scale": play.scale,
-        "icons": "normal" if play.icons else "off",
-        "numbers": play.numbers,
-        "full_screen": play.full_screen,
-    }
-    return {name: value for name, value in meant.items() if f"play.{name}" in said}
 
 
 class _Recordings:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.families import action_space
+from game.config.paths import home_folder
 from game.live.status import ModelChoice
 from game.ui.commands import Commands
 from game.ui.pages.pictures import FolderPage, short_path
@@ -75,7 +76,7 @@ class ModelsPage(Page):
         self._commands.player.set_quality(quality)
 
     def _browse(self) -> None:
-        start = Path(self._commands.preferences.weights or Path.home())
+        start = Path(self._commands.preferences.weights or home_folder())
         self._menu.push(FolderPage(self._commands, self._menu, start, self._take, "Folder of the weights"))
 
     def _take(self, folder: Path) -> None:

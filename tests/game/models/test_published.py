@@ -13,7 +13,7 @@ from game.config.settings import load_settings
 from game.tools.doctor import _weights
 from tests.engine.published import published_names
 from tests.game.offline import picture_file
-from tests.game.test_bench import SMALL
+from tests.game.tools.test_bench import SMALL
 
 LAYERS = ["model.transformer.layers=2", "model.transformer.actions.layers=[0]", "model.image_tower.layers=2"]
 NARROW = [*LAYERS, *(f"model.{word}" for word in SMALL)]

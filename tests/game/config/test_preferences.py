@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import platformdirs
 import pytest
+from platformdirs.macos import MacOS
 
-from game.config.bindings import bound, preset
+from game.config import paths
+from game.config.bindings import COMMANDS, bound, preset
 from game.config.preferences import FILE, Preferences, SettingsFile, config_folder, load, to_text
+from game.errors import InputError
 
 
 @pytest.fixture
@@ -138,14 +144,117 @@ def test_the_folder_follows_the_system_and_a_variable_names_another(monkeypatch,
     monkeypatch.setenv("NEURAL_WORLD_CONFIG", str(tmp_path))
     assert config_folder() == tmp_path
     monkeypatch.delenv("NEURAL_WORLD_CONFIG")
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/x")
-    monkeypatch.setattr("sys.platform", "linux")
-    assert config_folder() == Path("/x/neural-world")
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert config_folder().parts[-3:] == ("Library", "Application Support", "neural-world")
-    monkeypatch.setattr("sys.platform", "win32")
-    monkeypatch.setenv("APPDATA", "/roaming")
-    assert config_folder() == Path("/roaming/neural-world")
+    asked: list[tuple] = []
+    dirs = platformdirs.PlatformDirs
+    monkeypatch.setattr(
+        "platformdirs.PlatformDirs", lambda *args, **how: asked.append((args, how)) or dirs(*args, **how)
+    )
+    folder = config_folder()
+    assert folder.is_absolute() and folder.name == "neural-world"
+    assert asked == [(("neural-world",), {"appauthor": False, "roaming": True})]
+    monkeypatch.setenv("HOME", "/Users/me")
+    mac = MacOS("neural-world", appauthor=False, roaming=True)
+    assert mac.user_config_dir == "/Users/me/Library/Application Support/neural-world", "as before platformdirs"
+
+
+def test_a_user_without_a_home_has_folders_too(monkeypatch):
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "NEURAL_WORLD_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.setattr(Path, "home", classmethod(lambda cls: (_ for _ in ()).throw(RuntimeError("no home"))))
+    folders = [paths.config_folder(), paths.cache_folder(), paths.fetched_folder()]
+    assert all(folder.is_absolute() and "~" not in str(folder) for folder in folders)
+    assert paths.home_folder() == paths.pictures_folder() == Path.cwd()
+    assert SettingsFile().now == Preferences()
+
+
+def test_a_folder_under_a_home_that_is_not_there_is_told_in_one_line(monkeypatch):
+    monkeypatch.setenv("NEURAL_WORLD_CONFIG", "~nobody-of-that-name/settings")
+    with pytest.raises(InputError, match="NEURAL_WORLD_CONFIG is under a home folder that is not there"):
+        config_folder()
+
+
+NAMES = (
+    "garden 🏰.png",
+    "\U0001f3f0",
+    "\u2028\x85\x07 ends",
+    "снег.png",
+    "caf\udce9.png",
+    'quo"te\\',
+    "12:30",
+    "yes",
+    "~",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_that_a_file_can_have_reads_back_as_it_was(file, name):
+    settings_file = SettingsFile(file)
+    settings_file.change(recent=(name,), folder=name if name != "~" else "x")
+    assert settings_file.save() is None
+    again = SettingsFile(file)
+    assert again.problems == [] and again.now.recent == (name,) and again.now.folder in (name, "x")
+
+
+def test_two_halves_of_a_character_that_were_written_before_are_put_together(file):
+    written(file, r'recent: ["garden \ud83c\udff0.png"]')
+    assert load(file)[0].recent == ("garden 🏰.png",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_that_an_editor_saved_in_its_own_way_is_read(file, encoding):
+    file.parent.mkdir()
+    file.write_text("text: large\nsensitivity: 1e+2\r\ninvert_look: yes\n", encoding=encoding)
+    assert load(file) == (replace(Preferences(), text="large", sensitivity=100.0, invert_look=True), [])
+
+
+def test_a_settings_file_that_never_answers_is_not_waited_for(file):
+    file.parent.mkdir()
+    os.mkfifo(file)
+    prefer, problems = load(file)
+    assert prefer == Preferences() and "a pipe" in problems[0]
+
+
+def test_two_windows_do_not_overwrite_each_others_settings(file):
+    first, second = SettingsFile(file), SettingsFile(file)
+    first.change(text="large", commands=bound(first.now.commands, "pause", "k"))
+    second.change(sensitivity=30.0, commands=bound(second.now.commands, "record", "l"))
+    assert first.save() is None and second.save() is None
+    now = SettingsFile(file).now
+    assert (now.text, now.sensitivity) == ("large", 30.0)
+    assert "k" in now.commands["pause"] and "l" in now.commands["record"]
+    first.change(recent=("a.png",))
+    second.change(recent=("b.png",))
+    assert first.save() is None and second.save() is None
+    assert set(SettingsFile(file).now.recent) == {"a.png", "b.png"}
+
+
+def test_an_edit_by_hand_while_the_program_runs_is_kept(file):
+    settings_file = SettingsFile(file)
+    written(file, "numbers: true\ntext: small\n")
+    settings_file.change(text="large")
+    assert settings_file.save() is None
+    assert SettingsFile(file).now == replace(Preferences(), numbers=True, text="large")
+    settings_file.change(sensitivity=30.0)
+    written(file, "numbers: false\ntext: small\ndead_zone: lots\n")
+    assert settings_file.save() is None
+    assert SettingsFile(file).now == replace(Preferences(), text="small", sensitivity=30.0)
+    assert "lots" in file.with_name(f"{FILE}.bak").read_text()
+
+
+def test_many_windows_that_save_at_once_lose_nothing(file):
+    commands = [command.name for command in COMMANDS]
+
+    def change(number: int) -> str | None:
+        settings_file = SettingsFile(file)
+        settings_file.change(commands=bound(settings_file.now.commands, commands[number], f"f{number + 20}"))
+        return settings_file.save()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(change, range(8))) == {None}
+    now = SettingsFile(file).now
+    assert all(f"f{number + 20}" in now.commands[commands[number]] for number in range(8))
+    assert [path.name for path in file.parent.iterdir()] == [FILE]
 
 
 def test_a_linked_file_is_written_through_its_link_and_stays_one(file, tmp_path):

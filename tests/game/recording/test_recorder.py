@@ -23,7 +23,7 @@ from game.recording.writer import Recorder
 from tests.game.offline import block, header, read_video
 
 FIRST = np.full((32, 64, 3), 90, np.uint8)
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def recorder(folder, **options):
@@ -182,7 +182,7 @@ def test_a_program_killed_in_the_middle_leaves_videos_that_play_up_to_the_last_b
         import sys, time
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from tests.game.test_recorder import recorder, block
+        from tests.game.recording.test_recorder import recorder, block
         made = recorder(Path(sys.argv[1]))
         print(*made.encoder_pids, flush=True)
         for i in range(100000):
@@ -211,7 +211,7 @@ def test_blocks_of_a_kill_are_not_lost_when_the_encoders_live_on(tmp_path):
         import os, sys, time
         sys.path.insert(0, {str(ROOT)!r})
         from pathlib import Path
-        from tests.game.test_recorder import recorder, block
+        from tests.game.recording.test_recorder import recorder, block
         made = recorder(Path(sys.argv[1]))
         for i in range(30):
             made.add(block(i))

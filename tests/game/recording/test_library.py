@@ -16,7 +16,7 @@ from game.media.video import Video
 from game.recording.library import TRASH, Library, Rendering, Trash
 from tests.game.fakes import wait_until
 from tests.game.offline import block, header
-from tests.game.test_recorder import recorder
+from tests.game.recording.test_recorder import recorder
 
 
 def record(folder, frames: int = 8, closed: bool = True):

@@ -21,7 +21,7 @@ from game.config.bindings import (
     without,
 )
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 @pytest.mark.parametrize("mode", list(action_spaces()))
