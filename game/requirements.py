@@ -18,6 +18,7 @@ REQUIRED = {
     "safetensors": "safetensors",
     "PIL": "pillow",
     "psutil": "psutil",
+    "platformdirs": "platformdirs",
 }
 
 

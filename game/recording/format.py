@@ -112,11 +112,29 @@ def picture_sha256(picture: np.ndarray) -> str:
 def checked_name(name: str) -> str:
     """`name` if it can begin a file's name on every system, in any script. Raises InputError otherwise."""
     fits = 0 < len(name) <= 80 and len(name.encode("utf-8", "surrogatepass")) <= files.MOST_BYTES
-    allowed = all(char.isalnum() or unicodedata.category(char)[0] == "M" or char in "_-. " for char in name)
-    if not fits or not allowed or not (name[0].isalnum() or name[0] == "_") or name.endswith((".", " ")):
+    if (
+        not fits
+        or not all(map(_in_names, name))
+        or not (name[0].isalnum() or name[0] == "_")
+        or name.endswith((".", " "))
+    ):
         expected = "1 to 80 letters and digits of any alphabet, _ - . or spaces, beginning with a letter, digit or _"
         raise InputError("--name cannot be a file's name", got=repr(name), expected=expected)
     return name
+
+
+def usable_name(name: str) -> str:
+    """A name as near to `name` as `checked_name` lets through; "recording" if nothing is left of it."""
+    kept = "".join(char if _in_names(char) else "_" for char in name)
+    kept = kept.lstrip("-. ")[:80].encode("utf-8")[: files.MOST_BYTES].decode("utf-8", "ignore").rstrip(". ")
+    try:
+        return checked_name(kept)
+    except InputError:
+        return "recording"
+
+
+def _in_names(char: str) -> bool:
+    return char.isalnum() or unicodedata.category(char)[0] == "M" or char in "_-. "
 
 
 def new_folder(out: Path | None, name: str, *, root: Path = Path("recordings"), keep_live: bool = True) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,11 +28,13 @@ from game.recording.format import (
     CURRENT,
     FIRST_FRAME,
     ICONS,
+    REPORT,
     SessionHeader,
     find_video,
     holds_session,
     new_folder,
     read_recording,
+    usable_name,
 )
 
 TRASH = ".trash"
@@ -90,6 +94,8 @@ class Library:
         self.root = root
         self._elsewhere, self._being_written = elsewhere, being_written
         self._renderings: dict[Path, Rendering] = {}  # by the recording that is rendered
+        self._starting = threading.Lock()  # one is being started, which takes a moment
+        self._closed = False
 
     def listed(self) -> list[Path]:
         """The folders of all recordings, the newest first. Nothing in them is read, so thousands are listed at once."""
@@ -204,9 +210,12 @@ class Library:
         words: settings, such as weights. Raises RecordingError if no folder for it can be made, the process does not
         start, or one is at it already.
         """
-        if (one := self._renderings.get(entry.folder)) is not None and one.running:
-            raise RecordingError("it is being rendered already", got=entry.folder)
-        self._renderings[entry.folder] = start_rendering(entry.folder, entry.name, entry.frames, self.root, words)
+        with self._starting:
+            if self._closed:
+                raise RecordingError("the program is ending", got=entry.folder)
+            if (one := self._renderings.get(entry.folder)) is not None and one.running:
+                raise RecordingError("it is being rendered already", got=entry.folder)
+            self._renderings[entry.folder] = start_rendering(entry.folder, entry.name, entry.frames, self.root, words)
 
     def rendering(self, folder: Path) -> Rendering | None:
         """The rendering of a recording that was begun, until it is done `without`."""
@@ -219,7 +228,10 @@ class Library:
                 del self._renderings[folder]
 
     def close(self) -> list[str]:
-        """Cancels the renderings that are not done, since nobody will see how they end; returns a line for each."""
+        """Cancels the renderings that are not done, since nobody will see how they end, and lets none begin any more;
+        returns a line for each."""
+        with self._starting:
+            self._closed = True
         running = {folder: one for folder, one in self._renderings.items() if one.running}
         for one in running.values():
             one.cancel()
@@ -320,9 +332,10 @@ _PATIENCE = 20.0  # s for a process that was told to end
 
 
 class Rendering:
-    """A recording being rendered again. folder: where to. frames: how many there will be, at least.
+    """A recording being rendered again by a second process, so that the game beside it plays on.
 
-    cancelled: whether it was told to end before it was done.
+    folder: where to, a new one. frames: how many there will be, at least. cancelled: whether it was told to end before
+    it was done. Its methods are called from one thread; `running` from any.
     """
 
     def __init__(self, command: list[str], folder: Path, frames: int) -> None:
@@ -330,61 +343,74 @@ class Rendering:
         self.folder, self.cancelled = folder, False
         self._frames = max(1, frames)
         self._lines = _Lines(folder / ACTIONS)
-        self._ending: threading.Thread | None = None
+        self._until = math.inf  # when one that was cancelled is killed
         self._left_over: RecordingError | None = None
+        self._cleared = False
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
         try:
             # In a session of its own, as the encoders are: Ctrl-C is for the game, which then ends this, too.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._said, cwd=_root(),
-                start_new_session=True,
+                start_new_session=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:backslashreplace"},
             )  # fmt: skip
-        except OSError as error:
-            raise RecordingError(f"the rendering does not start ({error.strerror or error})") from error
+        except (OSError, ValueError) as error:
+            self._said.close()
+            reason = error.strerror or error if isinstance(error, OSError) else error
+            raise RecordingError(f"the rendering does not start ({reason})") from error
 
     @property
     def running(self) -> bool:
         """Whether its folder still changes."""
-        return self._process.poll() is None or (self._ending is not None and self._ending.is_alive())
+        return self._process.poll() is None
 
     def poll(self) -> float:
         """The share that is done, 1.0 at the end; cheap. Raises RecordingError with the reason if it failed, or was
-        cancelled and has ended."""
+        cancelled and has ended; then nothing of it is left."""
         if self.running:
+            if time.monotonic() > self._until:
+                self._process.kill()
             return min(0.99, max(0, self._lines.count() - 1) / self._frames)
-        if self.cancelled:
-            raise self._left_over or RecordingError("the rendering was cancelled; nothing of it is kept")
         code = self._process.returncode
+        if self.cancelled:
+            self._clear()
+            raise self._left_over or RecordingError("the rendering was cancelled; nothing of it is kept")
         if code != 0:
-            self._said.seek(0)
-            lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
-            raise RecordingError(lines[-1].removeprefix("game: ") if lines else f"the rendering ended with {code}")
+            if not files.is_regular(self.folder / REPORT):  # one that is done, and only not identical, is of use
+                self._clear()
+            raise RecordingError(self._reason(code))
         return 1.0
 
     def cancel(self) -> None:
-        """Has it end, unless it is done, and what it rendered removed; `poll` and `join` say when that has happened."""
-        if not self.running or self.cancelled:
-            return
-        self.cancelled = True
-        self._ending = threading.Thread(target=self._end, name="rendering-cancel")
-        self._ending.start()
+        """Has it end, unless it is done; `poll` says when it has, and `join` waits for it."""
+        if self.running and not self.cancelled:
+            self.cancelled, self._until = True, time.monotonic() + _PATIENCE
+            self._process.terminate()
 
     def join(self) -> None:
-        """Waits until a cancelled one has ended."""
-        if self._ending is not None:
-            self._ending.join()
-
-    def _end(self) -> None:
-        self._process.terminate()
+        """Waits until one that was cancelled has ended, and is removed; kills it if that takes too long."""
+        if not self.cancelled:
+            return
         try:
-            self._process.wait(_PATIENCE)
+            self._process.wait(max(0.0, self._until - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5.0)
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._cleared:
+            return
+        self._cleared = True
         try:
             shutil.rmtree(self.folder)
         except OSError as error:
             self._left_over = files.folder_error(self.folder, error)
+
+    def _reason(self, code: int) -> str:
+        self._said.seek(0)
+        lines = self._said.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].removeprefix("game: ") if lines else f"the rendering ended with {code}"
 
 
 class _Lines:
@@ -403,10 +429,19 @@ class _Lines:
 
 
 def start_rendering(recording: Path, name: str, frames: int, root: Path, words: tuple[str, ...]) -> Rendering:
-    """Begins to render a recording into a new folder beside it. Raises RecordingError."""
+    """Begins to render a recording into a new folder beside it; if it does not start, none is left.
+
+    name: of the videos, as near to it as a name can be. Raises RecordingError.
+    """
+    name = usable_name(name)
     folder = new_folder(None, name, root=root)
-    command = [sys.executable, "-m", "game", "--headless", "--script", str(recording.resolve())]
-    return Rendering([*command, "--name", name, "--out", str(folder.resolve()), *words], folder, frames)
+    command = [sys.executable, "-m", "game", "--headless", f"--script={recording.resolve()}"]
+    try:
+        return Rendering([*command, f"--name={name}", f"--out={folder.resolve()}", *words], folder, frames)
+    except RecordingError:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        raise
 
 
 def _root() -> Path:

@@ -15,12 +15,7 @@ from game.tools.terminal import stream
 from tests.game.fakes import FakeModels, FakeScene, FakeWorld
 from tests.game.live.stage import ThreadStage
 from tests.game.offline import picture_file, real_world
-<<<<<<< HEAD:tests/game/test_trace.py
-from tests.game.test_bench import SMALL
-=======
-from tests.game.test_worker import Stage
 from tests.game.tools.test_bench import SMALL
->>>>>>> ae93a89 (Settings are merged entry by entry; play options count in order; pictures by Pillow, header first; folders by platformdirs):tests/game/tools/test_profile.py
 
 RANGES = {"encode", "block 0", "data", "denoise", "denoising step 0", "denoising step 1", "context pass", "decode",
           "post-processing", "export"}  # fmt: skip
