@@ -46,6 +46,11 @@ def printable(text: object) -> str:
     return "".join(char if char.isprintable() else escape(char) for char in str(text))
 
 
+def whole_characters(text: str) -> str:
+    """Text in which a character beyond U+FFFF was written as two halves, as JSON does, with the halves together."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from game.config import paths
 from game.config.bindings import COMMANDS, MOST_INPUTS, PINNED, controls_of, default_commands, default_controls
 from game.errors import did_you_mean
-from game.files import check_regular, given_path, numbered, printable, write_whole
+from game.files import check_regular, given_path, numbered, printable, whole_characters, write_whole
 from game.media.icons import PLACES
 
 VERSION = 1
@@ -330,7 +330,7 @@ def _checked(item: Any, value: Any) -> tuple[Any, str | None]:
     default, about, kind = item.default, item.metadata, str(item.type)
     if kind.startswith("tuple"):
         fits = isinstance(value, list) and all(isinstance(v, str) for v in value)
-        return (tuple(map(_whole, value))[:_MOST_RECENT], None) if fits else (None, "is no list of paths")
+        return (tuple(map(whole_characters, value))[:_MOST_RECENT], None) if fits else (None, "is no list of paths")
     if not isinstance(value, str):
         return None, f"is {_short(value)}, not {'a number' if about['high'] else 'text'}"
     if isinstance(default, bool):
@@ -348,17 +348,12 @@ def _checked(item: Any, value: Any) -> tuple[Any, str | None]:
         value = {"true": "on", "false": "off"}.get(value.lower(), value)
         value = "normal" if item.name == "icons" and value == "on" else value
         return value, None if value in about["choices"] else f"is {_short(value)}, not {' or '.join(about['choices'])}"
-    value = "" if value in ("null", "~") else _whole(value)
+    value = "" if value in ("null", "~") else whole_characters(value)
     if item.name == "window" and value != "auto" and not re.fullmatch(r"[1-9]\d{2,3}x[1-9]\d{2,3}", value):
         return None, f"is {_short(value)}, not auto or a size as 1280x720"
     if "\0" in value:
         return None, f"is {_short(value)}, which no file is called"
     return value, None
-
-
-def _whole(text: str) -> str:
-    """Text in which a character beyond U+FFFF was written as two halves, as JSON does, with the halves together."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def _table(
@@ -378,7 +373,7 @@ def _table(
         elif len(inputs) > MOST_INPUTS:
             skip(f"{where}.{name}", f"has more than {MOST_INPUTS} inputs")
         else:
-            words = tuple(_whole(one).lower() for one in inputs)
+            words = tuple(whole_characters(one).lower() for one in inputs)
             pinned = PINNED.get(name)
             table[name] = words if pinned is None or pinned in words else (pinned, *words)
     return table

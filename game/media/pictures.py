@@ -64,7 +64,7 @@ def _read(path: Path, file: IO[bytes], near: tuple[int, int] | None) -> np.ndarr
         raise PictureError(f"{path} is no picture", expected=READABLE) from error
     except Exception as error:  # decoders raise anything at all for a damaged file
         words = " ".join(str(error).split()) or type(error).__name__
-        raise PictureError(f"the picture {path} is damaged", got=words, expected=READABLE) from error
+        raise PictureError(f"{path} is no picture, or a damaged one", got=words, expected=READABLE) from error
 
 
 @lru_cache(maxsize=1)

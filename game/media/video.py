@@ -19,6 +19,7 @@ import numpy as np
 
 from game.errors import InputError, RecordingError
 
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong with a video is said here, once
 STALL_S = 20.0  # an encoder that has taken nothing for so long is given up when the program waits for it
 _KILLED_S = 5.0  # after a kill everything is over at once
 _SKIP = 48  # frames that are sooner decoded one after another than jumped over
@@ -136,7 +137,7 @@ class Encoder:
 
     def _failure(self) -> RecordingError:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(0.5)  # it may be about to say why
+            self._process.wait(_KILLED_S)  # it may be about to say why
         self.kill()
         self._process.wait(_KILLED_S)
         said = ""

@@ -12,6 +12,7 @@ written this way asks every model for the same view.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from engine.actions import Actions, ActionSpace, key_axes
@@ -88,7 +89,7 @@ class CameraPath:
 def parse_path(text: str, line: int = 0) -> CameraPath:
     """Reads a path. Raises ActionError that says what is wrong and gives examples."""
     body, at, count = text.replace(" ", "").rpartition("@")
-    if not at or not count.isdecimal() or not 1 <= int(count) <= 1_000_000:
+    if not at or not re.fullmatch(r"[0-9]{1,7}", count) or not 1 <= int(count) <= 1_000_000:
         raise ActionError("a camera path has no number of frames", got=text, expected=GRAMMAR)
     moves = [_move(part, text) for part in body.split("+")]
     kept = tuple(move for move in moves if move is not None)

@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import hashlib
 import json
+import re
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,6 +110,9 @@ def picture_sha256(picture: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(picture).tobytes()).hexdigest()
 
 
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # devices, on Windows
+
+
 def checked_name(name: str) -> str:
     """`name` if it can begin a file's name on every system, in any script. Raises InputError otherwise."""
     fits = 0 < len(name) <= 80 and len(name.encode("utf-8", "surrogatepass")) <= files.MOST_BYTES
@@ -117,6 +121,7 @@ def checked_name(name: str) -> str:
         or not all(map(_in_names, name))
         or not (name[0].isalnum() or name[0] == "_")
         or name.endswith((".", " "))
+        or _RESERVED.fullmatch(name)
     ):
         expected = "1 to 80 letters and digits of any alphabet, _ - . or spaces, beginning with a letter, digit or _"
         raise InputError("--name cannot be a file's name", got=repr(name), expected=expected)

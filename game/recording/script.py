@@ -6,10 +6,13 @@ checks it against the model's action space.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -17,13 +20,16 @@ from engine.actions import Actions, ActionSpace, benchmark_actions
 from engine.errors import ActionError
 from engine.families import action_spaces
 from game.config.paths import CONFIGS
-from game.errors import ScriptError, did_you_mean
+from game.errors import InputError, ScriptError, did_you_mean
+from game.files import given_path, is_regular, whole_characters
 from game.recording.camera_path import CameraPath, Degrees, parse_path
 from game.recording.format import ACTIONS, Recording, read_recording, read_text
 
 MAX_FRAMES = 1_000_000
 _MAX_BYTES = 4 * 2**20
 _LOADER = yaml.SafeLoader
+_PLAIN = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "bool", "int", "float", "timestamp"))
+_EXPONENT = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
 
 
 @dataclass(frozen=True)
@@ -94,10 +100,10 @@ class Script:
 def load(path: Path) -> Script | Recording:
     """A script (.yaml) or a recording (its folder or its actions.jsonl). Raises ScriptError."""
     if path.is_dir():
-        if not (path / ACTIONS).is_file():
+        if not is_regular(path / ACTIONS):
             raise ScriptError(f"{path} holds no recording", expected=f"a folder with {ACTIONS}, or a .yaml script")
         return read_recording(path / ACTIONS)
-    if not path.exists():
+    if not _exists(path):
         shipped = CONFIGS / "scripts" / path.name
         if path.parent != Path(".") or not shipped.is_file():
             near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else [])
@@ -105,12 +111,30 @@ def load(path: Path) -> Script | Recording:
                 f"there is no script {path}", expected="a .yaml script or a recording's folder", remedy=near
             )
         path = shipped
+    if path.suffix.lower() == ".mp4":
+        raise ScriptError(
+            f"{path} is a video", expected="a .yaml script or a recording's folder", remedy=_of_video(path)
+        )
     return read_recording(path) if path.suffix == ".jsonl" else parse(path)
+
+
+def _of_video(path: Path) -> str:
+    there = is_regular(path.with_name(ACTIONS))
+    return f"name its folder, {path.parent}" if there else f"name the folder that holds its {ACTIONS}"
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def parse(path: Path) -> Script:
     """Reads a script. Raises ScriptError with file, line and the allowed values for anything not in its form."""
     text = read_text(path, _MAX_BYTES)
+    if "\t" in text and _is_json(text):
+        text = text.replace("\t", " ")  # which JSON allows wherever it allows a tab, and YAML does not
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
@@ -123,6 +147,14 @@ def parse(path: Path) -> Script:
     if node is None:
         raise ScriptError(f"{path}, line 1: the script is empty", expected=f"fields {', '.join(_FIELDS)}")
     return _Reader(path).script(node)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 _FIELDS = ("model", "seed", "scene", "first_frame", "actions", "repeat")
@@ -158,7 +190,7 @@ class _Reader:
             model=self._text(fields["model"], "model") if "model" in fields else None,
             seed=self._integer(fields["seed"], "seed", 0, 2**63 - 1) if "seed" in fields else None,
             scene=self._text(fields["scene"], "scene") if "scene" in fields else None,
-            first_frame=None if first is None else self._path.parent / Path(first).expanduser(),
+            first_frame=None if first is None else self._file(fields["first_frame"], first),
             lines={name: value.start_mark.line + 1 for name, value in fields.items()},
         )
 
@@ -220,23 +252,35 @@ class _Reader:
             )
         return node.value
 
-    def _value(self, node: yaml.Node, what: str, expected: str):
+    def _value(self, node: yaml.Node, what: str, expected: str) -> Any:
         if not isinstance(node, yaml.ScalarNode) or not node.tag.startswith("tag:yaml.org,2002:"):
             raise self._error(node, f"{what} is of the wrong kind", got=_show(node), expected=expected)
         try:
+            if node.style is None and _EXPONENT.fullmatch(node.value):  # YAML 1.1 takes 1e-1 for text
+                return float(node.value)
             return _LOADER("").construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise self._error(node, f"{what} is of the wrong kind", got=_show(node), expected=expected) from error
 
     def _text(self, node: yaml.Node, what: str) -> str:
-        value = self._value(node, what, "text")
+        # As it stands: YAML would take a plain N, 12:30 or 2024 for other things than text.
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None and node.value not in ("", "~", "null")
+        value = node.value if plain and node.tag in _PLAIN else self._value(node, what, "text")
         if not isinstance(value, str) or not value or "\0" in value:
             raise self._error(node, f"{what} is of the wrong kind", got=_show(node), expected="text")
-        return value
+        return whole_characters(value)
+
+    def _file(self, node: yaml.Node, text: str) -> Path:
+        try:
+            return self._path.parent / given_path(text, "first_frame")
+        except InputError as error:
+            raise ScriptError(f"{self._path}, line {node.start_mark.line + 1}: {error}") from error
 
     def _integer(self, node: yaml.Node, what: str, low: int, high: int) -> int:
         expected = f"a whole number, {low} to {high}"
         value = self._value(node, what, expected)
+        if isinstance(value, float) and math.isfinite(value) and value == math.floor(value):  # 1e2
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise self._error(node, f"{what} is out of range", got=_show(node), expected=expected)
         return value
@@ -247,7 +291,7 @@ class _Reader:
             raise self._error(node, f"{what} is not a number", got=_show(node), expected="a number")
         return float(value)
 
-    def _error(self, node: yaml.Node, what: str, **parts: object) -> ScriptError:
+    def _error(self, node: yaml.Node, what: str, **parts: Any) -> ScriptError:
         return ScriptError(f"{self._path}, line {node.start_mark.line + 1}: {what}", **parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import re
 import sys
@@ -16,7 +17,7 @@ from engine.actions import Action, Actions, ActionSpace
 from game.config.settings import load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import InputError, RecordingError
-from game.files import check_folder
+from game.files import check_folder, printable
 from game.models.loader import find_weights, open_world
 from game.recording.format import Job
 from game.recording.writer import Recorder, header_of, start_recorder
@@ -125,22 +126,56 @@ def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdi
 
 
 def _lines(stdin: TextIO, space: ActionSpace) -> Iterator[Line]:
-    """Lines understood; what isn't is asked for again."""
-    asks = stdin.isatty()
-    while True:
-        if asks:
-            print("keys> ", end="", flush=True)
-        text = stdin.readline()
-        if not text:
-            return
+    """Lines understood; what isn't is asked for again. Raises InputError if there was none among those of a file."""
+    asks, understood = stdin.isatty(), 0
+    problem: InputError | None = None
+    for text in _texts(stdin, asks):
         try:
             line = read_line(text, space)
         except InputError as error:
-            tell(f"{error}; say it again")
+            tell(f"{printable(error)}; say it again")
+            problem = problem or error
             continue
+        understood += 1
         if line is None:
             return
         yield line
+    if problem is not None and not understood and not asks:
+        raise InputError(f"no line of standard input could be understood: {problem}")
+
+
+def _texts(stdin: TextIO, asks: bool) -> Iterator[str]:
+    """Lines as they come: UTF-8, or UTF-16 as Windows writes it, with or without its mark. asks: prints a prompt."""
+    raw = getattr(stdin, "buffer", None)
+    decoder, rest = None, ""
+    while True:
+        if asks:
+            with contextlib.suppress(OSError):
+                print("keys> ", end="", flush=True)
+        if raw is None:  # text already
+            text = stdin.readline()
+            if not text:
+                return
+            yield text.lstrip("\ufeff")
+            continue
+        data = raw.readline() if decoder is None else raw.read1(4096)
+        if decoder is None:
+            decoder = codecs.getincrementaldecoder(_encoding(data))("replace")
+        *lines, rest = (rest + decoder.decode(data, final=not data)).lstrip("\ufeff").split("\n")
+        yield from lines
+        if not data:
+            if rest:
+                yield rest
+            return
+
+
+def _encoding(line: bytes) -> str:
+    """How the first line is encoded."""
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if b"\0" in line:
+        return "utf-16-be" if line.startswith(b"\0") else "utf-16-le"
+    return "utf-8-sig"
 
 
 def _play_line(

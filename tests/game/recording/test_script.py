@@ -71,7 +71,7 @@ BAD = {
     "unknown key": ("actions:\n\n  - {keys: [W, X], frames: 1}\n", "line 3", "expected W S A D"),
     "key of another mode": ("actions:\n  - {keys: [Z], frames: 1}\n", "line 2", "expected W S A D"),
     "keys no list": ("actions:\n  - {keys: W, frames: 1}\n", "line 2", "not a list"),
-    "number as key": ("actions:\n  - {keys: [1], frames: 1}\n", "line 2", "text"),
+    "number as key": ("actions:\n  - {keys: [1], frames: 1}\n", "line 2", "no such key; got 1"),
     "mouse too fast": ("actions:\n  - {mouse: [0, 0.5], frames: 1}\n", "line 2", "between -0.1 and 0.1"),
     "mouse not finite": ("actions:\n  - {mouse: [.nan, 0], frames: 1}\n", "line 2", "not a number"),
     "mouse too short": ("actions:\n  - {mouse: [0.1], frames: 1}\n", "line 2", "[pitch, yaw]"),
@@ -94,8 +94,8 @@ BAD = {
     "python text": ("scene: !!python/name:os.system x\nactions: [{keys: [W], frames: 1}]\n", "line 1", "wrong kind"),
     "own tag": ("scene: !x y\nactions: [{keys: [W], frames: 1}]\n", "line 1", "wrong kind"),
     "alias to itself": ("actions: &a\n  - *a\n", "line 1", "not a group of fields"),
-    "date": ("scene: 2020-01-01\nactions: [{keys: [W], frames: 1}]\n", "line 1", "text"),
-    "impossible date": ("scene: 2020-99-99\nactions: [{keys: [W], frames: 1}]\n", "line 1", "wrong kind"),
+    "date": ("seed: 2020-01-01\nactions: [{keys: [W], frames: 1}]\n", "line 1", "out of range"),
+    "impossible date": ("seed: 2020-99-99\nactions: [{keys: [W], frames: 1}]\n", "line 1", "wrong kind"),
 }
 
 
@@ -126,3 +126,45 @@ def test_files_that_are_no_scripts_are_refused(tmp_path):
 def test_deep_nesting_does_not_end_in_a_recursion_error(tmp_path):
     with pytest.raises(ScriptError):
         parse(script(tmp_path, "actions: " + "[" * 20000))
+
+
+@pytest.mark.parametrize("name", ["N", "12:30", "2024", "2020-01-01", "yes", "0x10", "1e5", '"\\ud83c\\udff0"'])
+def test_a_name_in_a_script_is_text_as_it_stands(tmp_path, name):
+    made = parse(script(tmp_path, f"scene: {name}\nactions: [{{keys: [W], frames: 1}}]\n"))
+    assert made.scene == ("🏰" if name.startswith('"') else name)
+
+
+@pytest.mark.parametrize("number", ["1e-1", "1E-1", "1.0e-1", "+1e-1", ".1e0", "0.1"])
+def test_every_way_to_write_a_number_is_one(tmp_path, number):
+    made = parse(script(tmp_path, f"actions:\n- {{keys: [W], frames: 6e0, mouse: [0, {number}]}}\n"))
+    assert made.entries[0].mouse == (0.0, 0.1) and made.entries[0].frames == 6
+
+
+def test_json_indented_by_tabs_is_read_with_its_lines(tmp_path):
+    text = '{\n\t"scene": "hall",\n\t"actions": [\n\t\t{"keys": ["W"], "frames": 6}\n\t]\n}\n'
+    assert parse(script(tmp_path, text)).entries[0].frames == 6
+    with pytest.raises(ScriptError, match="line 4: frames is out of range"):
+        parse(script(tmp_path, text.replace("6", "-6")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_script_saved_by_any_editor_is_read_or_said_to_be_no_text(tmp_path, encoding):
+    path = tmp_path / "x.yaml"
+    path.write_text("scene: снег\r\nactions: [{keys: [W], frames: 1}]\r\n", encoding=encoding)
+    if encoding == "utf-16-le":  # without a mark
+        with pytest.raises(ScriptError):
+            parse(path)
+    else:
+        assert parse(path).scene == "снег"
+
+
+def test_a_video_as_a_script_names_the_folder_to_use(tmp_path):
+    (tmp_path / "demo.mp4").touch()
+    (tmp_path / "actions.jsonl").touch()
+    with pytest.raises(ScriptError, match=f"is a video.*name its folder, {tmp_path}"):
+        load(tmp_path / "demo.mp4")
+
+
+def test_a_first_frame_under_a_home_that_is_not_there_is_told_with_its_line(tmp_path):
+    with pytest.raises(ScriptError, match="line 1: first_frame is under a home folder that is not there"):
+        parse(script(tmp_path, "first_frame: ~nobody-of-that-name/x.png\nactions: [{keys: [W], frames: 1}]\n"))
