@@ -41,7 +41,7 @@ class Degrees:
     @staticmethod
     def of(model: ModelConfig) -> Degrees:
         """A model's own, where its config says."""
-        camera = model.camera
+        camera = getattr(model, "camera", None)  # not every family has one
         return Degrees() if camera is None else Degrees(camera.yaw_per_unit, camera.pitch_per_unit)
 
 

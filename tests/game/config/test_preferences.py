@@ -162,7 +162,7 @@ def test_a_user_without_a_home_has_folders_too(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     monkeypatch.setattr(Path, "home", classmethod(lambda cls: (_ for _ in ()).throw(RuntimeError("no home"))))
-    folders = [paths.config_folder(), paths.cache_folder(), paths.fetched_folder()]
+    folders = [paths.config_folder(), paths.cache_folder(), paths.fetched_folder("X")]
     assert all(folder.is_absolute() and "~" not in str(folder) for folder in folders)
     assert paths.home_folder() == paths.pictures_folder() == Path.cwd()
     assert SettingsFile().now == Preferences()
