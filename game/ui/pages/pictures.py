@@ -6,7 +6,6 @@ What is dropped on the window arrives here, too: a picture, a folder of pictures
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,11 +29,9 @@ from game.world.scenes import PICTURE_SUFFIXES, Scene
 if TYPE_CHECKING:
     from game.recording.library import Entry
 
-_SUFFIXES = (*PICTURE_SUFFIXES, ".heic", ".heif")  # those that cannot be read here say so
 _VIDEOS = (".mp4", ".jsonl")
 _MOST = 300  # of one folder: more would only be scrolled past
 _SHOWN = 24  # pictures of the person's folder in the gallery; browsing shows more
-_LARGE_TILE, _LARGEST = 50e6, 200e6  # pixels: decoded for a tile, or for a first picture, at most
 _LONGEST_SIDE = 900  # pixels of what is kept of a picture to show
 
 
@@ -60,7 +57,7 @@ def contents(folder: Path) -> Contents:
         with os.scandir(folder) as found:
             entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name.lower())
         folders = tuple(Path(e.path) for e in entries if e.is_dir())
-        named = (e for e in entries if Path(e.name).suffix.lower() in _SUFFIXES)
+        named = (e for e in entries if Path(e.name).suffix.lower() in PICTURE_SUFFIXES)
         pictures = tuple(Path(e.path) for e in named if e.is_file())
     except (OSError, ValueError) as error:
         return Contents(problem=f"{folder} cannot be read ({getattr(error, 'strerror', None) or error})")
@@ -95,42 +92,11 @@ def pictures_folder(chosen: str) -> Path:
     return usual if usual.is_dir() else mine
 
 
-def _checked_size(path: Path, most: float) -> None:
-    """Looks at a file before it is read. Raises PictureError where it is no file, or by its header a larger picture
-    than `most` pixels."""
-    from PIL import Image
-
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PictureError(f"{path} is no file")
-        with Image.open(path) as image:
-            width, height = image.size
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"the picture {path.name} is too large", got=error, remedy="make it smaller") from error
-    except (OSError, ValueError):
-        return  # whoever reads it says what is wrong
-    if width * height > most:
-        got, expected = f"{width} × {height}", f"{most / 1e6:.0f} million pixels at most"
-        raise PictureError(f"the picture {path.name} is too large", got=got, expected=expected)
-
-
 def tile_picture(path: Path) -> np.ndarray:
-    """A person's picture for a tile; called in the background. Its header is looked at first. Raises PictureError."""
-    from PIL import Image, ImageOps
-
+    """A person's picture for a tile; called in the background. Raises PictureError."""
     from game.media.pictures import read_picture
 
-    if path.suffix.lower() in (".jpg", ".jpeg", ".jpe"):
-        try:
-            if stat.S_ISREG(path.stat().st_mode):
-                with Image.open(path) as image:
-                    image.draft("RGB", (2 * WIDE, 2 * HIGH))  # decodes an eighth of a large one
-                    if image.size[0] * image.size[1] <= _LARGE_TILE:
-                        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            pass  # then it is read as any other
-    _checked_size(path, _LARGE_TILE)
-    return read_picture(path)
+    return read_picture(path, near=(2 * WIDE, 2 * HIGH))
 
 
 def picture_tile(
@@ -287,8 +253,6 @@ def preview(scene: SceneLike, width: int, height: int) -> Preview:
 
     from engine.pictures import fit_picture, middle
 
-    if isinstance(scene, Scene):
-        _checked_size(scene.path, _LARGEST)
     picture = scene.picture()
     high, wide = picture.shape[:2]
     top, bottom, left, right = middle(high, wide, height, width)
