@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.fast.weights import one_storage
+from engine.fast.weights import merged_linear, one_storage
 from engine.nets.attention import CrossAttention, SelfAttention
 from engine.nets.rope import Rotation
 from engine.nets.transformer import Layer, Transformer
@@ -128,14 +128,13 @@ class FastSelfAttention(nn.Module):
     def __init__(self, source: SelfAttention) -> None:
         super().__init__()
         self.heads, self.eps, self.o = source.heads, source.norm_q.eps, source.o
-        parts = (source.q, source.k, source.v)
-        self.weight, self.bias = (one_storage(parts, name) for name in ("weight", "bias"))
+        self.qkv = merged_linear((source.q, source.k, source.v))
         self.norm = one_storage((source.norm_q, source.norm_k), "weight")
 
     def forward(self, x: Tensor, t: LayerTensors, held: int | None) -> Tensor:
         """x (T, S, width), normalised and modulated -> the same shape."""
         frames, tokens, width = x.shape
-        qkv = F.linear(x, self.weight, self.bias).view(frames, tokens, 3, width)
+        qkv = self.qkv(x).view(frames, tokens, 3, width)
         qk = F.rms_norm(qkv[:, :, :2], (width,), None, self.eps) * self.norm.view(2, width)
         qk = Rotation(t.cos, t.sin).apply(qk.view(frames, tokens, 2 * self.heads, -1))
         q, k = qk.chunk(2, dim=2)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from engine.fast.caches import SlotCache
 from engine.fast.lease import Lease
-from engine.fast.weights import one_storage
+from engine.fast.weights import merged_linear, one_storage
 from engine.nets.caches import CacheSnapshot, FrameRing, SlotState
 from engine.nets.rope import Rotation
 from engine.nets.waypoint import (
@@ -81,7 +81,7 @@ class FastLayer(nn.Module):
         super().__init__()
         attention = source.attn
         self.heads, self.kv_heads = attention.heads, attention.kv_heads
-        self.qkv = one_storage((attention.q_proj, attention.k_proj, attention.v_proj), "weight")
+        self.qkv = merged_linear((attention.q_proj, attention.k_proj, attention.v_proj))
         self.out, self.mlp = attention.out_proj, source.dit_mlp
         self.fusion = getattr(source, "ctrl_mlpfusion", None)
 
@@ -97,7 +97,7 @@ class FastLayer(nn.Module):
 
     def _attend(self, x: Tensor, t: LayerTensors, first: int, held: int) -> tuple[Tensor, Tensor]:
         tokens, heads, kv_heads = x.shape[0], self.heads, self.kv_heads
-        q, k, own = F.linear(x, self.qkv).view(tokens, heads + 2 * kv_heads, -1).split((heads, kv_heads, kv_heads), 1)
+        q, k, own = self.qkv(x).view(tokens, heads + 2 * kv_heads, -1).split((heads, kv_heads, kv_heads), 1)
         qk = Rotation(t.cos, t.sin).apply(rms(torch.cat((q, k), 1)))
         t.keys.index_copy_(0, t.slots, qk[None, :, heads:])
         t.values.index_copy_(0, t.slots, torch.lerp(own, t.first, t.lamb)[None])
