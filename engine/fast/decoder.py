@@ -1,9 +1,9 @@
 """Wan's decoder in fixed shapes: one latent frame in, four video frames out, memory written in place.
 
 Pictures are channels-last throughout, (frames, height, width, channels): a norm over channels reads memory in order, a
-1x1x1 convolution is a matrix product, and a 3x3x3 one is a single 2-d convolution of all frames over the channels of
-their three taps, the form that every convolution library is quickest at. See engine.nets.vae for what is computed,
-and why.
+1x1x1 convolution is a matrix product, and a 3x3x3 one is the sum of three 2-d convolutions of all frames, one a tap:
+every library is quick at these, and nothing is put together for them. See engine.nets.vae for what is computed, and
+why.
 """
 
 from collections.abc import Callable
@@ -23,17 +23,23 @@ Memory = tuple[Tensor, ...]
 
 
 def channels_last(conv: CausalConv | nn.Conv2d) -> Tensor:
-    """A convolution's weight as (outputs, taps x inputs, height, width) in channels-last memory.
+    """A convolution's weight as (taps, outputs, inputs, height, width), each tap's in channels-last memory.
 
     The readable layer's own weight becomes a view of it, so that memory holds it once.
     """
     weight = conv.weight.detach()
     five = weight if weight.dim() == 5 else weight[:, :, None]
-    outputs, inputs, taps, height, width = five.shape
-    moved = five.permute(0, 3, 4, 2, 1).contiguous()
-    own = moved.permute(0, 4, 3, 1, 2)
+    moved = five.permute(2, 0, 3, 4, 1).contiguous()
+    own = moved.permute(1, 4, 0, 2, 3)
     conv.weight = nn.Parameter(own if weight.dim() == 5 else own[:, :, 0], requires_grad=False)
-    return moved.view(outputs, height, width, taps * inputs).permute(0, 3, 1, 2)
+    return moved.permute(0, 1, 4, 2, 3)
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x (T, H, W, inputs), weight (outputs, inputs, 3, 3) or (outputs, inputs, 1, 1) -> (T, H, W, outputs)."""
+    if weight.shape[-1] == 1:
+        return F.linear(x, weight.flatten(1), bias)
+    return F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)
 
 
 class FrameWiseConv(nn.Module):
@@ -41,27 +47,40 @@ class FrameWiseConv(nn.Module):
 
     def __init__(self, source: CausalConv | nn.Conv2d) -> None:
         super().__init__()
-        self.weight = nn.Parameter(channels_last(source), requires_grad=False)
+        self.weight = nn.Parameter(channels_last(source)[0], requires_grad=False)
         self.bias = source.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.weight.shape[-1] == 1:
-            return F.linear(x, self.weight.flatten(1), self.bias)
-        return F.conv2d(x.permute(0, 3, 1, 2), self.weight, self.bias, padding=1).permute(0, 2, 3, 1)
+        return convolve(x, self.weight, self.bias)
 
 
-class TimedConv(FrameWiseConv):
-    """A convolution over the frame and the two before it; the last two frames stay in its memory. scale: of its
-    pictures, relative to the latent's."""
+class TimedConv(nn.Module):
+    """A convolution over the frame and the two before it; the last two frames stay in its memory.
 
-    def __init__(self, source: CausalConv, scale: int) -> None:
-        super().__init__(source)
+    scale: of its pictures, relative to the latent's. padded: computes some outputs more, so that they are a multiple of
+    eight: on a GPU, kernels for a few channels in this layout are slow ones.
+    """
+
+    def __init__(self, source: CausalConv, scale: int, padded: bool = False) -> None:
+        super().__init__()
         self.slot, self.inputs, self.scale = source.slot, source.weight.shape[1], scale
+        self.outputs = source.weight.shape[0]
+        weight, bias = channels_last(source), source.bias.detach()
+        if padded:
+            more = -self.outputs % 8
+            weight = F.pad(weight.permute(0, 1, 3, 4, 2), (0, 0) * 3 + (0, more)).permute(0, 1, 4, 2, 3)
+            bias = F.pad(bias, (0, more))
+        self.weight, self.bias = (nn.Parameter(part, requires_grad=False) for part in (weight, bias))
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
+        """x (T, H, W, inputs) -> (T, H, W, outputs)."""
         window, frames = torch.cat((memory[self.slot], x)), len(x)
         memory[self.slot].copy_(window[-2:])
-        return super().forward(torch.cat((window[:frames], window[1:-1], window[2:]), dim=-1))
+        first, second, third = self.weight
+        y = convolve(window[:frames], first, self.bias)
+        y.add_(convolve(window[1:-1], second, None))
+        y.add_(convolve(window[2:], third, None))
+        return y[..., : self.outputs]
 
 
 class Norm(nn.Module):
@@ -159,7 +178,9 @@ class DecoderNetwork(StreamingNetwork):
                 layers.append(FastUpsample(layer, scale))
                 scale *= 2
         self.layers = nn.ModuleList(layers)
-        self.norm, self.last = Norm(source.head["0"]), TimedConv(source.head["2"], scale)
+        # On a CPU nothing is gained by more outputs.
+        padded = vae.conv1.weight.device.type != "cpu"
+        self.norm, self.last = Norm(source.head["0"]), TimedConv(source.head["2"], scale, padded)
         weight = vae.conv1.weight
         for name, values in (("mean", vae.config.mean), ("std", vae.config.std)):
             self.register_buffer(name, torch.tensor(values, device=weight.device, dtype=weight.dtype))

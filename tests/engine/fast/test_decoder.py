@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from engine.config.model import WanCodecConfig
-from engine.fast.decoder import DecoderNetwork, FastWanDecoder
+from engine.cost.counting import WorkCounter
+from engine.fast.decoder import DecoderNetwork, FastWanDecoder, TimedConv
 from engine.nets.vae import WanVAE
+from engine.nets.vae_layers import CausalConv
 from engine.weights.seeded import seed_weights
 
 CLOSE = {"atol": 5e-5, "rtol": 1e-4}
@@ -70,4 +72,17 @@ def test_pictures_stay_channels_last(vae, generator):
     FastWanDecoder(network).decoder_stream().decode(latents(generator, 2))
     assert seen and all(seen)
     kernels = [m.weight for m in network.modules() if hasattr(m, "weight") and m.weight.shape[-1] == 3]
-    assert kernels and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels)
+    taps = [tap for weight in kernels for tap in (weight if weight.dim() == 5 else [weight])]
+    assert taps and all(weight.is_contiguous(memory_format=torch.channels_last) for weight in taps)
+
+
+def test_nothing_is_put_together_for_a_convolution_over_time():
+    with torch.device("meta"):
+        conv = CausalConv(96, 96)
+    fast = TimedConv(conv, 1)
+    memory, x = (torch.empty(2, 8, 8, 96, device="meta"),), torch.empty(4, 8, 8, 96, device="meta")
+    with torch.inference_mode(), WorkCounter() as counter:
+        fast(x, memory)
+    frame = x[0].nbytes
+    # The window, and what each tap adds; the same by the channels of all taps at once would be 12 frames more.
+    assert counter.work.bytes_made == (2 + 4) * frame + 3 * 4 * frame

@@ -111,14 +111,16 @@ def channels_first(x: torch.Tensor) -> torch.Tensor:
     return x.permute(0, 3, 1, 2)[None]
 
 
+@pytest.mark.parametrize("padded", [False, True])
 @pytest.mark.parametrize(("taps", "space"), [(3, 3), (3, 1)])
 @torch.no_grad()
-def test_a_convolution_over_time_is_one_of_all_frames_with_their_taps_as_channels(taps, space, generator):
+def test_a_convolution_over_time_is_a_sum_of_one_of_all_frames_for_each_tap(taps, space, padded, generator):
     conv = CausalConv(5, 7, taps, space)
     seed_weights(conv)
     memory, parts = StreamMemory(number_slots(nn.ModuleList([conv]))), torch.randn(3, 4, 6, 8, 5, generator=generator)
     expected = [conv(channels_first(x), memory) for x in parts]
-    fast, held = TimedConv(conv, 1), (torch.zeros(2, 6, 8, 5),)
+    fast, held = TimedConv(conv, 1, padded), (torch.zeros(2, 6, 8, 5),)
+    assert fast.weight.shape[1] == (8 if padded else 7)
     for x, whole in zip(parts, expected, strict=True):
         torch.testing.assert_close(channels_first(fast(x, held)), whole, **CLOSE)
     assert torch.equal(channels_first(held[0]), memory.slots[0])
