@@ -152,6 +152,9 @@ class ActionSpace:
         has_pitch: whether the model was taught to look up and down.
         one_at_a_time: whether the network takes one key at a time: of several the last one pressed counts.
         rest_column: column of the keyboard vector that says that nothing is held; None if there is none.
+        look_step: what a look key or a full stick makes instead, if that is less; 0 for the same.
+        more: further keys that may be held. They stand for the inputs they are named after wherever these have no
+            other use, so nobody need bind them, and tables of controls leave them out.
         hints: the short help.
         mix: what the benchmark draws from: keys held and yaw.
     """
@@ -167,13 +170,24 @@ class ActionSpace:
     has_pitch: bool = False
     one_at_a_time: bool = False
     rest_column: int | None = None
+    look_step: float = 0.0
+    more: tuple[Key, ...] = ()
     hints: tuple[Hint, ...] = ()
     mix: tuple[tuple[tuple[str, ...], float], ...] = ()
+
+    @property
+    def look(self) -> float:
+        """What a look key or a full stick makes in one video frame."""
+        return self.look_step or self.mouse_step
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """Names of the keys."""
-        return tuple(key.name for key in self.controls)
+        return tuple(self._by_name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Key]:
+        return {key.name: key for key in (*self.controls, *self.more)}
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -215,12 +229,11 @@ class ActionSpace:
         keyboard = [0.0] * self.keyboard_dim
         if not held and self.rest_column is not None:
             keyboard[self.rest_column] = 1.0
-        for key in self.controls:
-            if key.name in held:
-                if key.column is not None:
-                    keyboard[key.column] = 1.0
-                if key.yaw is not None and key.opposite not in held:
-                    motion = (motion[0], key.yaw)
+        for key in (self._by_name[name] for name in held):
+            if key.column is not None:
+                keyboard[key.column] = 1.0
+            if key.yaw is not None and key.opposite not in held:
+                motion = (motion[0], key.yaw)
         names = tuple(key for key in self.keys if key in held)
         return Action(tuple(keyboard), motion if self.has_mouse else None, names)
 
@@ -252,8 +265,9 @@ class ActionSpace:
     def _checked_keys(self, keys: Iterable[str]) -> list[str]:
         held = list(dict.fromkeys(keys))
         for key in held:
-            if key not in self.keys:
-                raise ActionError(f"mode {self.mode} has no such key", got=key, expected=" ".join(self.keys))
+            if key not in self._by_name:
+                expected = " ".join(key.name for key in self.controls) + (" and others" if self.more else "")
+                raise ActionError(f"mode {self.mode} has no such key", got=key, expected=expected)
         # A set has no order of its own that two runs would share.
         return [key for key in self.keys if key in held] if isinstance(keys, (set, frozenset)) else held
 

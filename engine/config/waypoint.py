@@ -1,9 +1,12 @@
-"""Sizes of Waypoint-1.5: transformer and codec, as frozen dataclasses without torch."""
+"""Sizes of Waypoint-1.5, as frozen dataclasses without torch."""
 
-from dataclasses import dataclass
+import struct
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from engine.config.decoder import TaehvCodecConfig
 from engine.config.fields import need, positive
+from engine.config.model import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,68 @@ class WaypointTransformerConfig:
     def takes_controls(self, layer: int) -> bool:
         """Whether controls are fused in a layer."""
         return layer % self.control_period == 0
+
+
+@dataclass(frozen=True)
+class WaypointConfig(ModelConfig):
+    """Waypoint-1.5: a latent frame a block, seeded by a picture.
+
+    Attributes:
+        noise_levels: all that the model was trained with, falling, of 1000; `denoising_steps` are some of them.
+        mouse_scale: what a pixel of the mouse's motion is to the network. Its training's unit is not known: programs
+            that people play with send pixels (1.0 here), its makers' examples 0.1 to 0.4 for a slow turn (0.01 here).
+        transformer, codec: sizes of the networks.
+    """
+
+    family: ClassVar[str] = "waypoint"
+    name: str = "waypoint"
+    mode: str = "keyboard_mouse"
+    width: int = 1280
+    height: int = 720
+    fps: float = 60.0
+    denoising_steps: tuple[int, ...] = (1000, 900, 750, 300)
+    noise_levels: tuple[int, ...] = (1000, 900, 750, 300)
+    mouse_scale: float = 1.0
+    transformer: WaypointTransformerConfig = field(default_factory=WaypointTransformerConfig)
+    codec: TaehvCodecConfig = field(default_factory=TaehvCodecConfig)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "mouse_scale")
+        steps = set(self.denoising_steps)
+        need(steps <= set(self.noise_levels), "denoising_steps", self.denoising_steps, f"of {self.noise_levels}")
+        channels = self.codec.latent_channels
+        need(self.transformer.channels == channels, "transformer.channels", self.transformer.channels, f"{channels}")
+        need(self.transformer.buttons == 256, "transformer.buttons", self.transformer.buttons, "256, one a key code")
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """(height, width) of a latent frame."""
+        return self.transformer.latent_size
+
+    @property
+    def coded_size(self) -> tuple[int, int]:
+        """(height, width) of the pictures that the codec sees; the world's are stretched to it and back."""
+        return self.latent_size[0] * self.codec.space, self.latent_size[1] * self.codec.space
+
+    @property
+    def sigmas(self) -> tuple[float, ...]:
+        """Noise level of every pass of a frame, 0..1, the commit pass last."""
+        return (*(_bfloat16(step / 1000) for step in self.denoising_steps), 0.0)
+
+    @property
+    def all_sigmas(self) -> tuple[float, ...]:
+        """Of every pass that there may be."""
+        return (*(_bfloat16(step / 1000) for step in self.noise_levels), 0.0)
+
+    def frames_of_block(self, index: int) -> int:
+        """As ModelConfig: a latent frame's."""
+        return self.codec.time_ratio
+
+
+def _bfloat16(value: float) -> float:
+    """The nearest bfloat16: every engine that plays this model holds its noise levels so."""
+    bits = int.from_bytes(struct.pack(">f", value), "big")
+    bits += 0x7FFF + (bits >> 16 & 1)  # to even
+    rounded: float = struct.unpack(">f", (bits & 0xFFFF0000).to_bytes(4, "big"))[0]
+    return rounded

@@ -111,11 +111,15 @@ class MemoryCount:
             for other, module in modules.items():
                 module.to(torch.float32 if other in networks.exact else dtype)
             unread = family.unread(networks).get(name, ())
+            read = _bytes(modules[name].state_dict().values())
+            networks = family.loaded(networks, None)
             kept = passing = 0
             for job in family.jobs(networks, best_kernels(networks)).get(name, ()):
                 held, beside = _work(job)
                 kept, passing = kept + held, max(passing, beside)
             state = [weight for key, weight in modules[name].state_dict().items() if not key.startswith(unread)]
+            # What loading gives up again has been in memory before anything is played.
+            passing = max(passing, read - _bytes(modules[name].state_dict().values()) - kept)
             self._done[name, dtype] = _Footprint(_bytes(state), kept, passing)
         return self._done[name, dtype]
 

@@ -15,6 +15,7 @@ from engine.errors import ActionError, ConfigError, InputError, nearest
 from engine.families.embedded import Embedded
 from engine.families.family import Checkpoint, Family, Job, WeightFile
 from engine.families.matrix_game2 import MatrixGame2
+from engine.families.waypoint import Waypoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ __all__ = [
 
 AnyFamily = Family[Any, Any]
 SEEDS = 2**63
-_REGISTRY: dict[str, AnyFamily] = {family.name: family for family in (MatrixGame2(), Embedded())}
+_REGISTRY: dict[str, AnyFamily] = {family.name: family for family in (MatrixGame2(), Embedded(), Waypoint())}
 
 
 def register(family: AnyFamily) -> None:

@@ -152,7 +152,9 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
     def kernels(self, networks: MatrixGame2Networks, fast: bool) -> Kernels:
         from engine.fast.decoder import DecoderNetwork, FastWanDecoder
         from engine.fast.kernels import Kernels
+        from engine.fast.taehv import FastLightDecoder, LightNetwork
         from engine.fast.transformer import FastTransformer
+        from engine.nets.taehv import LightDecoder
         from engine.nets.vae import WanVAE
 
         net, decoder = networks.config.transformer, networks.light_decoder or networks.codec
@@ -160,6 +162,8 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
             return Kernels(networks.transformer, decoder)
         if isinstance(decoder, WanVAE):
             decoder = FastWanDecoder(DecoderNetwork(decoder))
+        elif isinstance(decoder, LightDecoder):
+            decoder = FastLightDecoder(LightNetwork(decoder))
         return Kernels(FastTransformer(networks.transformer, networks.config.latent_size), decoder, fast=True)
 
     def pipeline(self, networks: MatrixGame2Networks, kernels: Kernels, first_frame: np.ndarray) -> Pipeline:

@@ -11,13 +11,15 @@ from torch import nn
 
 from engine.config.memory import EmbeddedConfig
 from engine.config.model import CausalConfig, MatrixGame2Config, ModelConfig
+from engine.config.waypoint import WaypointConfig
 from engine.nets.borrowed_tower import BorrowedTower
 from engine.nets.codec import Codec, DecoderStream
 from engine.nets.image_tower import ImageTower
 from engine.nets.recogniser import Recogniser
 from engine.nets.spatial_memory import SpatialMemory
-from engine.nets.taehv import LightDecoder
+from engine.nets.taehv import LightDecoder, TaehvCodec
 from engine.nets.transformer import Transformer
+from engine.nets.waypoint import WaypointTransformer
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,26 @@ class MatrixGame2Networks(CausalNetworks):
 
     def decoder_stream(self) -> DecoderStream:
         return (self.light_decoder or self.codec).decoder_stream()
+
+
+@dataclass(frozen=True)
+class WaypointNetworks(Networks):
+    """Waypoint's."""
+
+    config: WaypointConfig
+    transformer: WaypointTransformer
+    codec: TaehvCodec
+
+    @property
+    def device(self) -> torch.device:
+        return self.transformer.patchify.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.transformer.dtype
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {"transformer": self.transformer, "codec": self.codec}
 
 
 @dataclass(frozen=True)

@@ -230,6 +230,11 @@ class WaypointCaches:
         """Number of the next latent frame."""
         return self.local.position
 
+    @property
+    def full(self) -> bool:
+        """Whether every history is."""
+        return all(ring.filled == ring.capacity for ring in (self.local.ring, self.distant.ring))
+
     def begin_block(self, frames: int) -> int:
         """Makes room for the next latent frame in every cache; returns its number. frames: 1."""
         self.distant.begin_block(frames)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.actions import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP
+from engine.actions import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, ActionSpace
 from engine.families import action_space, action_spaces
 
 Table = Mapping[str, tuple[str, ...]]  # what is done -> the inputs that do it
@@ -75,6 +75,29 @@ _PAD = {
 }
 
 
+# Inputs of keys whose names are not those of the inputs, in capitals.
+_INPUTS = {
+    "SHIFT": "left shift", "CTRL": "left ctrl", "ALT": "left alt", "L_SHIFT": "left shift", "R_SHIFT": "right shift",
+    "L_CTRL": "left ctrl", "R_CTRL": "right ctrl", "L_ALT": "left alt", "R_ALT": "right alt", "ENTER": "return",
+    "ESC": "escape", "CAPSLOCK": "caps lock", "PAGEUP": "page up", "PAGEDOWN": "page down", "MINUS": "-",
+    "EQUALS": "=", "COMMA": ",", "PERIOD": ".", "SLASH": "/", "SEMICOLON": ";", "QUOTE": "'", "BACKQUOTE": "`",
+    "LEFT_BRACKET": "[", "RIGHT_BRACKET": "]", "BACKSLASH": "\\", "NUM_PLUS": "[+]", "NUM_MINUS": "[-]",
+    "NUM_MULTIPLY": "[*]", "NUM_DIVIDE": "[/]", "NUM_POINT": "[.]", **{f"NUM_{i}": f"[{i}]" for i in range(10)},
+}  # fmt: skip
+
+
+def input_of(key: str) -> str:
+    """The input that a key of an action space is named after."""
+    return _INPUTS.get(key, key.lower().replace("_", " "))
+
+
+def passed_through(space: ActionSpace, table: Table) -> dict[str, str]:
+    """Input -> key, of those keys that stand for their own inputs wherever these do nothing else."""
+    used = by_input(table)
+    named = {input_of(key.name): key.name for key in reversed(space.more)}
+    return {one: name for one, name in named.items() if one not in used}
+
+
 def controls_of(mode: str) -> dict[str, str]:
     """Control -> label of a mode, in the order people are shown them."""
     return action_space(mode).labels
@@ -87,7 +110,7 @@ def preset(name: str, mode: str) -> dict[str, tuple[str, ...]]:
     """
     keys, looks = _PRESETS[name], _LOOK_KEYS[name]
     space = action_space(mode)
-    table = {control: (keys.get(control, control.lower()),) for control in space.keys}
+    table = {control: (keys.get(control, input_of(control)),) for control in (key.name for key in space.controls)}
     if space.has_looks:
         table |= {control: (key,) for control, key in zip(_LOOKS, looks, strict=True)}
     else:

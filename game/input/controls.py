@@ -14,7 +14,7 @@ from threading import Lock
 
 from engine.actions import LOOKS, ActionSpace
 from engine.families import action_space, first_space
-from game.config.bindings import Table, by_input, default_controls
+from game.config.bindings import Table, by_input, default_controls, passed_through
 
 _EXCESS_SECONDS = 0.25  # how long a flick too fast for the model may go on turning the view
 _STILL_FRAMES = 1.5  # motion younger than this is taken to be going on
@@ -188,7 +188,8 @@ class Controls:
     # -- how the frames are filled ----------------------------------------------------------------------------------
 
     def _bind(self) -> None:
-        self._bindings = by_input(self._feel.tables[self._space.mode])
+        table = self._feel.tables[self._space.mode]
+        self._bindings = by_input(table) | passed_through(self._space, table)
         self._sources = {key: name for key, name in self._sources.items() if self._bindings.get(key) == name}
         self._down = {name: moment for name, moment in self._down.items() if name in self._sources.values()}
         self._fresh &= set(self._down)
@@ -270,7 +271,7 @@ class Controls:
         if not self._space.has_mouse:
             return FrameControl(keys, None, frame.since)
         looks = [LOOKS[name] for name in names if name in LOOKS]
-        limit, step = self._space.mouse_limit, self._space.mouse_step
+        limit, step = self._space.mouse_limit, self._space.look
         held = [
             step * (sum(look[axis] for look in looks) + self._feel.stick_speed * self._lean[axis]) for axis in (0, 1)
         ]

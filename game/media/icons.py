@@ -24,6 +24,11 @@ _ROWS = {
     "Z": (2, 0),
     "C": (2, 2),
 }  # key -> row, column, as on a keyboard
+# Of keys that have no place of their own; what is not here is called by its name.
+_SHORT = {
+    "MOUSE_LEFT": "LMB", "MOUSE_RIGHT": "RMB", "MOUSE_MIDDLE": "MMB", "WHEEL_UP": "WHEEL+", "WHEEL_DOWN": "WHEEL-",
+    "BACKSPACE": "BACK", "CAPSLOCK": "CAPS", "PAGEUP": "PGUP", "PAGEDOWN": "PGDN", "INSERT": "INS", "DELETE": "DEL",
+}  # fmt: skip
 _DOT_STEPS = 8  # places of the look dot from the middle to the rim: bounds the number of patches kept
 
 
@@ -52,28 +57,37 @@ def control_icons(
     """The icons for one video frame on a picture of `width` x `height`.
 
     keys: names held. mouse: (pitch, yaw), or None for a look at rest. Key caps stand at the lower left, the look disc
-    (only where the model has a mouse) at the lower right; both grow with the picture's height. times: how much larger
-    than usual. place: one of PLACES; "swapped" changes the corners, the others put both into one.
+    (only where the model has a mouse) at the lower right; both grow with the picture's height. Keys other than those
+    under a hand at rest stand in a row above these, while they are held. times: how much larger than usual. place: one
+    of PLACES; "swapped" changes the corners, the others put both into one.
     """
     cap = max(9, round(0.078 * height * times))
     gap, margin = max(1, round(cap * 0.12)), max(2, round(0.04 * height))
-    rows, columns = (1 + max(_ROWS[key][axis] for key in space.keys) for axis in (0, 1))
+    at_rest = [key.name for key in space.controls if key.name in _ROWS]
+    rows, columns = (1 + max((_ROWS[key][axis] for key in at_rest), default=0) for axis in (0, 1))
     top = height - margin - rows * cap - (rows - 1) * gap
     size = 2 * cap + gap  # of the disc
     disc = size + 2 * gap if space.has_mouse else 0
     wide = columns * cap + (columns - 1) * gap
     left = {"corners": margin, "left": margin, "swapped": width - margin - wide, "right": width - margin - disc - wide}
     icons = []
-    for key in space.keys:
+    for key in at_rest:
         row, column = _ROWS[key]
         x, y = left[place] + column * (cap + gap), top + row * (cap + gap)
         icons.append(Icon(x, y, key_cap(key, cap, key in keys)))
+    x = left[place]
+    for key in (key for key in keys if key not in at_rest):
+        patch = key_cap(_SHORT.get(key, key.replace("_", " ")), cap, True)
+        if x + patch.shape[1] <= width - margin:
+            icons.append(Icon(x, top - cap - gap, patch))
+            x += patch.shape[1] + gap
     if space.has_mouse:
         far = width - margin - size
         x = {"corners": far, "right": far, "swapped": margin, "left": margin + wide + 2 * gap}[place]
         y = height - margin - size
         pitch, yaw = mouse or (0.0, 0.0)
-        lean = _look_dot(size, _step(yaw, space.mouse_limit), _step(-pitch, space.mouse_limit))
+        far_out = min(space.mouse_limit, space.mouse_step)
+        lean = _look_dot(size, _step(yaw, far_out), _step(-pitch, far_out))
         icons += [Icon(x, y, _look_disc(size)), Icon(x + lean.x, y + lean.y, lean.rgba)]
     return [icon for icon in icons if icon.x >= 0 and icon.y >= 0]
 
@@ -119,16 +133,20 @@ def rounded_panel(
 
 @lru_cache(maxsize=256)
 def key_cap(key: str, size: int, lit: bool) -> np.ndarray:
-    """One key as (size, size, 4) uint8 RGBA. lit: pressed."""
-    x, y = _grid(size, size)
-    half = size / 2
-    edge = _rounded_box(x, y, half - 0.5, half - 0.5, max(1.5, 0.24 * size))
-    layers = _Layers(size, size)
+    """One key as (size, width, 4) uint8 RGBA, as wide as high if its name is a letter. lit: pressed."""
+    step = 0.56 * size  # from a letter to the next
+    width = size if len(key) == 1 else round(0.5 * size + step * len(key))
+    x, y = _grid(width, size)
+    edge = _rounded_box(x, y, width / 2 - 0.5, size / 2 - 0.5, max(1.5, 0.24 * size))
+    layers = _Layers(width, size)
     layers.add(ACCENT if lit else INK, 0.94 if lit else 0.52, -edge)
     if not lit or size >= 16:  # a rim, to be seen on walls of the cap's own colour; a smaller cap would be all rim
         layers.add(INK if lit else PAPER, 0.34, max(0.5, 0.022 * size) - np.abs(edge + 0.5))
     weight = max(0.52, 0.052 * size)
-    letter = _letter_distance(key, x, y, 0.26 * size, round(0.27 * size) if size < 16 else 0.27 * size)
+    high, wide = round(0.27 * size) if size < 16 else 0.27 * size, 0.26 * size if len(key) == 1 else 0.19 * size
+    places = (x - step * (i - (len(key) - 1) / 2) for i in range(len(key)))
+    letters = [_letter_distance(one, place, y, wide, high) for one, place in zip(key, places, strict=True)]
+    letter = np.minimum.reduce(letters)
     layers.add(INK if lit else PAPER, 0.95 if lit else 0.9, weight - letter)
     return layers.rgba()
 
@@ -224,13 +242,48 @@ _STROKES: dict[str, list[list[tuple[float, float]]]] = {
     "D": [[(-0.8, -1), (-0.8, 1), (-0.1, 1), *_arc((-0.1, 0), (0.95, 1), 90, -90), (-0.8, -1)]],
     "Z": [[(-0.8, -1), (0.8, -1), (-0.8, 1), (0.8, 1)]],
     "C": [_arc((0.08, 0), (0.9, 1), -48, -312, 16)],
-}
+    "B": [[(-0.8, 0), (-0.8, -1), (0, -1), *_arc((0, -0.5), (0.7, 0.5), -90, 90), (-0.8, 0), (-0.8, 1), (0, 1),
+           *_arc((0, 0.5), (0.8, 0.5), 90, -90)]],
+    "E": [[(0.8, -1), (-0.8, -1), (-0.8, 1), (0.8, 1)], [(-0.8, 0), (0.5, 0)]],
+    "F": [[(0.8, -1), (-0.8, -1), (-0.8, 1)], [(-0.8, 0), (0.5, 0)]],
+    "G": [[*_arc((0.05, 0), (0.9, 1), -48, -355, 16), (0.3, 0.1)]],
+    "H": [[(-0.8, -1), (-0.8, 1)], [(0.8, -1), (0.8, 1)], [(-0.8, 0), (0.8, 0)]],
+    "I": [[(0, -1), (0, 1)]],
+    "J": [[(0.5, -1), (0.5, 0.4), *_arc((-0.05, 0.4), (0.55, 0.6), 0, 150)]],
+    "K": [[(-0.8, -1), (-0.8, 1)], [(0.8, -1), (-0.8, 0.1)], [(-0.3, -0.25), (0.8, 1)]],
+    "L": [[(-0.7, -1), (-0.7, 1), (0.8, 1)]],
+    "M": [[(-1, 1), (-1, -1), (0, 0.5), (1, -1), (1, 1)]],
+    "N": [[(-0.8, 1), (-0.8, -1), (0.8, 1), (0.8, -1)]],
+    "O": [_arc((0, 0), (0.9, 1), 0, 360, 20)],
+    "P": [[(-0.8, 1), (-0.8, -1), (0, -1), *_arc((0, -0.45), (0.8, 0.55), -90, 90), (-0.8, 0.1)]],
+    "Q": [_arc((0, 0), (0.9, 1), 0, 360, 20), [(0.3, 0.4), (1, 1.1)]],
+    "R": [[(-0.8, 1), (-0.8, -1), (0, -1), *_arc((0, -0.45), (0.8, 0.55), -90, 90), (-0.8, 0.1)],
+          [(0, 0.1), (0.85, 1)]],
+    "T": [[(-0.9, -1), (0.9, -1)], [(0, -1), (0, 1)]],
+    "U": [[(-0.8, -1), (-0.8, 0.2), *_arc((0, 0.2), (0.8, 0.8), 180, 0), (0.8, -1)]],
+    "V": [[(-0.9, -1), (0, 1), (0.9, -1)]],
+    "X": [[(-0.85, -1), (0.85, 1)], [(0.85, -1), (-0.85, 1)]],
+    "Y": [[(-0.85, -1), (0, 0), (0.85, -1)], [(0, 0), (0, 1)]],
+    "0": [_arc((0, 0), (0.75, 1), 0, 360, 20)],
+    "1": [[(-0.4, -0.6), (0.1, -1), (0.1, 1)]],
+    "2": [[*_arc((0, -0.45), (0.75, 0.55), 190, 380), (-0.8, 1), (0.8, 1)]],
+    "3": [_arc((0, -0.5), (0.7, 0.5), 200, 450), _arc((0, 0.5), (0.75, 0.5), -90, 160)],
+    "4": [[(0.3, 1), (0.3, -1), (-0.85, 0.4), (0.85, 0.4)]],
+    "5": [[(0.7, -1), (-0.6, -1), (-0.7, -0.1), *_arc((-0.05, 0.35), (0.75, 0.65), 220, 500)]],
+    "6": [_arc((0, 0.35), (0.75, 0.65), 0, 360, 20), [(0.4, -1), (-0.72, 0.2)]],
+    "7": [[(-0.8, -1), (0.8, -1), (-0.2, 1)]],
+    "8": [_arc((0, -0.5), (0.65, 0.5), 0, 360, 16), _arc((0, 0.5), (0.75, 0.5), 0, 360, 16)],
+    "9": [_arc((0, -0.35), (0.75, 0.65), 0, 360, 20), [(0.72, -0.2), (-0.3, 1)]],
+    "+": [[(-0.7, 0), (0.7, 0)], [(0, -0.7), (0, 0.7)]],
+    "-": [[(-0.7, 0), (0.7, 0)]],
+    " ": [],
+}  # fmt: skip
 
 
 def _letter_distance(key: str, x: np.ndarray, y: np.ndarray, half_x: float, half_y: float) -> np.ndarray:
     """Distance to a letter's strokes. half_x, half_y: half the letter's size in pixels."""
     distance = np.full((y.shape[0], x.shape[1]), np.inf)
-    for stroke in _STROKES[key]:
+    for stroke in _STROKES.get(key, []):
         points = [(px * half_x * 0.92, py * half_y) for px, py in stroke]
         for start, end in pairwise(points):
             distance = np.minimum(distance, _segment(x, y, start, end))

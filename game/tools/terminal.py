@@ -59,24 +59,31 @@ def read_line(text: str, space: ActionSpace) -> Line | None:
         if not 1 <= blocks <= _MOST_BLOCKS:
             raise InputError("too many blocks at once", got=blocks, expected=f"x1 to x{_MOST_BLOCKS}")
     held: list[str] = []
-    for key in "".join(words):
+    shown = [key.name for key in space.controls]
+    spelled = [[word] if len(word) > 1 and word in space.keys else list(word) for word in words]
+    for key in (key for word in spelled for key in word):
         if key not in space.keys and not (space.has_mouse and key in _CAMERA) and key not in _NOTHING:
             raise InputError("no such key", got=key, expected=keys_help(space))
         opposite = _OPPOSITES.get(key)
         if opposite in held:
             raise InputError(f"{opposite} and {key} cancel each other", expected="one of them")
         held.append(key)
-    keys = list(dict.fromkeys(key for key in held if key in space.keys))
-    camera = list(dict.fromkeys(key for key in held if key in _CAMERA and key not in space.keys))
-    pitch, yaw = (space.mouse_limit * sum(_CAMERA[key][axis] for key in camera) for axis in (0, 1))
+    # Letters that look, or stand for nothing, are that unless they are keys of the model's own table.
+    other = {*(_CAMERA if space.has_mouse else ()), *_NOTHING}.difference(shown)
+    keys = list(dict.fromkeys(key for key in held if key in space.keys and key not in other))
+    camera = list(dict.fromkeys(key for key in held if key in _CAMERA and key in other))
+    pitch, yaw = (space.look * sum(_CAMERA[key][axis] for key in camera) for axis in (0, 1))
     action = space.action(keys, (pitch, yaw) if space.has_mouse else None)
     return Line(action, " + ".join([*keys, *(_CAMERA_WORDS[key] for key in camera)]) or _IDLE, blocks)
 
 
 def keys_help(space: ActionSpace) -> str:
     """The keys a line may hold, in a few words."""
+    shown = [key.name for key in space.controls]
     camera = ", I K J L (look up, down, left, right)" if space.has_mouse else ""
-    return f"{' '.join(space.keys)}{camera}, Q (nothing), n (stop)"
+    more = ", any other key by its name" if space.more else ""
+    nothing = next(key for key in _NOTHING if key not in shown)
+    return f"{' '.join(shown)}{camera}{more}, {nothing} (nothing), n (stop)"
 
 
 def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdin: TextIO | None = None) -> int:
