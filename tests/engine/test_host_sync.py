@@ -10,10 +10,10 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from engine.config.model import CausalConfig, MatrixGame2Config
 from engine.cost.counting import WorkCounter
-from engine.families import best_kernels, build_networks, new_rollout, readable_kernels
+from engine.families import best_kernels, build_networks, family_of, new_rollout, readable_kernels
 from engine.fast.kernels import Kernels
 from engine.rollout.rollout import Rollout
-from tests.engine.tiny import big_config, networks, picture, random_actions, small_config, world
+from tests.engine.tiny import big_config, networks, picture, random_actions, small_config, waypoint_config, world
 
 
 class NoWaits(WorkCounter):
@@ -69,7 +69,19 @@ def test_the_full_size_model_does_too():
     assert roll_out(without_data(config, fast=True), config, 2).work.launched > 0
 
 
-@pytest.mark.parametrize("config", [big_config(window=4), small_config()], ids=lambda config: config.name)
+def test_waypoint_runs_on_a_device_that_gives_nothing_back_and_every_frame_launches_the_same_work():
+    config, counts = waypoint_config(denoising_steps=(1000, 300)), []
+    empty = build_networks(config, "meta")
+    family_of(config).loaded(empty, None)
+    rollout = new_rollout(empty, picture(config), 5, best_kernels(empty))
+    for _ in range(12):
+        counts.append(roll_out(rollout, config, 1).work)
+    assert counts[-1].launched > 0 and len(set(counts[-6:])) == 1
+
+
+@pytest.mark.parametrize(
+    "config", [big_config(window=4), small_config(), waypoint_config()], ids=lambda config: config.name
+)
 def test_a_step_reads_no_value_back(config, monkeypatch):
     monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
     made = networks(config)

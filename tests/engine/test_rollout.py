@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 import torch
 
+import engine.rollout.causal
 import engine.rollout.rollout
 from engine.config.model import CausalConfig, MatrixGame2Config, PatchCodecConfig
 from engine.errors import ActionError, InputError, PictureError
 from engine.families import new_rollout
 from engine.rollout.rollout import Rollout, storages
-from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, world
+from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, waypoint_config, world
 
-CONFIGS = [pytest.param(big_config(window=4), id="big-like"), pytest.param(small_config(), id="embedded-like")]
+CONFIGS = [
+    pytest.param(big_config(window=4), id="big-like"),
+    pytest.param(small_config(), id="embedded-like"),
+    pytest.param(waypoint_config(), id="waypoint-like"),
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from engine.actions import Actions
+from engine.config.decoder import TaehvCodecConfig
 from engine.config.memory import CameraConfig, EmbeddedConfig, RecogniserConfig, SpatialMemoryConfig
 from engine.config.model import (
     AttentionActionsConfig,
@@ -17,6 +18,7 @@ from engine.config.model import (
     VisualContextConfig,
     WanCodecConfig,
 )
+from engine.config.waypoint import WaypointConfig, WaypointTransformerConfig
 from engine.families import action_space, seeded_networks
 from engine.nets.networks import Networks
 from engine.rollout.rollout import Rollout
@@ -78,6 +80,22 @@ def small_config(**changes) -> EmbeddedConfig:
         ),
         codec=PatchCodecConfig(patch=8, latent_channels=4),
     )
+    return dataclasses.replace(config, **changes)
+
+
+def waypoint_config(**changes) -> WaypointConfig:
+    """Like Waypoint: a latent frame of four video frames a block, seeded by a picture; the codec works on another size.
+
+    Both histories are full after a few blocks; one of the layers is global.
+    """
+    config = WaypointConfig(
+        name="waypoint-like",
+        width=64,
+        height=36,
+        transformer=WaypointTransformerConfig(channels=4, width=32, layers=4, heads=2, kv_heads=1, ffn=48, grid=(1, 2),
+                                              local_window=3, global_window=4, global_dilation=2),
+        codec=TaehvCodecConfig(latent_channels=4, encoder_width=4, widths=(8, 8, 4, 4), memory_blocks=1),
+    )  # fmt: skip
     return dataclasses.replace(config, **changes)
 
 

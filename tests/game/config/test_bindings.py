@@ -28,7 +28,7 @@ README = Path(__file__).parents[3] / "README.md"
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_binds_every_control_and_no_input_twice(mode, name):
     table = preset(name, mode)
-    assert set(action_space(mode).keys) <= set(table) == set(controls_of(mode))
+    assert {key.name for key in action_space(mode).controls} <= set(table) == set(controls_of(mode))
     inputs = [one for row in table.values() for one in row]
     assert len(inputs) == len(set(inputs)) and all(table.values())
     assert preset_of(table, mode) == name

@@ -18,10 +18,14 @@ from game.recording.script import load
 from game.recording.writer import Recorder, Scribe, header_of
 from game.tools.render import render
 from game.world.playthrough import Journey
-from tests.engine.tiny import big_config, picture, random_actions, small_config, world
+from tests.engine.tiny import big_config, picture, random_actions, small_config, waypoint_config, world
 from tests.game.offline import read_video
 
-KINDS = {"big-like": lambda: world(big_config(name="tiny")), "embedded-like": lambda: world(small_config(name="tiny"))}
+KINDS = {
+    "big-like": lambda: world(big_config(name="tiny")),
+    "embedded-like": lambda: world(small_config(name="tiny")),
+    "waypoint-like": lambda: world(waypoint_config(name="waypoint")),
+}
 
 
 @pytest.fixture(params=KINDS)
@@ -67,7 +71,7 @@ class Person:
 
 def replayed(folder, out, made) -> None:
     """Renders a recording again; it raises if a single frame differs."""
-    assert render(load(folder), [], Job("session", out), lambda settings: made) == 0
+    assert render(load(folder), [f"weights={folder}"], Job("session", out), lambda settings: made) == 0
 
 
 def test_a_rewind_is_a_cut_in_the_recording_and_replays(tmp_path, made, capsys):
@@ -85,8 +89,7 @@ def test_a_rewind_is_a_cut_in_the_recording_and_replays(tmp_path, made, capsys):
     lines = [json.loads(line) for line in (tmp_path / "a" / "actions.jsonl").read_text().splitlines()[1:]]
     assert [line["frame"] for line in lines] == list(range(report["frames"]))
     assert [line["block"] for line in lines] == sorted(line["block"] for line in lines)
-    first = 9 if made.config.name == "tiny" and made.config.time_ratio == 4 else 1
-    block = 12 if first == 9 else 1
+    first, block = (made.config.frames_of_block(index) for index in (0, 1))
     assert [line["events"] for line in lines if "events" in line] == [
         [{"event": "return", "frame": first + block}],
         [{"event": "return", "frame": 0}],
@@ -185,7 +188,7 @@ def test_a_recording_of_an_anchored_world_begins_with_the_picture_it_was_anchore
     person.play(2)
     person.stop()
     recording = read_recording(tmp_path / "a" / "actions.jsonl")
-    assert recording.header.seed == 6 and recording.header.prelude in (1, 9)
+    assert recording.header.seed == 6 and recording.header.prelude in (1, 4, 9)
     replayed(tmp_path / "a", tmp_path / "b", made)
     assert "identical" in capsys.readouterr().out
     np.testing.assert_array_equal(first, begin(recording, made, first, 6).rollout.first_frame)
