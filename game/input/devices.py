@@ -7,44 +7,16 @@ and go as they like.
 
 from __future__ import annotations
 
-import ctypes
 import math
 import os
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
 
 import pygame
 
-
-@cache
-def _sdl() -> ctypes.CDLL | None:
-    """The SDL that pygame uses, for what pygame has no door to; None where it cannot be reached.
-
-    A symbol is looked up in an extension module of pygame and in what that is linked to; on Windows, in one file.
-    """
-    try:
-        lib = ctypes.CDLL(str(Path(pygame.__file__).parent / "SDL2.dll") if sys.platform == "win32" else _extension())
-        lib.SDL_GetKeyFromScancode.argtypes, lib.SDL_GetKeyFromScancode.restype = [ctypes.c_int], ctypes.c_int32
-        lib.SDL_InitSubSystem.argtypes = [ctypes.c_uint32]
-        lib.SDL_IsGameController.argtypes = [ctypes.c_int]
-        lib.SDL_GameControllerOpen.argtypes, lib.SDL_GameControllerOpen.restype = [ctypes.c_int], ctypes.c_void_p
-        lib.SDL_GameControllerClose.argtypes, lib.SDL_GameControllerClose.restype = [ctypes.c_void_p], None
-        lib.SDL_GameControllerName.argtypes, lib.SDL_GameControllerName.restype = [ctypes.c_void_p], ctypes.c_char_p
-        lib.SDL_JoystickGetDeviceInstanceID.argtypes = [ctypes.c_int]
-        lib.SDL_JoystickGetDeviceInstanceID.restype = ctypes.c_int32
-    except (OSError, AttributeError):
-        return None
-    return lib
-
-
-def _extension() -> str:
-    return str(pygame.display.__file__)
-
+from game.input.sdl import sdl
 
 # -- the keyboard ------------------------------------------------------------------------------------------------------
 
@@ -100,10 +72,10 @@ class Keyboard:
     @staticmethod
     def printed(place: str) -> str:
         """What is printed on the key at a place, by today's layout; the name of the place where nobody knows."""
-        code, sdl = _SCANCODES.get(place), _sdl()
-        if code is None or sdl is None or not pygame.display.get_init():
+        code, lib = _SCANCODES.get(place), sdl()
+        if code is None or lib is None or not pygame.display.get_init():
             return place
-        return pygame.key.name(sdl.SDL_GetKeyFromScancode(code)) or place
+        return pygame.key.name(lib.SDL_GetKeyFromScancode(code)) or place
 
     def place_of(self, letter: str) -> str:
         """Where a letter lies, by today's layout; itself if it is nowhere, or no letter."""
@@ -152,15 +124,15 @@ class Gamepads:
         self._sticks = {name: [0.0, 0.0] for name in STICKS}
         self._down: set[str] = set()
         self.problem = ""
-        sdl = _sdl()
-        if sdl is None or sdl.SDL_InitSubSystem(_GAME_CONTROLLER) != 0:
+        lib = sdl()
+        if lib is None or lib.SDL_InitSubSystem(_GAME_CONTROLLER) != 0:
             self.problem = "Gamepads cannot be used here"
 
     @property
     def names(self) -> list[str]:
         """What is plugged in."""
-        sdl = _sdl()
-        known = [sdl.SDL_GameControllerName(pad) if sdl is not None else None for pad in self._open.values()]
+        lib = sdl()
+        known = [lib.SDL_GameControllerName(pad) if lib is not None else None for pad in self._open.values()]
         return [name.decode("utf-8", "replace") if name else "a gamepad" for name in known]
 
     def stick(self, which: str, dead_zone: float) -> tuple[float, float]:
@@ -189,17 +161,17 @@ class Gamepads:
         return [PadInput(name, False) for name in sorted(released)]
 
     def _add(self, index: int) -> None:
-        sdl = _sdl()
-        if sdl is None or not sdl.SDL_IsGameController(index):
+        lib = sdl()
+        if lib is None or not lib.SDL_IsGameController(index):
             return
-        instance, pad = sdl.SDL_JoystickGetDeviceInstanceID(index), sdl.SDL_GameControllerOpen(index)
+        instance, pad = lib.SDL_JoystickGetDeviceInstanceID(index), lib.SDL_GameControllerOpen(index)
         if pad:  # and not pulled out again already
             self._open[instance] = pad
 
     def _remove(self, instance: int) -> None:
-        pad, sdl = self._open.pop(instance, None), _sdl()
-        if pad is not None and sdl is not None:
-            sdl.SDL_GameControllerClose(pad)
+        pad, lib = self._open.pop(instance, None), sdl()
+        if pad is not None and lib is not None:
+            lib.SDL_GameControllerClose(pad)
 
     def _axis(self, axis: int, value: float) -> Iterable[PadInput]:
         if axis in _TRIGGERS:

@@ -56,14 +56,20 @@ class PlaySettings:
     library: Library | None = None
 
 
-def play(settings: PlaySettings, make_player: MakePlayer, watch: Callable[[App], None] = lambda app: None) -> int:
-    """Opens the window and plays until it is closed. watch: called after every turn of the loop.
+def play(
+    settings: PlaySettings,
+    make_player: MakePlayer,
+    watch: Callable[[App], None] = lambda app: None,
+    window: Window | None = None,
+) -> int:
+    """Opens the window and plays until it is closed. watch: called after every turn of the loop. window:
+    one that is open already.
 
     Returns the exit code: 0, or 1 or 2 when it ended on a failure, whose words go to standard error. Raises InputError
     when there is no display to open a window on.
     """
     try:
-        app = App(settings, make_player)
+        app = App(settings, make_player, window)
     except pygame.error as error:
         pygame.quit()
         remedy = "without one, render a script: python -m game --headless --script FILE"
@@ -78,10 +84,12 @@ class App:
     since the play clock began, -1 before the first. failures: what went wrong in a turn of it, and was said.
     """
 
-    def __init__(self, settings: PlaySettings, make_player: MakePlayer) -> None:
+    def __init__(self, settings: PlaySettings, make_player: MakePlayer, window: Window | None = None) -> None:
         self._settings = settings
         settings_file = settings.settings_file or SettingsFile()
-        self.window = Window(settings_file.now.window_size, settings_file.now.full_screen)
+        self.window = window or Window(settings_file.now.window_size, settings_file.now.full_screen)
+        if settings_file.now.full_screen and not self.window.full_screen:
+            self.window.toggle_full_screen()
         self.controls = Controls(feel=feel_of(settings_file.now))
         self._wake_event = pygame.event.custom_type()
         self.player = make_player(self.controls, self._wake)

@@ -7,10 +7,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from game.config.settings import load_settings, settings_file_of
+from game.config.preferences import SettingsFile
 from game.console import say, tell
 from game.files import check_folder, numbered
-from game.models.loader import find_weights
 from game.recording.format import Job, holds_session
 from game.world.scenes import scenes_from
 
@@ -21,14 +20,28 @@ if TYPE_CHECKING:
     from game.input.controls import Controls
     from game.models.switcher import Switcher
     from game.recording.writer import Recorder
+    from game.ui.window import Window
 
 
 def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool, profile: bool, debug: bool) -> int:
     """Opens the window and plays until it is closed. Returns the exit code.
 
     words: overrides. seconds: close by itself after so long. record: keep every world that is played. profile: write a
-    trace at the end. debug: show tracebacks. Raises InputError before the window opens, for what can be known by then.
+    trace at the end. debug: show tracebacks. The window is there before anything else is looked at; raises InputError
+    for what can be known before a model is loaded.
     """
+    from game.ui.window import early_window
+
+    with early_window(SettingsFile().now) as window:
+        return _play(words, job, seconds, record, profile, debug, window)
+
+
+def _play(
+    words: list[str], job: Job, seconds: float | None, record: bool, profile: bool, debug: bool, window: Window | None
+) -> int:
+    from game.config.settings import load_settings, settings_file_of
+    from game.models.loader import find_weights
+
     settings = load_settings(words)
     find_weights(settings)
     scenes, index = scenes_from(job.scene)
@@ -72,7 +85,7 @@ def play_live(words: list[str], job: Job, *, seconds: float | None, record: bool
             wake=wake,
         )
 
-    code = play(how, make_player)
+    code = play(how, make_player, window=window)
     if recordings.tell():
         code = code or 1
     for world in worlds:

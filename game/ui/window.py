@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
 os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, not enlarged ones
@@ -16,7 +18,13 @@ if sys.platform.startswith("linux"):
 
 import pygame
 
+from game.input.sdl import move_window, window_position
 from game.media.icons import key_cap
+from game.media.palette import INK, PAPER
+from game.ui.toolkit.paint import Painter
+
+if TYPE_CHECKING:
+    from game.config.preferences import Preferences
 
 TITLE = "Neural world"
 _MOUSE = {1: "mouse left", 2: "mouse middle", 3: "mouse right"}
@@ -34,6 +42,7 @@ class Window:
         icon = key_cap("W", 64, True)
         pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
         self.full_screen = False
+        self._place: tuple[int, int] | None = None  # to come back to from full screen
         pygame.display.set_mode(self._size, pygame.RESIZABLE)
         pygame.key.stop_text_input()  # an input method would keep keys to itself
         self.captured = False
@@ -46,20 +55,25 @@ class Window:
         return pygame.display.get_surface()
 
     def toggle_full_screen(self) -> None:
-        """Fills the screen with the window, or gives it its old size back."""
+        """Fills the screen with the window, or gives it its old size and place back."""
         self.full_screen = not self.full_screen
         if self.full_screen:
-            self._size = self.surface.get_size()
+            self._size, self._place = self.surface.get_size(), window_position()
             pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
         else:
             for _ in range(2):  # the first call leaves full screen and keeps the screen's size
-                pygame.display.set_mode(self._size, pygame.RESIZABLE)
+                self._set_size(self._place)
 
     def resize(self, size: tuple[int, int] | None) -> None:
         """Another size, None to fit the screen; also that to come back to from full screen."""
         self._size = size or self.fitting_size()
         if not self.full_screen and self.surface.get_size() != self._size:
-            pygame.display.set_mode(self._size, pygame.RESIZABLE)
+            self._set_size(window_position())
+
+    def _set_size(self, place: tuple[int, int] | None) -> None:
+        pygame.display.set_mode(self._size, pygame.RESIZABLE)
+        if place is not None:  # pygame moves the window by the width of its frame otherwise
+            move_window(place)
 
     def capture(self) -> None:
         """Takes the mouse: hidden and held, so that only its motion counts."""
@@ -73,6 +87,15 @@ class Window:
         self.captured = False
         pygame.event.set_grab(False)
         pygame.mouse.set_visible(True)
+
+    def greet(self) -> None:
+        """Shows the program's name, where the loading bar will be."""
+        surface, paint = self.surface, Painter()
+        unit = paint.unit(surface)
+        surface.fill(INK)
+        at = (surface.get_width() // 2, surface.get_height() // 2 - 2 * unit)
+        paint.put(surface, TITLE, 2 * unit, PAPER, at, anchor="center", bold=True, room=surface.get_width() - 2 * unit)
+        pygame.display.flip()
 
     def close(self) -> None:
         """Takes the window off the screen at once, whatever is still to be finished."""
@@ -89,6 +112,24 @@ class Window:
         wanted = max(1.0, screen[1] / 1080)
         scale = min(wanted, 0.9 * screen[0] / 1152, 0.85 * screen[1] / 672)
         return round(1152 * scale), round(672 * scale)
+
+
+@contextlib.contextmanager
+def early_window(preferences: Preferences) -> Iterator[Window | None]:
+    """The window, as a person likes it, with the program's name on it; gone again if what follows fails.
+
+    None where none can be opened: whoever needs it says so, after what else is wrong.
+    """
+    try:
+        window = Window(preferences.window_size, preferences.full_screen)
+    except pygame.error:
+        yield None
+        return
+    try:
+        window.greet()
+        yield window
+    finally:
+        window.close()
 
 
 def _open_display() -> None:
