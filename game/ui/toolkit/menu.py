@@ -262,6 +262,8 @@ class Menu:
         if self._repeat is not None and now >= self._repeat[1]:
             self._repeat = (self._repeat[0], now + _REPEAT_EVERY)
             self._do(self._repeat[0])
+        if self._paint.fresh():
+            self._touch()
         page = self.page
         if page is not None and page not in self._broken and self._guarded(page, page.tick, now):
             self._touch()

@@ -16,6 +16,7 @@ import pygame
 from game.config.paths import ASSETS
 from game.media.icons import rounded_panel
 from game.media.palette import LINE, PAPER, RAISED, Colour
+from game.ui.toolkit.fonts import Fallbacks, Run, own_letters, render, runs, width
 
 REGULAR = ASSETS / "font" / "Inter-Regular.otf"
 BOLD = ASSETS / "font" / "Inter-SemiBold.otf"
@@ -39,9 +40,9 @@ _MOST_PATCHES = 400
 
 
 class Painter:
-    """Draws on surfaces. times: how much larger than usual a person wants text."""
+    """Draws on surfaces. times: how much larger than usual a person wants text. fallbacks: fonts of the system."""
 
-    def __init__(self) -> None:
+    def __init__(self, fallbacks: Fallbacks | None = None) -> None:
         pygame.font.init()
         self.times = 1.0
         self._font = lru_cache(maxsize=48)(self._load_font)
@@ -49,6 +50,7 @@ class Painter:
         self._wide = lru_cache(maxsize=2048)(self._measure)
         self._glasses = lru_cache(maxsize=24)(self._make_glass)
         self._patches: dict[int, tuple[np.ndarray, pygame.Surface]] = {}
+        self._fallbacks = fallbacks or Fallbacks()
 
     def unit(self, surface: pygame.Surface) -> int:
         """The height of ordinary text on this window, in pixels."""
@@ -57,6 +59,14 @@ class Painter:
     def unit_of(self, size: tuple[int, int]) -> int:
         """The same for a window of this size."""
         return text_unit(*size, self.times)
+
+    def fresh(self) -> bool:
+        """Whether a font has come, so that words look different from now on."""
+        if not self._fallbacks.fresh():
+            return False
+        self._text.cache_clear()
+        self._wide.cache_clear()
+        return True
 
     # -- text --------------------------------------------------------------------------------------------------------
 
@@ -193,10 +203,32 @@ class Painter:
         return pygame.font.Font(str(path) if path.is_file() else None, size)
 
     def _render(self, words: str, size: int, colour: Colour, bold: bool) -> pygame.Surface:
-        return self._font(size, bold).render(printable(words), True, colour)
+        font, words = self._font(size, bold), printable(words)
+        parts = self._parts(words, size, bold)
+        if len(parts) == 1 and parts[0][1] is None:
+            return font.render(words, True, colour)
+        height, ascent = font.get_height(), font.get_ascent()
+        pieces = [
+            font.render(text, True, colour) if of is None else render(text, of, size, colour, ascent, height)
+            for text, of in parts
+        ]
+        whole = pygame.Surface((sum(piece.get_width() for piece in pieces), height), pygame.SRCALPHA)
+        x = 0
+        for piece in pieces:
+            whole.blit(piece, (x, 0))
+            x += piece.get_width()
+        return whole
 
     def _measure(self, words: str, size: int, bold: bool) -> int:
-        return self._font(size, bold).size(printable(words))[0]
+        words = printable(words)
+        parts = self._parts(words, size, bold)
+        if len(parts) == 1 and parts[0][1] is None:
+            return self._font(size, bold).size(words)[0]
+        font = self._font(size, bold)
+        return sum(font.size(text)[0] if of is None else width(text, of, size) for text, of in parts)
+
+    def _parts(self, words: str, size: int, bold: bool) -> list[Run]:
+        return [(words, None)] if words.isascii() else runs(words, own_letters(self._font(20, bold)), self._fallbacks)
 
 
 def printable(words: str) -> str:
