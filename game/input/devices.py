@@ -21,9 +21,9 @@ from game.input.sdl import sdl
 # -- the keyboard ------------------------------------------------------------------------------------------------------
 
 _US = "abcdefghijklmnopqrstuvwxyz1234567890"  # from SDL's scancode 4 on
-_PLACES = {4 + i: letter for i, letter in enumerate(_US)}
-_PLACES |= dict(zip((45, 46, 47, 48, 49, 51, 52, 53, 54, 55, 56), "-=[]\\;'`,./", strict=True))
-_SCANCODES = {place: code for code, place in _PLACES.items()}
+US_PLACES = {4 + i: letter for i, letter in enumerate(_US)}
+US_PLACES |= dict(zip((45, 46, 47, 48, 49, 51, 52, 53, 54, 55, 56), "-=[]\\;'`,./", strict=True))
+_SCANCODES = {place: code for code, place in US_PLACES.items()}
 _MODIFIERS = {
     pygame.KMOD_LCTRL: "left ctrl",
     pygame.KMOD_RCTRL: "right ctrl",
@@ -56,7 +56,7 @@ class Keyboard:
         """What a KEYDOWN or KEYUP event means."""
         down, scancode = event.type == pygame.KEYDOWN, getattr(event, "scancode", 0)
         printed = pygame.key.name(event.key)
-        place = _PLACES.get(scancode, printed)
+        place = US_PLACES.get(scancode, printed)
         names = place, printed if printed and printed.isascii() else place
         if scancode and down:
             self._down[scancode] = names
@@ -127,6 +127,8 @@ class Gamepads:
         lib = sdl()
         if lib is None or lib.SDL_InitSubSystem(_GAME_CONTROLLER) != 0:
             self.problem = "Gamepads cannot be used here"
+        else:
+            pygame.register_quit(lambda: lib.SDL_QuitSubSystem(_GAME_CONTROLLER))
 
     @property
     def names(self) -> list[str]:

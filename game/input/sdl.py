@@ -31,6 +31,7 @@ def sdl() -> ctypes.CDLL | None:
         lib.SDL_SetWindowPosition.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
         lib.SDL_SetWindowPosition.restype = None
         lib.SDL_InitSubSystem.argtypes = [ctypes.c_uint32]
+        lib.SDL_QuitSubSystem.argtypes, lib.SDL_QuitSubSystem.restype = [ctypes.c_uint32], None
         lib.SDL_IsGameController.argtypes = [ctypes.c_int]
         lib.SDL_GameControllerOpen.argtypes, lib.SDL_GameControllerOpen.restype = [ctypes.c_int], ctypes.c_void_p
         lib.SDL_GameControllerClose.argtypes, lib.SDL_GameControllerClose.restype = [ctypes.c_void_p], None

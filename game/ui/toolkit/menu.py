@@ -257,6 +257,10 @@ class Menu:
         """The page in view."""
         return self._stack[-1] if self._stack else self.sections[self._section].page
 
+    def page_widgets(self) -> list[Widget]:
+        """What stands on the page in view, or what says that it has failed."""
+        return [one.widget for one in self._placed()]
+
     def tick(self, now: float) -> None:
         """Lets time pass: a held key repeats, pictures come."""
         if self._repeat is not None and now >= self._repeat[1]:

@@ -10,6 +10,7 @@ import pygame
 import pytest
 
 from game.input.devices import Gamepads, PadInput, graded
+from game.input.sdl import sdl
 
 
 @pytest.fixture
@@ -69,4 +70,22 @@ def test_a_pad_that_is_pulled_out_lets_go_of_everything(pads):
 
 def test_a_pad_that_is_gone_before_it_could_be_opened_is_no_failure(pads):
     assert pads.handle(pygame.event.Event(pygame.CONTROLLERDEVICEADDED, device_index=7)) == []
+    assert pads.names == []
+
+
+def test_a_gamepad_that_is_plugged_in_is_opened_and_named_and_one_that_goes_is_let_go_of(pads):
+    lib = sdl()
+    if lib is None or not hasattr(lib, "SDL_JoystickAttachVirtual"):
+        pytest.skip("this SDL makes no virtual gamepads")
+    place = lib.SDL_JoystickAttachVirtual(1, 6, 15, 0)
+    assert place >= 0
+    try:
+        added = [e for e in pygame.event.get() if e.type == pygame.CONTROLLERDEVICEADDED]
+        for one in added:
+            pads.handle(one)
+        assert pads.names == ["Virtual Controller"]
+        instance = lib.SDL_JoystickGetDeviceInstanceID(place)
+    finally:
+        lib.SDL_JoystickDetachVirtual(place)
+    pads.handle(pygame.event.Event(pygame.CONTROLLERDEVICEREMOVED, instance_id=instance))
     assert pads.names == []

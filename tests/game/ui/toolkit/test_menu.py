@@ -11,7 +11,7 @@ import pytest
 
 from game.ui.toolkit.menu import Menu, Page, Section
 from game.ui.toolkit.paint import Painter
-from game.ui.toolkit.widgets import Button, Slider, Toggle
+from game.ui.toolkit.widgets import Button, Canvas, Slider, Tile, Toggle
 
 BIG, SMALL = (1280, 720), (240, 180)
 
@@ -186,3 +186,97 @@ def test_warming_it_up_changes_nothing_a_person_would_see(menu, done):
     menu.warm((640, 400), "Plain")
     assert (menu.stamp, menu._section, menu.sections[1].page.focus, menu._inside) == (stamp, section, focus, False)
     assert not done and not menu.is_open
+
+
+class Failing(Page):
+    """A page that fails where it is told to."""
+
+    title = "Failing"
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.where = where
+
+    def _do(self, what: str):
+        if what == self.where:
+            raise ZeroDivisionError(f"{what} failed")
+
+    def widgets(self):
+        self._do("widgets")
+        return [Button("press", act=lambda: self._do("act")), Canvas("own", paint_it=lambda *_: self._do("paint"))]
+
+    def opened(self):
+        self._do("opened")
+
+    def closed(self):
+        self._do("closed")
+
+    def tick(self, now):
+        self._do("tick")
+        return False
+
+    def takes_input(self, name, down, now):
+        self._do("takes_input")
+        return False
+
+    def takes_motion(self, dx, dy, now):
+        self._do("takes_motion")
+
+
+@pytest.mark.parametrize(
+    "where", ["widgets", "opened", "closed", "tick", "takes_input", "takes_motion", "act", "paint"]
+)
+def test_a_page_that_fails_says_so_and_costs_nothing_else(menu, done, where):
+    surface = pygame.display.get_surface()
+    menu.sections.insert(1, Section("Failing", Failing(where)))
+    menu.open("Failing")
+    menu.draw(surface)
+    menu.tick(1.0)
+    menu.move((900, 300), (1, 1), 1.0)
+    tap(menu, "down", "up")
+    said = [widget.label for widget in menu.page_widgets()]
+    tap(menu, "return")
+    menu.draw(surface)
+    said += [*(widget.label for widget in menu.page_widgets()), menu.remark]
+    assert where in ("closed", "paint") or any(f"{where} failed" in words for words in said)
+    tap(menu, "escape")
+    assert not menu.is_open
+    menu.open("Plain")
+    tap(menu, "return")
+    assert done[-2:] == ["opened", "first"]
+
+
+def test_a_page_that_failed_may_be_tried_again(menu):
+    page = Failing("widgets")
+    menu.sections.insert(1, Section("Failing", page))
+    menu.open("Failing")
+    menu.draw(pygame.display.get_surface())
+    assert "Try again" in [widget.label for widget in menu.page_widgets()]
+    page.where = ""
+    tap(menu, "return")
+    assert [widget.label for widget in menu.page_widgets()] == ["press", "own"]
+
+
+def test_a_page_of_thousands_of_tiles_is_laid_out_once(menu):
+    counted = []
+
+    class Counted(Tile):
+        def height(self, paint, unit, width):
+            counted.append(1)
+            return super().height(paint, unit, width)
+
+    class Many(Page):
+        title = "Many"
+        tiles = [Counted(str(number)) for number in range(3000)]  # noqa: RUF012
+
+        def widgets(self):
+            return self.tiles
+
+    menu.sections.insert(1, Section("Many", Many()))
+    menu.open("Many")
+    menu.draw(pygame.display.get_surface())
+    laid_out = len(counted)
+    tap(menu, "down", "right", "end", "page up", "home")
+    menu.draw(pygame.display.get_surface())
+    menu.move((700, 300), (1, 1), 1.0)
+    assert laid_out == 3000 and len(counted) == laid_out
