@@ -17,7 +17,7 @@ from game import VERSION
 from game.console import kill_as_ctrl_c, prepare_streams, say, silence_streams, tell
 from game.errors import EngineError, InputError, did_you_mean
 from game.files import given_path, printable
-from game.requirements import check_installed
+from game.requirements import CLIENT, REQUIRED, SERVER, check_installed
 
 if TYPE_CHECKING:
     from game.recording.format import Job
@@ -36,6 +36,7 @@ examples
   python -m game --judge --suite quick             the same of scripts that are rendered first
   python -m game --doctor                          what can this machine run?
   python -m game --fetch model=NAME                download a large model's weights
+  python -m game --serve                           let windows and browsers elsewhere play on this machine
 
 settings, as bare words
 """
@@ -90,6 +91,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--mapping", metavar="FILE", help="with --judge: what another program's columns of actions are")
     what.add_argument("--doctor", action="store_true", help="what this machine can run and how fast")
     what.add_argument("--fetch", action="store_true", help="download the weights of a large model")
+    what.add_argument("--serve", action="store_true", help="the model here, windows and browsers elsewhere")
+    what.add_argument("--connect", metavar="ADDRESS", help="play in a window on a server that prints this address")
     how = parser.add_argument_group("how")
     how.add_argument("--scene", metavar="NAME", help="where to begin: a shipped scene's name, or a picture of your own")
     how.add_argument("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="of all randomness; default 0")
@@ -99,6 +102,14 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--seconds", type=_seconds, metavar="N", help="close the window by itself after so long")
     how.add_argument("--blocks", type=_whole(1, 1_000_000), metavar="N", help="how many blocks --bench times")
     how.add_argument("--profile", action="store_true", help="also write a Chrome trace and the time of every block")
+    how.add_argument("--host", metavar="H", help="where --serve listens; default 127.0.0.1, this machine alone")
+    how.add_argument("--port", type=_whole(0, 65535), metavar="N", help="of --serve; default 8765, 0 for any")
+    how.add_argument("--key-file", metavar="F", help="file with the key of --serve; default a new one at every start")
+    how.add_argument("--players", type=_whole(1, 64), metavar="N", help="worlds on one model, for --serve and --bench")
+    how.add_argument("--watch", action="store_true", help="--serve: who comes second may watch")
+    how.add_argument("--tls-cert", metavar="F", help="certificate of --serve, PEM; with --tls-key")
+    how.add_argument("--tls-key", metavar="F", help="its key, PEM")
+    how.add_argument("--lossless", action="store_true", help="--connect: pictures without loss")
     how.add_argument("--debug", action="store_true", help="show the traceback when something fails")
     how.add_argument("--version", action="version", version=VERSION, help="print the version")
     how.add_argument("-h", "--help", action="help", help="print this")
@@ -183,15 +194,23 @@ _FLAG_NAMES = ("scene", "seed", "out", "name", "seconds", "blocks", "script", "s
 
 
 def _check_together(flags: argparse.Namespace) -> None:
-    ways = [name for name in ("headless", "bench", "judge", "doctor", "fetch") if getattr(flags, name)]
+    every = ("headless", "bench", "judge", "doctor", "fetch", "serve", "connect")
+    ways = [name for name in every if getattr(flags, name)]
     if len(ways) > 1:
         raise InputError(f"--{ways[0]} and --{ways[1]} exclude each other", expected="one of them")
     live = not ways
+    if flags.connect is not None and not flags.connect:
+        raise InputError("--connect needs an address", expected="http://HOST:PORT/#KEY, as --serve prints it")
+    _check_serving(flags)
     told = {"--scene": flags.scene, "--seed": flags.seed, "--name": flags.name}
     if flags.doctor or flags.fetch:
         told |= {"--out": flags.out, "--profile": flags.profile or None}
     if flags.judge:
         told = {"--name": flags.name, "--profile": flags.profile or None}
+    if flags.serve:
+        told = {"--out": flags.out, "--profile": flags.profile or None}
+    if flags.connect:
+        told |= {"--out": flags.out, "--profile": flags.profile or None}
     unused = next((name for name, value in told.items() if value is not None), None)
     needs = [
         (flags.script is not None and not flags.headless, "--script renders without a window", "add --headless"),
@@ -203,11 +222,15 @@ def _check_together(flags: argparse.Namespace) -> None:
         *((bool(way != "headless" and unused), f"{unused} does nothing with --{way}", "leave it away") for way in ways),
         (flags.blocks is not None and not flags.bench, "--blocks belongs to --bench", "add --bench"),
         (
-            flags.seconds is not None and not live,
+            flags.seconds is not None and not live and not flags.connect,
             "--seconds belongs to the window",
             f"leave it away with --{''.join(ways)}",
         ),
-        (flags.record and not live, "--record belongs to the window", "leave it away: --headless always records"),
+        (
+            flags.record and not live and not flags.serve,
+            "--record belongs to the window",
+            "leave it away: --headless always records",
+        ),
         (
             live and not flags.record and (flags.out or flags.name),
             "--out and --name are for a recording",
@@ -220,16 +243,30 @@ def _check_together(flags: argparse.Namespace) -> None:
             raise InputError(what, remedy=remedy)
 
 
+def _check_serving(flags: argparse.Namespace) -> None:
+    """Flags that belong to --serve (--players to --bench too), or to --connect."""
+    of_serve = {
+        "--host": flags.host, "--port": flags.port, "--key-file": flags.key_file, "--watch": flags.watch or None,
+        "--tls-cert": flags.tls_cert, "--tls-key": flags.tls_key, "--players": None if flags.bench else flags.players,
+    }  # fmt: skip
+    for name, value in of_serve.items():
+        if value is not None and not flags.serve:
+            raise InputError(f"{name} belongs to --serve", remedy="add --serve")
+    if flags.lossless and not flags.connect:
+        raise InputError("--lossless belongs to --connect", remedy="add --connect ADDRESS")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 done, 1 failed while running, 2 the input was wrong."""
     argv = list(sys.argv[1:] if argv is None else argv)
     prepare_streams()
     try:
         command = parse(argv)
-        check_installed()
-        from game.models.loader import calm_threads
+        check_installed(CLIENT if command.flags.connect else REQUIRED)
+        if not command.flags.connect:
+            from game.models.loader import calm_threads
 
-        calm_threads()
+            calm_threads()
         with kill_as_ctrl_c():
             return _run(command)
     except KeyboardInterrupt:
@@ -281,10 +318,39 @@ def _run(command: _Command) -> int:
                      scene=flags.scene, seed=flags.seed)  # fmt: skip
     if flags.headless:
         return _headless(command)
+    if flags.serve:
+        return _serve(command)
+    if flags.connect:
+        return _connect(command)
     from game.ui.live import play_live
 
     return play_live(command.words, _job(command, "session"), seconds=flags.seconds, record=flags.record,
                      profile=flags.profile, debug=flags.debug)  # fmt: skip
+
+
+def _serve(command: _Command) -> int:
+    check_installed(SERVER)
+    from game.remote.serve import PORT, ServeFlags, serve
+
+    flags = command.flags
+
+    def path(flag: str, text: str | None) -> Path | None:
+        return None if text is None else given_path(text, flag)
+
+    how = ServeFlags(
+        flags.host or "127.0.0.1", PORT if flags.port is None else flags.port, path("--key-file", flags.key_file),
+        flags.players or 1, flags.watch, path("--tls-cert", flags.tls_cert), path("--tls-key", flags.tls_key),
+    )  # fmt: skip
+    return serve(command.words, how, _job(command, "session"), record=flags.record)
+
+
+def _connect(command: _Command) -> int:
+    from game.remote.wire import Pictures
+    from game.ui.connect import connect
+
+    flags = command.flags
+    pictures = Pictures(format="png") if flags.lossless else None
+    return connect(flags.connect, command.words, seconds=flags.seconds, debug=flags.debug, pictures=pictures)
 
 
 def _job(command: _Command, name: str) -> Job:

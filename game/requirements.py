@@ -21,13 +21,32 @@ REQUIRED = {
     "platformdirs": "platformdirs",
 }
 
+# What a window needs whose model is on a server.
+CLIENT = {
+    "numpy": "numpy",
+    "pygame": "pygame",
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "aiohttp": "aiohttp",
+    "psutil": "psutil",
+    "platformdirs": "platformdirs",
+    "yaml": "pyyaml",
+}
+# What the server of one needs besides REQUIRED.
+SERVER = {"aiohttp": "aiohttp"}
+_REMEDIES = {
+    id(CLIENT): f"run pip install {' '.join(CLIENT.values())}",
+    id(SERVER): "run pip install -e '.[serve]' in the program's folder",
+}
 
-def check_installed() -> None:
+
+def check_installed(required: dict[str, str] = REQUIRED) -> None:
     """Raises InputError, naming all that are missing, if there are any. Takes a millisecond: nothing is imported."""
-    if missing := [package for name, package in REQUIRED.items() if not _is_there(name)]:
+    if missing := [package for name, package in required.items() if not _is_there(name)]:
         *others, last = missing
         what = f"{', '.join(others)} and {last} are" if others else f"{last} is"
-        raise InputError(f"{what} not installed", remedy="run pip install -e . in the program's folder")
+        remedy = _REMEDIES.get(id(required), "run pip install -e . in the program's folder")
+        raise InputError(f"{what} not installed", remedy=remedy)
 
 
 def _is_there(name: str) -> bool:

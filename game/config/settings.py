@@ -21,7 +21,7 @@ from game.errors import ConfigError, nearest
 from game.files import given_path
 
 _composing = Lock()  # hydra composes for one thread at a time
-GROUPS = ("model", "quality", "compile", "decoder", "record", "play")
+GROUPS = ("model", "quality", "compile", "decoder", "record", "play", "serve")
 PATHS = ("weights", "decoder.weights", "record.root")  # settings that are a path
 
 
@@ -127,6 +127,18 @@ class LiveSettings:
 
 
 @dataclass(frozen=True)
+class ServeSettings:
+    """How `--serve` treats its clients; see configs/serve/default.yaml."""
+
+    take_over: Literal["ask", "always", "never"] = "ask"
+    wait_s: float = 600.0
+    hosts: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _between("serve.wait_s", self.wait_s, 1.0, 1e6)
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything a run is configured by, besides the flags.
 
@@ -143,6 +155,7 @@ class Settings:
     record: RecordSettings = field(default_factory=RecordSettings)
     play: LiveSettings = field(default_factory=LiveSettings.usual)
     said_of_play: tuple[str, ...] = ()
+    serve: ServeSettings = field(default_factory=ServeSettings)
     weights: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -300,6 +313,7 @@ def _build(data: dict[str, Any]) -> Settings:
         "compile": build(CompileSettings, data.pop("compile"), "compile"),
         "decoder": decoder,
         "record": build(RecordSettings, data.pop("record"), "record"),
+        "serve": build(ServeSettings, data.pop("serve"), "serve"),
         "play": build(LiveSettings, data.pop("play"), "play"),
     }
     parts["model"] = replace(model_config(model), decoder=decoder.sizes)

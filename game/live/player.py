@@ -59,6 +59,10 @@ _CLOSING = 10.0  # s that recordings get to be finished, once worlds have ended
 _FAST, _FAST_STEPS = "fast", 2  # the quality that advice offers, and its denoising steps, see configs/quality
 
 
+MakeMailbox = Callable[[Callable[[], float], Callable[[], None], Status, Habits], Mailbox]
+"""(clock, wake, status, habits) -> a mailbox, all of them as Mailbox has them."""
+
+
 class Player(Protocol):
     """Plays worlds for a client.
 
@@ -244,7 +248,7 @@ class LocalPlayer:
     models: opens the model to begin with, and others. scenes: first frames to choose from; scene: number of the one to
     begin with. habits: how worlds are played. make_recorder: a recorder for a world, None where nothing can be
     recorded. margin: seconds of slack of the block scheduler. shots: folder of the screenshots. clock: seconds,
-    monotonic. wake: called from any thread when the client should look again.
+    monotonic. wake: called from any thread when the client should look again. make_mailbox: another kind of mailbox.
     """
 
     def __init__(
@@ -260,12 +264,14 @@ class LocalPlayer:
         shots: Path = Path("recordings"),
         clock: Callable[[], float] = time.perf_counter,
         wake: Callable[[], None] = lambda: None,
+        make_mailbox: MakeMailbox | None = None,
     ) -> None:
         self.controls: Controls = controls
         self.scenes: Sequence[SceneLike] = tuple(scenes)
         self._models, self._scene, self._shots = models, scene, shots
         status = Status(scene=self.scenes[scene].name, model=models.model, quality=models.quality)
-        self._mailbox = Mailbox(Pacer(margin=margin), clock, wake, status, habits or Habits())
+        make_mailbox = make_mailbox or partial(Mailbox, Pacer(margin=margin))
+        self._mailbox = make_mailbox(clock, wake, status, habits or Habits())
         self._keeper = Keeper(make_recorder, self._mailbox.notice)
         self._engine = EngineThread(self._mailbox, controls, models, self.scenes[scene], self._keeper)
         self._writers: list[threading.Thread] = []

@@ -22,6 +22,7 @@ __all__ = [
     "Advice",
     "Figures",
     "Habits",
+    "LineFigures",
     "ModelChoice",
     "MomentId",
     "PaceReport",
@@ -162,15 +163,33 @@ class Status:
 
 
 @dataclass(frozen=True)
+class LineFigures:
+    """What a network between player and engine adds; p50 and p95 in ms of the last blocks.
+
+    round_trip_ms: of a message there and back. network_ms: of a block from being asked for to being here, less what
+    model_ms, waiting and encoding took there. ahead_ms: how long before it is due a block is asked for. quality: of the
+    newest pictures, 100 is the best. limited: the line carries no more.
+    """
+
+    round_trip_ms: dict[str, float]
+    network_ms: dict[str, float]
+    model_ms: dict[str, float]
+    ahead_ms: float
+    quality: int
+    limited: bool
+
+
+@dataclass(frozen=True)
 class Figures:
     """One moment's numbers for the HUD. rss_mb: memory of the process that makes the world. vram_mb: of its GPU, None
-    without one. advice: None while the machine keeps up."""
+    without one. advice: None while the machine keeps up. line: None where the engine is in this process."""
 
     pace: PaceReport
     rewind: RewindFigures
     rss_mb: float
     vram_mb: float | None
     advice: Advice | None
+    line: LineFigures | None = None
 
 
 @dataclass(frozen=True)

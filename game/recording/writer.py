@@ -12,6 +12,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,16 +24,19 @@ from engine.errors import EngineError
 from engine.families import action_space
 from game import VERSION
 from game.config.settings import RecordSettings, Settings
+from game.console import say, tell
 from game.errors import RecordingError
-from game.files import folder_error, write_json, write_whole
+from game.files import folder_error, numbered, write_json, write_whole
 from game.media.video import Encoder, EncoderThread, write_clip
 from game.models.compiling import CompilingWorld, compiled_from
 from game.recording.format import (
     ACTIONS,
     REPORT,
+    Job,
     RunStats,
     SessionHeader,
     action_lines,
+    holds_session,
     json_line,
     new_folder,
     picture_sha256,
@@ -40,9 +44,10 @@ from game.recording.format import (
 )
 from game.world.playthrough import Anchored, Event, Journey, Played
 
-if TYPE_CHECKING:  # both bring torch along, which the window does not wait for
+if TYPE_CHECKING:  # these bring torch along, which the window does not wait for
     from engine.rollout.rollout import Rollout
     from engine.world import WorldModel
+    from game.models.switcher import Switcher
 
 
 class Reportable(Protocol):
@@ -578,3 +583,49 @@ class Keeper:
             recorder.wait(max(0.0, until - time.monotonic()))
         self._finishing = []
         return not late
+
+
+class LiveRecordings:
+    """Makes a recorder for every rollout, each in a folder of its own, and remembers where they went."""
+
+    def __init__(self, models: Switcher, job: Job) -> None:
+        self._models, self._job = models, job
+        self._recorders: list[Recorder] = []
+
+    def __call__(self, rollout: Rollout, world: WorldModel, scene: str, prelude: Actions | None = None) -> Recorder:
+        """A recorder for a rollout that was told `prelude` so far. Raises RecordingError if its folder cannot be
+        written."""
+        settings, job = self._models.settings_of(world), self._job
+        header = header_of(world, rollout, settings, source="live", scene=scene, prelude=prelude)
+        recorder = start_recorder(
+            job.out,
+            header,
+            name=job.name,
+            first_frame=rollout.first_frame,
+            prelude=prelude,
+            current=settings.record.current,
+            settings=settings.record,
+        )
+        # One that was here before has been deleted meanwhile, and what lies here at the end is not its own.
+        self._recorders = [other for other in self._recorders if other.folder != recorder.folder] + [recorder]
+        return recorder
+
+    def folders(self) -> list[Path]:
+        """Where this run's recordings are, and those that earlier runs left in the same --out."""
+        there = [] if self._job.out is None else takewhile(holds_session, numbered(self._job.out))
+        return [*there, *(recorder.folder for recorder in self._recorders)]
+
+    def being_written(self) -> list[Path]:
+        """The folders of this run's recordings that are not finished."""
+        return [recorder.folder for recorder in self._recorders if not recorder.closed]
+
+    def tell(self) -> bool:
+        """Says what was kept and where. Returns whether any recording went wrong."""
+        for recorder in self._recorders:
+            if recorder.frames:
+                tell(f"{recorder.frames} frames in {recorder.folder}")
+            else:
+                recorder.discard()
+            if recorder.problem is not None:
+                say(f"game: {recorder.problem}")
+        return any(recorder.problem is not None for recorder in self._recorders)

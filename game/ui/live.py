@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from game.config.preferences import SettingsFile
-from game.console import say, tell
-from game.files import check_folder, numbered
-from game.recording.format import Job, holds_session
+from game.console import tell
+from game.files import check_folder
+from game.recording.format import Job
 from game.world.scenes import scenes_from
 
 if TYPE_CHECKING:
-    from engine.actions import Actions
-    from engine.rollout.rollout import Rollout
     from engine.world import WorldModel
     from game.input.controls import Controls
-    from game.models.switcher import Switcher
-    from game.recording.writer import Recorder
     from game.ui.window import Window
 
 
@@ -51,6 +46,7 @@ def _play(
     from game.live.player import Habits, LocalPlayer
     from game.models.switcher import Switcher
     from game.recording.library import Library
+    from game.recording.writer import LiveRecordings
     from game.ui.app import PlaySettings, play
 
     worlds: list = []
@@ -63,7 +59,7 @@ def _play(
 
     settings_file = settings_file_of(settings)
     models = Switcher(words, profiled if profile else (lambda world: world), record)
-    recordings = _Recordings(models, job)
+    recordings = LiveRecordings(models, job)
     how = PlaySettings(
         seconds=seconds,
         debug=debug,
@@ -93,51 +89,3 @@ def _play(
 
         tell("\n".join(write_trace(world, job.out or Path("."))))
     return code
-
-
-class _Recordings:
-    """Makes a recorder for every rollout, each in a folder of its own, and remembers where they went."""
-
-    def __init__(self, models: Switcher, job: Job) -> None:
-        self._models, self._job = models, job
-        self._recorders: list[Recorder] = []
-
-    def __call__(self, rollout: Rollout, world: WorldModel, scene: str, prelude: Actions | None = None) -> Recorder:
-        """A recorder for a rollout that was told `prelude` so far. Raises RecordingError if its folder cannot be
-        written."""
-        from game.recording.writer import header_of, start_recorder
-
-        settings, job = self._models.settings_of(world), self._job
-        header = header_of(world, rollout, settings, source="live", scene=scene, prelude=prelude)
-        recorder = start_recorder(
-            job.out,
-            header,
-            name=job.name,
-            first_frame=rollout.first_frame,
-            prelude=prelude,
-            current=settings.record.current,
-            settings=settings.record,
-        )
-        # One that was here before has been deleted meanwhile, and what lies here at the end is not its own.
-        self._recorders = [other for other in self._recorders if other.folder != recorder.folder] + [recorder]
-        return recorder
-
-    def folders(self) -> list[Path]:
-        """Where this run's recordings are, and those that earlier runs left in the same --out."""
-        there = [] if self._job.out is None else takewhile(holds_session, numbered(self._job.out))
-        return [*there, *(recorder.folder for recorder in self._recorders)]
-
-    def being_written(self) -> list[Path]:
-        """The folders of this run's recordings that are not finished."""
-        return [recorder.folder for recorder in self._recorders if not recorder.closed]
-
-    def tell(self) -> bool:
-        """Says what was kept and where. Returns whether any recording went wrong."""
-        for recorder in self._recorders:
-            if recorder.frames:
-                tell(f"{recorder.frames} frames in {recorder.folder}")
-            else:
-                recorder.discard()
-            if recorder.problem is not None:
-                say(f"game: {recorder.problem}")
-        return any(recorder.problem is not None for recorder in self._recorders)

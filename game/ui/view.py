@@ -54,11 +54,17 @@ def numbers_of(figures: Figures, status: Status) -> Numbers:
     slow, spare = bool(pace.slow_words), "to spare" if pace.spare_ms >= 0 else "late"
     deadline = pace.deadline_ms / pace.speed  # the one that blocks are held to, not the one they should keep
     vram = "" if figures.vram_mb is None else f", GPU {figures.vram_mb:.0f} MB"
+    line = figures.line
+    network = () if line is None else (
+        ("network p50 / p95", f"{spread(line.network_ms)}, round trip {line.round_trip_ms['p50']:.0f} ms", False),
+        ("asked ahead", f"{line.ahead_ms:.0f} ms, picture quality {line.quality}", line.limited),
+    )  # fmt: skip
     rows = (
         ("frames a second", f"{pace.shown_fps:.1f} of {pace.fps:g}", pace.shown_fps < 0.9 * pace.fps),
         ("block p50 / p95", spread(pace.block_ms), pace.block_ms["p95"] > pace.deadline_ms),
         ("deadline", f"{deadline:.0f} ms, {abs(pace.spare_ms):.0f} ms {spare}", pace.spare_ms < 0),
         ("latency p50 / p95", spread(pace.latency_ms), False),
+        *network,
         ("lookahead p50 / p95", spread(pace.lookahead_ms), False),
         # Frames that are late are waited for: none is ever dropped.
         ("late / drawn late / dropped", f"{pace.late_frames} / {pace.undrawn_frames} / 0", False),

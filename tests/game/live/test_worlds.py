@@ -21,8 +21,8 @@ from game.live.status import Suggestion
 from game.media.pictures import read_picture, save_png
 from game.recording.format import ACTIONS, Job, read_recording
 from game.recording.script import load
+from game.recording.writer import LiveRecordings
 from game.tools.render import render
-from game.ui.live import _Recordings
 from game.world.playthrough import Journey
 from game.world.scenes import Scene
 from tests.engine.tiny import big_config, small_config, world
@@ -415,7 +415,7 @@ def real(request, stages, tmp_path):
     save_png(tmp_path / "start.png", picture)
     made.mode, made.fps = config.mode, config.fps
     shelf = SimpleNamespace(settings_of=lambda world: settings)
-    recordings = _Recordings(shelf, Job("session"))
+    recordings = LiveRecordings(shelf, Job("session"))
     scenes = [Scene("start", tmp_path / "start.png")]
     stage = stages(made, scenes=scenes, make_recorder=recordings, record=False)
     stage.tmp_path = tmp_path

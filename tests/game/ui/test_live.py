@@ -9,14 +9,14 @@ import numpy as np
 from engine.actions import Actions
 from game.config.settings import load_settings
 from game.recording.format import Job
-from game.ui.live import _Recordings
+from game.recording.writer import LiveRecordings
 from tests.game.offline import real_world
 
 SHELF = SimpleNamespace(settings_of=lambda world: load_settings())
 
 
 def test_a_world_left_before_its_first_frame_leaves_nothing_behind(tmp_path, capsys):
-    recordings = _Recordings(SHELF, Job("session", tmp_path / "kept"))
+    recordings = LiveRecordings(SHELF, Job("session", tmp_path / "kept"))
     world, left = real_world(), tmp_path / "kept-2"
     picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)
     played = world.start(picture, 0)
@@ -34,13 +34,13 @@ def test_a_world_left_before_its_first_frame_leaves_nothing_behind(tmp_path, cap
 def test_recordings_of_this_run_and_those_left_in_the_same_folder_before_are_named(tmp_path):
     out, world = tmp_path / "kept", real_world()
     picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)
-    recordings = _Recordings(SHELF, Job("session", out))
+    recordings = LiveRecordings(SHELF, Job("session", out))
     assert recordings.folders() == []
     first = recordings(world.start(picture, 0), world, "hall")
     assert recordings.being_written() == [out] and set(recordings.folders()) == {out}
     first.close()
     assert recordings.being_written() == []
-    later = _Recordings(SHELF, Job("session", out))
+    later = LiveRecordings(SHELF, Job("session", out))
     second = later(world.start(picture, 0), world, "hall")
     assert set(later.folders()) == {out, tmp_path / "kept-2"} and later.being_written() == [second.folder]
     second.close()
@@ -49,7 +49,7 @@ def test_recordings_of_this_run_and_those_left_in_the_same_folder_before_are_nam
 def test_a_recording_in_the_place_of_a_deleted_one_is_kept(tmp_path):
     out, world = tmp_path / "kept", real_world()
     picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)
-    recordings = _Recordings(SHELF, Job("session", out))
+    recordings = LiveRecordings(SHELF, Job("session", out))
     recordings(world.start(picture, 0), world, "hall").close()  # left before its first frame
     out.rename(tmp_path / "trash")
     played = world.start(picture, 0)
@@ -61,7 +61,7 @@ def test_a_recording_in_the_place_of_a_deleted_one_is_kept(tmp_path):
 
 
 def test_what_else_lay_in_the_folder_stays(tmp_path):
-    recordings = _Recordings(SHELF, Job("session", tmp_path))
+    recordings = LiveRecordings(SHELF, Job("session", tmp_path))
     (tmp_path / "diary.txt").write_text("mine")
     world = real_world()
     picture = np.zeros((world.config.height, world.config.width, 3), np.uint8)

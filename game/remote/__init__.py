@@ -1,0 +1,1 @@
+"""Play from anywhere: the model on one machine (server), windows and browsers on others (page), one wire between."""
