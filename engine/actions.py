@@ -84,7 +84,7 @@ class Actions:
             return NotImplemented
         if (self.mouse is None) != (other.mouse is None) or self.keys != other.keys:
             return False
-        same_mouse = self.mouse is None or np.array_equal(self.mouse, other.mouse)
+        same_mouse = self.mouse is None or other.mouse is None or np.array_equal(self.mouse, other.mouse)
         return same_mouse and np.array_equal(self.keyboard, other.keyboard)
 
     __hash__ = None  # type: ignore[assignment]

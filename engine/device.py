@@ -140,8 +140,9 @@ class Stopwatch:
 
     def between(self, start: Mark, end: Mark) -> float:
         """Milliseconds from one mark to another, 0.0 if that came before it; on a GPU waits until both are reached."""
-        if isinstance(start, float) and isinstance(end, float):
+        if isinstance(start, float) or isinstance(end, float):
+            assert isinstance(start, float) and isinstance(end, float), "both marks are of one stopwatch"
             return max(0.0, (end - start) * 1000)
         start.synchronize()
         end.synchronize()
-        return max(0.0, start.elapsed_time(end))
+        return max(0.0, float(start.elapsed_time(end)))

@@ -67,7 +67,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 def _edits(first: str, second: str) -> int:
     """How many letters are to be put in, left out, changed or swapped with the next one to make one word the other."""
-    before, row = [], list(range(len(second) + 1))
+    before: list[int] = []
+    row = list(range(len(second) + 1))
     for i, a in enumerate(first, 1):
         older, before, row = before, row, [i]
         for j, b in enumerate(second, 1):

@@ -25,7 +25,7 @@ def fit_picture(picture: np.ndarray, height: int, width: int) -> np.ndarray:
     check_picture(picture)
     if picture.shape[:2] == (height, width):
         return np.array(picture, order="C")
-    top, bottom, left, right = middle(*picture.shape[:2], height, width)
+    top, bottom, left, right = middle(picture.shape[0], picture.shape[1], height, width)
     part = Image.fromarray(np.array(picture[top:bottom, left:right], order="C"))
     return np.array(part.resize((width, height), Image.Resampling.BILINEAR))
 
@@ -36,7 +36,7 @@ def check_picture(picture: np.ndarray) -> None:
     if not isinstance(picture, np.ndarray):
         raise PictureError("the first frame is no picture", got=type(picture).__name__, expected=expected)
     if picture.ndim != 3 or picture.shape[2] != 3 or 0 in picture.shape:
-        channels = {2: 1, 3: picture.shape[-1]}.get(picture.ndim)
+        channels = {2: 1, 3: picture.shape[-1]}.get(picture.ndim, 0)
         remedy = {1: "convert the grey picture to RGB", 4: "convert it to RGB without alpha"}.get(channels)
         raise PictureError("the first frame has the wrong shape", got=picture.shape, expected=expected, remedy=remedy)
     if picture.dtype != np.uint8:

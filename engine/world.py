@@ -217,13 +217,14 @@ class _Report:
 
     def of(self, doing: str) -> Callable[[str, float], None] | None:
         """What to tell the progress of one stage to."""
-        if self._progress is None:
+        progress = self._progress
+        if progress is None:
             return None
 
         def tell(name: str, share: float) -> None:
             if name != self._file and self._file:
                 self._before += self._sizes[self._file]
             self._file = name
-            self._progress(f"{doing} {name}", min(1.0, (self._before + share * self._sizes[name]) / self._total))
+            progress(f"{doing} {name}", min(1.0, (self._before + share * self._sizes[name]) / self._total))
 
         return tell

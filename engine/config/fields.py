@@ -52,7 +52,7 @@ def convert(hint: Any, value: object, where: str) -> Any:
     if origin is Literal:
         if value in get_args(hint):
             return value
-    elif dataclasses.is_dataclass(hint):
+    elif isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else build(hint, value, where)
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -92,7 +92,7 @@ def _convert_union(members: tuple[Any, ...], value: object, where: str) -> Any:
 
 def _convert_tuple(members: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        raise ConfigError(f"{where} is not a list", got=repr(value), expected=_describe(tuple[members]))
+        raise ConfigError(f"{where} is not a list", got=repr(value), expected=f"a list of {_describe(members[0])}")
     if len(members) == 2 and members[1] is Ellipsis:
         members = (members[0],) * len(value)
     if len(members) != len(value):
@@ -102,7 +102,7 @@ def _convert_tuple(members: tuple[Any, ...], value: object, where: str) -> tuple
 
 
 def _names(cls: type) -> str:
-    return ", ".join(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
+    return ", ".join(field.name for field in dataclasses.fields(cls))
 
 
 def _describe(hint: Any) -> str:

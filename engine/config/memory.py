@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from engine.config.fields import need, positive
-from engine.config.model import CausalConfig
+from engine.config.model import CausalConfig, ModulationActionsConfig, PatchCodecConfig
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class EmbeddedConfig(CausalConfig):
     """The embedded model: a camera, a memory of the world, and a network that finds a picture's place in it."""
 
     family: ClassVar[str] = "embedded"
+    codec: PatchCodecConfig = field(default_factory=PatchCodecConfig)
     camera: CameraConfig = field(default_factory=CameraConfig)
     spatial_memory: SpatialMemoryConfig = field(default_factory=SpatialMemoryConfig)
     recogniser: RecogniserConfig = field(default_factory=RecogniserConfig)
@@ -115,7 +116,15 @@ class EmbeddedConfig(CausalConfig):
         made = self.codec.latent_channels * (1 + self.views)
         need(self.transformer.in_channels == made, "transformer.in_channels", self.transformer.in_channels,
               f"noise and one latent per view: {made}")  # fmt: skip
+        kind = self.transformer.actions.kind
+        need(isinstance(self.transformer.actions, ModulationActionsConfig), "transformer.actions", kind, "modulation")
         need(self.transformer.visual_context is None, "transformer.visual_context", "given", "null")
+
+    @property
+    def mouse_limit(self) -> float:
+        """What the mouse is divided by before it is embedded."""
+        assert isinstance(self.transformer.actions, ModulationActionsConfig)
+        return self.transformer.actions.mouse_limit
 
     @property
     def views(self) -> int:

@@ -169,12 +169,12 @@ class WanCodecConfig:
     @property
     def space(self) -> int:
         """Pixels of a latent position, along one axis."""
-        return 2 ** len(self.temporal)
+        return int(2 ** len(self.temporal))
 
     @property
     def time_ratio(self) -> int:
         """Video frames of a latent frame."""
-        return 2 ** sum(self.temporal)
+        return int(2 ** sum(self.temporal))
 
 
 @dataclass(frozen=True)

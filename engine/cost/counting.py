@@ -48,11 +48,13 @@ class WorkCounter(TorchDispatchMode):
     """Counts the work of what runs inside it. host: the device whose operations are not the device's."""
 
     def __init__(self, host: str = "cpu") -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.work = Work()
         self._host = host
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         if func.overloadpacket not in _WHOLE:
             with self:
@@ -65,7 +67,7 @@ class WorkCounter(TorchDispatchMode):
         self._note(func, made)
         return made
 
-    def _comes_home(self, func: Any, args: tuple, kwargs: dict) -> bool:
+    def _comes_home(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether it copies from the device to the host."""
         if func is aten.copy_.default:
             return self._is_host(args[0]) and not self._is_host(args[1])

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -147,19 +149,17 @@ class _Living:
     """While entered: bytes of the tensors made meanwhile that are alive now, and the most there ever were."""
 
     def __init__(self) -> None:
-        self._modes: tuple[TorchDispatchMode | TorchFunctionMode, ...] = ()
+        self._modes = ExitStack()
         self._sizes: dict[int, int] = {}
         self.now = self.peak = 0
 
     def __enter__(self) -> _Living:
-        self._modes = (_FusedAttention(), _Watch(self.see))
-        for mode in self._modes:
-            mode.__enter__()
+        for mode in (_FusedAttention(), _Watch(self.see)):
+            self._modes.enter_context(mode)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for mode in reversed(self._modes):
-            mode.__exit__(*error)
+        self._modes.close()
 
     def see(self, made: Tensor) -> None:
         storage = made.untyped_storage()
@@ -179,10 +179,12 @@ class _Watch(TorchDispatchMode):
     """Tells of every tensor that an operation hands back."""
 
     def __init__(self, see: Callable[[Tensor], None]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._see = see
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         result = func(*args, **(kwargs or {}))
         # Views of what was there before, such as weights, are nothing new.
         given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
@@ -195,7 +197,9 @@ class _Watch(TorchDispatchMode):
 class _FusedAttention(TorchFunctionMode):
     """Attention as fused kernels do it: the result, and no table of every query with every key."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         if func is nn.functional.scaled_dot_product_attention:
             query, _, values = args[:3]
             return query.new_empty(*query.shape[:-1], values.shape[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from engine.actions import ActionSpace
 from engine.config.memory import EmbeddedConfig
@@ -42,8 +42,8 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
     def build(self, config: EmbeddedConfig, device: torch.device | str) -> EmbeddedNetworks:
         import torch
 
-        from engine.nets.codec import Codec, build_codec
         from engine.nets.networks import EmbeddedNetworks
+        from engine.nets.patch_codec import PatchCodec
         from engine.nets.recogniser import Recogniser
         from engine.nets.spatial_memory import SpatialMemory
         from engine.nets.transformer import Transformer
@@ -52,7 +52,7 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
             memory = SpatialMemory(config.spatial_memory)
             recogniser = Recogniser(config.recogniser, config.spatial_memory)
             transformer = Transformer(config.transformer, config.time_ratio)
-            return EmbeddedNetworks(config, transformer, cast(Codec, build_codec(config.codec)), memory, recogniser)
+            return EmbeddedNetworks(config, transformer, PatchCodec(config.codec), memory, recogniser)
 
     def kernels(self, networks: EmbeddedNetworks, fast: bool) -> Kernels:
         from engine.fast.kernels import Kernels

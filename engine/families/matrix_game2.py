@@ -157,7 +157,8 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
         from engine.nets.taehv import LightDecoder
         from engine.nets.vae import WanVAE
 
-        net, decoder = networks.config.transformer, networks.light_decoder or networks.codec
+        net = networks.config.transformer
+        decoder: Any = networks.light_decoder or networks.codec
         if not fast or not isinstance(net.actions, AttentionActionsConfig) or net.visual_context is None:
             return Kernels(networks.transformer, decoder)
         if isinstance(decoder, WanVAE):

@@ -57,12 +57,14 @@ class GraphProgram:
         for mine, tensor in zip(self._inputs, singles, strict=True):
             mine.copy_(tensor)
         self._replay()
+        assert self._output is not None
         return self._output.clone()
 
 
 def _split(args: Sequence[Any]) -> tuple[list[Tensor], list[Tensor]]:
     """The single tensors among arguments and the fields of named tuples; and those that lie in plain tuples."""
-    singles, held = [], []
+    singles: list[Tensor] = []
+    held: list[Tensor] = []
     for value in args:
         if isinstance(value, Tensor):
             singles.append(value)

@@ -9,7 +9,7 @@ halves of a norm or rotation of queries and keys in one kernel; sums into the re
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -86,15 +86,14 @@ def of_layer(t: PassTensors, layer: int, actions: int | None) -> LayerTensors:
     """The part of a layer. actions: its number among those that have an action module, or None."""
     of_actions = None
     if actions is not None:
-        keyboard = (cache[:, actions, None] for cache in (t.keyboard_keys, t.keyboard_values))
-        mouse = (None, None, None)
+        keys, values = t.keyboard_keys[:, actions, None], t.keyboard_values[:, actions, None]
+        mouse: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
         if t.mouse is not None:
             mouse = (t.mouse[actions], t.mouse_keys[actions], t.mouse_values[actions])
-        of_actions = ActionTensors(t.action_cos, t.action_sin, *keyboard, *mouse)
-    context = (part[layer] for part in t.context)
-    return LayerTensors(
-        t.modulation[:, layer], t.cos, t.sin, t.slots, *context, t.keys[layer], t.values[layer], of_actions
-    )
+        of_actions = ActionTensors(t.action_cos, t.action_sin, keys, values, *mouse)
+    context_keys, context_values = t.context[0][layer], t.context[1][layer]
+    shared = t.modulation[:, layer], t.cos, t.sin, t.slots
+    return LayerTensors(*shared, context_keys, context_values, t.keys[layer], t.values[layer], of_actions)
 
 
 def attend(q: Tensor, keys: Tensor, values: Tensor, held: int | None) -> Tensor:
@@ -172,7 +171,8 @@ class FastActions(nn.Module):
 
     def _mouse(self, x: Tensor, t: ActionTensors, slots: Tensor, held: int | None) -> None:
         source = self.source
-        first, *rest = source.mouse_mlp
+        first, rest = source.first_of_mouse, list(source.mouse_mlp)[1:]
+        assert t.mouse is not None and t.mouse_keys is not None and t.mouse_values is not None
         # The MLP's input is cat(token, mouse): its first product is split, the mouse's half is made once a block.
         hidden = F.linear(x, first.weight[:, : x.shape[-1]]).add_(t.mouse)
         for layer in rest:
@@ -228,9 +228,9 @@ class PassNetwork(nn.Module):
     def __init__(self, net: Transformer) -> None:
         super().__init__()
         self.config, self.patch_embedding, self.head = net.config, net.patch_embedding, net.head
-        listed = net.config.actions.layers
+        listed = net.attention_actions.layers
         self.numbers = {layer: listed.index(layer) for layer in listed}
-        self.blocks = nn.ModuleList(FastLayer(layer, i in self.numbers) for i, layer in enumerate(net.blocks))
+        self.blocks = nn.ModuleList(FastLayer(layer, i in self.numbers) for i, layer in enumerate(net.layers))
 
     def forward(self, x: Tensor, t: PassTensors, held: int | None, run: LayerProgram) -> Tensor:
         """x (1, T, in_channels, h, w), held: as in `attend` -> (1, T, out_channels, h, w) in x's dtype."""
@@ -242,7 +242,7 @@ class PassNetwork(nn.Module):
         patches = patches.reshape(frames, rows * columns, channels * p * q).to(weight.dtype)
         tokens = F.linear(patches, weight.flatten(1), self.patch_embedding.bias)
         for index, block in enumerate(self.blocks):
-            tokens = run(block, tokens, of_layer(t, index, self.numbers.get(index)), held)
+            tokens = run(cast(FastLayer, block), tokens, of_layer(t, index, self.numbers.get(index)), held)
         shift, scale = t.head.unbind(0)
         out = self.head.head(F.layer_norm(tokens, tokens.shape[-1:], scale, shift, self.config.eps))
         out = out.view(frames, rows, columns, p, q, -1).permute(0, 5, 1, 3, 2, 4)

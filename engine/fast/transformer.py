@@ -6,6 +6,7 @@ drives.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ from engine.nets.action_windows import ActionWindows
 from engine.nets.caches import FrameRing
 from engine.nets.rope import Rotation, axis_dims, combine, time_rotation
 from engine.nets.transformer import RolloutInputs, Transformer
+
+SlotMemory: TypeAlias = tuple[tuple[SlotCache, ...], tuple[SlotCache, ...], SlotCache, tuple[Tensor, ...]]
+"""Of attention, mouse, keyboard and context, as SlotCaches takes them."""
 
 _POSITIONS = 4096  # of the time tables: 1.4 MB; a rollout moves its positions back every 32 windows
 
@@ -64,15 +68,17 @@ class ActionWeights(nn.Module):
 
     def __init__(self, net: Transformer) -> None:
         super().__init__()
-        modules = [net.blocks[layer].action_model for layer in net.config.actions.layers]
-        first, last = ([module.keyboard_embed[i] for module in modules] for i in (0, 2))
+        blocks = net.layers
+        modules = [blocks[layer].action_model for layer in net.attention_actions.layers]
+        first, last = ([list(module.keyboard_embed)[i] for module in modules] for i in (0, 2))
         self.first, self.first_bias = stacked(first, "weight"), stacked(first, "bias")
         self.last, self.last_bias = stacked(last, "weight"), stacked(last, "bias")
         self.keys_values = stacked([module.keyboard_attn_kv for module in modules], "weight")
         self.heads, self.eps = modules[0].heads, modules[0].key_attn_k_norm.eps
-        self.layers, self.mouse = len(modules), None
+        self.layers = len(modules)
+        self.mouse: nn.Parameter | None = None
         if modules[0].has_mouse:
-            mlp, width = [module.mouse_mlp[0] for module in modules], net.config.width
+            mlp, width = [module.first_of_mouse for module in modules], net.config.width
             share = torch.stack([layer.weight.detach()[:, width:] for layer in mlp])
             self.mouse = nn.Parameter(share.contiguous(), requires_grad=False)
             self.mouse_bias = stacked(mlp, "bias")
@@ -89,7 +95,7 @@ class ActionWeights(nn.Module):
 
     def mouse_share(self, actions: ActionWindows) -> Tensor | None:
         """The mouse's share of the first layer of every MLP, (A, T, 1, mouse width)."""
-        if self.mouse is None:
+        if self.mouse is None or actions.mouse is None:
             return None
         x = actions.mouse.flatten(2).expand(self.layers, -1, -1)
         return torch.baddbmm(self.mouse_bias[:, None], x, self.mouse.transpose(1, 2))[:, :, None]
@@ -107,7 +113,7 @@ class FastTransformer:
     def __init__(self, net: Transformer, latent_size: tuple[int, int], programs: PassPrograms | None = None) -> None:
         self.net, self.latent_size, self.programs = net, latent_size, programs or PassPrograms()
         self.network, self.actions = PassNetwork(net), ActionWeights(net)
-        self._worlds: dict[tuple[int, int], tuple[Lease, tuple]] = {}  # by window and sink: the memory they share
+        self._worlds: dict[tuple[int, int], tuple[Lease, SlotMemory]] = {}  # by window and sink: the memory they share
 
     def with_programs(self, programs: PassPrograms) -> "FastTransformer":
         """The same network, computed with other programs; rollouts may change from one to the other."""
@@ -128,10 +134,10 @@ class FastTransformer:
         lease, memory = self._worlds[window, sink]
         return SlotCaches(FrameRing(window, sink), *memory, lease)
 
-    def _new_memory(self, window: int) -> tuple:
+    def _new_memory(self, window: int) -> SlotMemory:
         """Of attention, mouse, keyboard and context, as SlotCaches takes them."""
         config, weight = self.net.config, self.net.patch_embedding.weight
-        actions, (height, width) = config.actions, self.latent_size
+        actions, (height, width) = self.net.attention_actions, self.latent_size
         tokens = height // config.patch[1] * (width // config.patch[2])
 
         def cache(of: int, width: int, heads: int) -> SlotCache:
@@ -142,6 +148,7 @@ class FastTransformer:
         with_mouse = actions.layers if actions.mouse_dim else ()
         mouse = tuple(cache(tokens, actions.mouse_width, actions.heads) for _ in with_mouse)
         keyboard = cache(len(actions.layers), actions.keyboard_width, actions.heads)
+        assert config.visual_context is not None
         shape = (config.layers, config.heads, config.visual_context.tokens, config.head_dim)
         return attention, mouse, keyboard, (weight.new_zeros(shape), weight.new_zeros(shape))
 
@@ -150,6 +157,7 @@ class FastTransformer:
     ) -> FastRolloutInputs:
         """As Transformer.prepare_rollout, for one world."""
         made: RolloutInputs = self.net.prepare_rollout(timesteps, latent_size, visual_context)
+        assert made.modulations is not None
         modulations = tuple(
             (torch.cat((m.attention, m.ffn)).flatten(2, 4).squeeze(2), m.head.flatten(1)) for m in made.modulations
         )
@@ -171,7 +179,7 @@ class FastTransformer:
         k, v = self.actions.keyboard(actions)
         caches.keyboard.keys.index_copy_(0, slots, rotate_front(k, turn.cos, turn.sin))
         caches.keyboard.values.index_copy_(0, slots, v)
-        shared = {
+        shared: dict[str, Any] = {
             "cos": table.cos[:, :, None], "sin": table.sin[:, :, None], "action_cos": turn.cos, "action_sin": turn.sin,
             "mouse": self.actions.mouse_share(actions),
             "context": caches.context,
@@ -211,7 +219,7 @@ class FastTransformer:
 
     def _action_rotation(self, start: int, frames: int) -> Rotation:
         """Tables (frames, 1, 1, dims turned)."""
-        actions, device = self.net.config.actions, self.net.patch_embedding.weight.device
+        actions, device = self.net.attention_actions, self.net.patch_embedding.weight.device
         time = time_rotation(start, frames, actions.rope_dims[0], actions.rope_theta, device)
         return Rotation(time.cos[:, None, None], time.sin[:, None, None])
 

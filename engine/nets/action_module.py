@@ -83,6 +83,13 @@ class ActionModule(nn.Module):
         self.key_attn_k_norm = UnusedWeightNorm(head_dim, eps)
         self.proj_keyboard = nn.Linear(inner, width, bias=False)
 
+    @property
+    def first_of_mouse(self) -> nn.Linear:
+        """The first layer of the mouse's MLP."""
+        first = self.mouse_mlp[0]
+        assert isinstance(first, nn.Linear)
+        return first
+
     def prepare(self, actions: ActionWindows, rotation: Rotation, cache: KVCache) -> PreparedActions:
         """What stays the same in every pass of a block; writes the keyboard's keys and values into `cache`."""
         embedded = rearrange(self.keyboard_embed(actions.keyboard), "b t f c -> b t (f c)")
@@ -91,20 +98,23 @@ class ActionModule(nn.Module):
         keyboard = KeysValues(keys.flatten(2, 3), values.flatten(2, 3))
         mouse = None
         if self.has_mouse:
-            weight = self.mouse_mlp[0].weight[:, self.width :]
-            mouse = F.linear(rearrange(actions.mouse, "b t f c -> b t 1 (f c)"), weight, self.mouse_mlp[0].bias)
+            first = self.first_of_mouse
+            assert actions.mouse is not None
+            share = first.weight[:, self.width :]
+            mouse = F.linear(rearrange(actions.mouse, "b t f c -> b t 1 (f c)"), share, first.bias)
         return PreparedActions(rotation, mouse, keyboard)
 
     def forward(self, x: Tensor, actions: PreparedActions, mouse_cache: KVCache | None) -> Tensor:
         """x: (B, T, S, width); returns x with both attentions added."""
-        if self.has_mouse:
+        if mouse_cache is not None:
             x = x + self._mouse(x, actions, mouse_cache)
         return x + self._keyboard(x, actions)
 
     def _mouse(self, x: Tensor, actions: PreparedActions, cache: KVCache) -> Tensor:
         # The MLP's input is cat(token, mouse): its first layer is split instead, since the mouse's share is per block.
-        hidden = F.linear(x, self.mouse_mlp[0].weight[:, : self.width]) + actions.mouse
-        for layer in self.mouse_mlp[1:]:
+        assert actions.mouse is not None
+        hidden = F.linear(x, self.first_of_mouse.weight[:, : self.width]) + actions.mouse
+        for layer in list(self.mouse_mlp)[1:]:
             hidden = layer(hidden)
         q, k, v = rearrange(self.t_qkv(hidden), "b t s (n h d) -> n (b s) h t 1 d", n=3, h=self.heads)
         q = actions.rotation.apply(self.img_attn_q_norm(q))

@@ -41,7 +41,7 @@ class ActionHistory:
     def __init__(self, config: AttentionActionsConfig | ModulationActionsConfig, time_ratio: int) -> None:
         self._ratio = time_ratio
         by_attention = isinstance(config, AttentionActionsConfig)
-        self._seen = time_ratio * (config.windows if by_attention else 1)
+        self._seen = time_ratio * (config.windows if isinstance(config, AttentionActionsConfig) else 1)
         # Distance from video frame r * f to the one after the last that latent frame f sees.
         self._end = 0 if by_attention else 1
         self._has_mouse = config.mouse_dim > 0
@@ -55,7 +55,8 @@ class ActionHistory:
         past = (actions.keyboard[:1], None if mouse is None else mouse[:1]) if self._past is None else self._past
         repeat = self._seen if first else 1
         keyboard = np.concatenate([np.repeat(past[0], repeat, axis=0), actions.keyboard])
-        mouse = None if mouse is None else np.concatenate([np.repeat(past[1], repeat, axis=0), mouse])
+        if mouse is not None and past[1] is not None:
+            mouse = np.concatenate([np.repeat(past[1], repeat, axis=0), mouse])
         self._past = (keyboard[-self._seen :], None if mouse is None else mouse[-self._seen :])
         # The block's first latent frame shows one video frame in a rollout's first block, r of them later.
         newest = self._seen + (0 if first else self._ratio - 1)

@@ -268,10 +268,10 @@ class Caches:
         """Everything, to keep; only of ring caches. Slots that hold what they held in `since` are shared with it."""
         ring = self.ring.snapshot()
         if since is None:
-            return CacheSnapshot(ring, self.position, tuple(cache.snapshot() for cache in self))
+            return CacheSnapshot(ring, self.position, tuple(cache.snapshot() for cache in self._kept()))
         same = [old is new for old, new in zip(since.ring.stamps, ring.stamps, strict=False)][self.ring.spare :]
         slots = []
-        for cache, past in zip(self, since.slots, strict=True):
+        for cache, past in zip(self._kept(), since.slots, strict=True):
             known = [state if kept else None for state, kept in zip(past or (), same, strict=False)]
             slots.append(cache.snapshot(known))
         return CacheSnapshot(ring, self.position, tuple(slots))
@@ -280,8 +280,14 @@ class Caches:
         """Goes back to `state`, which stays as it is."""
         self.ring.restore(state.ring)
         self.position = state.position
-        for cache, slots in zip(self, state.slots, strict=True):
+        for cache, slots in zip(self._kept(), state.slots, strict=True):
             cache.restore(slots)
+
+    def _kept(self) -> Iterator[RingCache]:
+        """All of them; those of training are not kept."""
+        for cache in self:
+            assert isinstance(cache, RingCache)
+            yield cache
 
     def __iter__(self) -> Iterator[KVCache]:
         yield from self.attention

@@ -15,6 +15,7 @@ from engine.config.waypoint import WaypointConfig
 from engine.nets.borrowed_tower import BorrowedTower
 from engine.nets.codec import Codec, DecoderStream
 from engine.nets.image_tower import ImageTower
+from engine.nets.patch_codec import PatchCodec
 from engine.nets.recogniser import Recogniser
 from engine.nets.spatial_memory import SpatialMemory
 from engine.nets.taehv import LightDecoder, TaehvCodec
@@ -111,5 +112,6 @@ class EmbeddedNetworks(CausalNetworks):
 
     exact: ClassVar[frozenset[str]] = frozenset({"spatial_memory", "recogniser"})
     config: EmbeddedConfig
+    codec: PatchCodec
     spatial_memory: SpatialMemory
     recogniser: Recogniser

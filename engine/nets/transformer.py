@@ -8,6 +8,7 @@ Source: Wan2.1 model.py (architecture), Self-Forcing causal_model.py (rolling ca
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -163,6 +164,17 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Layer(config, index, time_ratio) for index in range(config.layers))
         self.head = Head(config)
 
+    @property
+    def layers(self) -> list[Layer]:
+        """`blocks`, by their type."""
+        return [cast(Layer, block) for block in self.blocks]
+
+    @property
+    def attention_actions(self) -> AttentionActionsConfig:
+        """Of a transformer with action modules."""
+        assert isinstance(self.config.actions, AttentionActionsConfig)
+        return self.config.actions
+
     def new_caches(self, window: int, sink: int = 0, *, differentiable: bool = False) -> Caches:
         """Empty caches for one rollout of any batch size.
 
@@ -198,7 +210,7 @@ class Transformer(nn.Module):
         context: tuple[KeysValues, ...] = ()
         if visual_context is not None:
             embedded = self.img_emb(visual_context.to(weight))
-            context = tuple(layer.cross_attn.prepare(embedded) for layer in self.blocks)
+            context = tuple(layer.cross_attn.prepare(embedded) for layer in self.layers)
         by_modulation = isinstance(config.actions, ModulationActionsConfig)
         modulations = None if by_modulation else tuple(self._modulation(time) for time in times)
         return RolloutInputs(space, grid, times, modulations, context)
@@ -222,7 +234,7 @@ class Transformer(nn.Module):
             return BlockInputs(rotation, modulations, rollout.context, {})
         of_actions = self._action_rotation(start, frames, device)
         prepared = {
-            layer: self.blocks[layer].action_model.prepare(actions, of_actions, cache)
+            layer: self.layers[layer].action_model.prepare(actions, of_actions, cache)
             for layer, cache in caches.keyboard.items()
         }
         return BlockInputs(rotation, rollout.modulations, rollout.context, prepared)
@@ -270,20 +282,21 @@ class Transformer(nn.Module):
         return F.linear(patches.to(weight.dtype), weight.flatten(1), bias)
 
     def _action_rotation(self, start: int, frames: int, device: torch.device) -> Rotation:
-        actions = self.config.actions
+        actions = self.attention_actions
         time = time_rotation(start, frames, actions.rope_dims[0], actions.rope_theta, device)
         return Rotation(time.cos[:, None], time.sin[:, None])
 
     def _embed_actions(self, actions: ActionWindows) -> Tensor:
-        values = actions.keyboard
+        values, config = actions.keyboard, self.config.actions
         if actions.mouse is not None:
-            values = torch.cat((values, actions.mouse / self.config.actions.mouse_limit), dim=-1)
+            assert isinstance(config, ModulationActionsConfig)
+            values = torch.cat((values, actions.mouse / config.mouse_limit), dim=-1)
         dtype = self.patch_embedding.weight.dtype
         return self.action_embedding(rearrange(values, "b t f c -> b t (f c)").to(dtype))
 
     def _modulation(self, time: Tensor) -> Modulation:
         """time: (B, T or 1, width), the embedded timestep with whatever was added to it."""
-        learned = torch.stack([layer.modulation for layer in self.blocks], dim=2)
+        learned = torch.stack([layer.modulation for layer in self.layers], dim=2)
         six = rearrange(self.time_projection(time), "b t (n c) -> n 1 b t 1 c", n=6)
         six = six + rearrange(learned, "1 n l c -> n l 1 1 1 c")
         one = torch.tensor((0.0, 1.0, 0.0)).to(six).view(3, *(1,) * (six.dim() - 1))

@@ -164,12 +164,6 @@ class _Stream:
         """Goes back to a snapshot of a stream of the same kind; what follows is bit for bit what followed then."""
         self._memory = snapshot.memory.copy()
 
-    def clone(self):
-        """A second, independent stream that goes on from here."""
-        twin = type(self)(self._vae)
-        twin._memory = self._memory.copy()
-        return twin
-
     def nbytes(self) -> int:
         """Bytes remembered; constant from the second latent frame on."""
         return self._memory.nbytes()

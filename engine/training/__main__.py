@@ -69,7 +69,7 @@ def make(options: argparse.Namespace) -> None:
 
     painter = PainterTraining(seed=seed)
     painter = replace(painter, steps=steps(painter.steps))
-    painting = Painting(networks, painter, model.transformer.actions.mouse_limit)
+    painting = Painting(networks, painter, model.mouse_limit)
     painting.run(options.out, say, options.save_every)
     networks.transformer.load_state_dict(painting.average.state_dict())
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -73,9 +74,9 @@ class Evaluator:
     workers: int = 1
     say: Callable[[str], None] = lambda text: None
 
-    def run(self, drift_seconds: tuple[int, ...]) -> dict:
+    def run(self, drift_seconds: tuple[int, ...]) -> dict[str, Any]:
         """Every measure, as evaluate.json holds it."""
-        result: dict = {"seed": self.seed, "trials": self.trials}
+        result: dict[str, Any] = {"seed": self.seed, "trials": self.trials}
         for name, measure in (
             ("likeness", self.likeness),
             ("actions", self.actions),
@@ -96,12 +97,12 @@ class Evaluator:
         return Unroll(self.networks, frames, torch.Generator().manual_seed(self.seed), gradients=False)
 
     @torch.no_grad()
-    def likeness(self) -> dict:
+    def likeness(self) -> dict[str, Any]:
         """PSNR of the model, of the first frame unchanged and of another script's actions; sharpness and contrast."""
         world = self._world(1)
         first = world.restart()
         right, wrong = self._unroll(first), self._unroll(first)
-        rows: dict[str, dict] = {
+        rows: dict[str, Any] = {
             name: {} for name in ("psnr", "copy_psnr", "wrong_action_psnr", "sharpness", "contrast")
         }
         codec = self.networks.codec
@@ -120,7 +121,7 @@ class Evaluator:
         return rows
 
     @torch.no_grad()
-    def actions(self) -> dict:
+    def actions(self) -> dict[str, Any]:
         """Whether, and how much, the picture moves as it should for each direction, by optical flow."""
         accuracy, amount = {}, {}
         for index, (name, (keys, look)) in enumerate(DIRECTIONS.items()):
@@ -163,7 +164,7 @@ class Evaluator:
         return simulator, simulator.render()
 
     @torch.no_grad()
-    def stillness(self) -> dict:
+    def stillness(self) -> dict[str, Any]:
         """Grey levels a second that the picture changes by when nothing is pressed."""
         first = self._world(3).restart()
         unroll = self._unroll(first)
@@ -175,7 +176,7 @@ class Evaluator:
         return {"idle_change": round(float((made - first).abs().mean()) * 127.5 / seconds, 3)}
 
     @torch.no_grad()
-    def turn_and_return(self) -> dict:
+    def turn_and_return(self) -> dict[str, Any]:
         """PSNR of the picture after turning away and back within the attention window."""
         first = self._world(4).restart()
         unroll = self._unroll(first)
@@ -187,7 +188,7 @@ class Evaluator:
                 made = _advance(unroll, keyboard, mouse)
         return {"return_psnr": round(psnr(made, first), 2)}
 
-    def drift(self, seconds: tuple[int, ...]) -> dict[str, dict]:
+    def drift(self, seconds: tuple[int, ...]) -> dict[str, Any]:
         """The look of long rollouts under random play beside that of the same players in the simulator.
 
         By then they stand where walls and corners have led them, and the simulator's pictures of such places are not as
@@ -269,7 +270,7 @@ def _look(made: Tensor, true: Tensor, here: Tensor) -> Look:
     return Look(means(sharpness), means(contrast), mean_colour(made[:, -1]), _moves(made) | ~_moves(true))
 
 
-def drifted(looks: list[Look], known: Tensor) -> dict:
+def drifted(looks: list[Look], known: Tensor) -> dict[str, Any]:
     """A row of evaluate.json's drift. known: mean colours (N, 3) of pictures of the world."""
     ratios, alive = {}, torch.cat([look.moving for look in looks])
     for name in ("sharpness", "contrast"):
@@ -318,8 +319,8 @@ def main(arguments: list[str] | None = None) -> int:
     def say(text: str) -> None:
         sys.stderr.write(f"measuring {text} ...\n")
 
-    limit = model.transformer.actions.mouse_limit
-    evaluator = Evaluator(world.networks, limit, options.seed, options.trials, options.rollouts, options.threads, say)
+    limit, networks = model.mouse_limit, cast(EmbeddedNetworks, world.networks)
+    evaluator = Evaluator(networks, limit, options.seed, options.trials, options.rollouts, options.threads, say)
     result = {"weights_sha256": world.weights_sha256} | evaluator.run((10, 60, 600) if options.long else (10, 60))
     text = json.dumps(result, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")

@@ -35,7 +35,7 @@ def fit_codec(networks: EmbeddedNetworks, seed: int, pictures: int = 1024) -> fl
     """Sets the codec's linear maps to the principal components of the world's patches; returns its PSNR in dB."""
     config, codec = networks.config, networks.codec
     patch, channels = config.codec.patch, config.codec.latent_channels
-    world = World(64, seed, camera_of(networks), config.transformer.actions.mouse_limit)
+    world = World(64, seed, camera_of(networks), config.mouse_limit)
     seen = []
     for _ in range(pictures // 64):
         world.restart()
@@ -55,6 +55,7 @@ def fit_codec(networks: EmbeddedNetworks, seed: int, pictures: int = 1024) -> fl
     # A transposed convolution has one bias a colour, so the origin is a flat patch, which the mean patch nearly is.
     # With one origin for both ways, a picture that was decoded is encoded to the very latents it came from.
     colour = mean.reshape(3, -1).mean(1)
+    assert codec.decoder.bias is not None and codec.encoder.bias is not None
     codec.decoder.bias.copy_(colour)
     codec.encoder.bias.copy_(-(colour.repeat_interleave(patch * patch) @ (basis / scale)))
     return psnr(codec.decode(codec.encode(frames[:64])), frames[:64])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -94,7 +95,7 @@ class Remembering:
             folder / "look.pt", say, save_every
         )
 
-    def _stage(self, name: str, steps: int, groups: list[dict], loss: Callable[[], Tensor]) -> Stage:
+    def _stage(self, name: str, steps: int, groups: list[dict[str, Any]], loss: Callable[[], Tensor]) -> Stage:
         def told(step: int) -> tuple[Tensor, dict[str, float]]:
             value = loss()
             return value, {"error": float(value.detach())}
@@ -117,7 +118,7 @@ class Remembering:
         self._whole = Simulator(config.views, seed + 2, self.camera)
 
     # -- ground ----------------------------------------------------------------------------------------------------
-    def _ground_groups(self) -> list[dict]:
+    def _ground_groups(self) -> list[dict[str, Any]]:
         return [{"params": [self.memory.ground], "lr": self.config.lr_ground}]
 
     def _ground_loss(self) -> Tensor:
@@ -129,7 +130,7 @@ class Remembering:
         return F.binary_cross_entropy_with_logits(memory.standing(x, y), stands)
 
     # -- shape -----------------------------------------------------------------------------------------------------
-    def _shape_groups(self) -> list[dict]:
+    def _shape_groups(self) -> list[dict[str, Any]]:
         memory = self.memory
         return [
             {"params": [memory.density], "lr": self.config.lr_shape},
@@ -190,7 +191,7 @@ class Remembering:
         level = ((torch.arange(memory.config.levels) + 0.5) / memory.config.levels - 0.5)[None, :, None, None]
         memory.wall.copy_(start[0] + start[1] * level + start[2] * level**2)
 
-    def _look_groups(self) -> list[dict]:
+    def _look_groups(self) -> list[dict[str, Any]]:
         memory = self.memory
         looks = [memory.wall, memory.glance, memory.floor, memory.ceiling, memory.sky]
         return [

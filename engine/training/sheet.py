@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import cast
 
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from engine.errors import EngineError
-from engine.nets.networks import Networks
+from engine.nets.networks import EmbeddedNetworks
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.policy import World
 from engine.training.poses import UNSEEN
@@ -26,7 +27,7 @@ _ACROSS = 10
 
 
 @torch.no_grad()
-def contact_sheet(networks: Networks, limit: float, seed: int, seconds: int) -> Tensor:
+def contact_sheet(networks: EmbeddedNetworks, limit: float, seed: int, seconds: int) -> Tensor:
     """(rows, columns, 3) uint8: pairs of rows, the model's pictures and, below them, the simulator's.
 
     Args:
@@ -62,8 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     except EngineError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    limit = model.transformer.actions.mouse_limit
-    write_png(contact_sheet(world.networks, limit, options.seed, options.seconds), options.out)
+    limit = model.mouse_limit
+    write_png(contact_sheet(cast(EmbeddedNetworks, world.networks), limit, options.seed, options.seconds), options.out)
     return 0
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from engine.errors import CheckpointError
-from engine.weights.weight_kinds import guess_content, guess_kind
+from engine.weights.weight_kinds import Shapes, guess_content, guess_kind
 
 Progress = Callable[[str, float], None]
 """Called with what is being loaded and the share of it that is done, 0..1."""
@@ -227,7 +227,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:120]
 
 
-def _check_names(path: Path, what: str, wanted: Mapping, held: Mapping, ignore_without: str) -> None:
+def _check_names(path: Path, what: str, wanted: Shapes, held: Shapes, ignore_without: str) -> None:
     """Raises CheckpointError unless the file holds what is wanted, in the right shapes, and nothing else."""
     missing = [name for name in wanted if name not in held]
     extra = [name for name in held if name not in wanted and name.startswith(ignore_without)]
@@ -247,7 +247,7 @@ def _check_names(path: Path, what: str, wanted: Mapping, held: Mapping, ignore_w
                           remedy=f"it looks like {guess}" if guess else None)  # fmt: skip
 
 
-def _check_dtypes(path: Path, wanted: Mapping, dtypes: Mapping[str, str]) -> None:
+def _check_dtypes(path: Path, wanted: Shapes, dtypes: Mapping[str, str]) -> None:
     odd = [name for name in wanted if dtypes[name] not in _DTYPES.values()]
     if odd:
         got = f"{len(odd)} weights of another kind (first {odd[0]}: {dtypes[odd[0]]})"

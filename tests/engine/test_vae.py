@@ -111,18 +111,6 @@ def test_a_stream_restored_to_its_beginning_is_a_fresh_one(vae, generator):
     assert torch.equal(stream.decode(x), first)
 
 
-def test_a_clone_and_its_original_do_not_touch_each_other(vae, generator):
-    x = latents(generator, 4)
-    alone = vae.decoder_stream()
-    alone.decode(x[:, :2])
-    expected = alone.decode(x[:, 2:])
-    stream = vae.decoder_stream()
-    stream.decode(x[:, :2])
-    twin = stream.clone()
-    twin.decode(latents(generator, 2))
-    assert torch.equal(stream.decode(x[:, 2:]), expected)
-
-
 def test_two_streams_of_one_network_do_not_touch_each_other(vae, generator):
     a, b = latents(generator, 3), latents(generator, 3)
     expected = vae.decoder_stream().decode(a)

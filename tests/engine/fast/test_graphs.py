@@ -58,7 +58,7 @@ def test_blocks_are_those_of_the_programs_and_eight_worlds_are_recorded_once(mad
         assert np.array_equal(play(kept[-1], config, 4, settle=True), expected)
     assert (passes.recorded, decodes.recorded) == (1, 1)
     assert passes.replayed == 8 * (4 * 4 - 4) and decodes.replayed == 8 * (4 * 3 - 1)
-    places = {cache.keys.data_ptr() for rollout in kept for cache in rollout._caches.attention}
+    places = {cache.keys.data_ptr() for rollout in kept for cache in rollout.pipeline.caches.attention}
     assert len(places) == config.transformer.layers  # one world's memory serves them all
 
 
