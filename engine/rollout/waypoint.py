@@ -65,8 +65,12 @@ class WaypointPipeline:
         return True
 
     @property
-    def steady(self) -> bool:
+    def full(self) -> bool:
         return self.caches.full
+
+    @property
+    def steady(self) -> bool:
+        return self.full
 
     def prepare(self, index: int, actions: Actions) -> Any:
         controls = send(torch.from_numpy(controls_of(actions, self._config.mouse_scale)), self._networks.device)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.actions import Actions, ActionSpace
+from engine.families import shipped_models
 from game.config.settings import load_settings
 from game.world.scenes import find_scene, shipped_scenes
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from engine.world import WorldModel
 
 Start = str | Path | np.ndarray | None
+SHIPPED = shipped_models()[0]  # comes with its weights
 
 
-def load(model: str = "tiny", *words: str) -> World:
+def load(model: str = SHIPPED, *words: str) -> World:
     """A model ready to play; takes seconds. model: its name. words: settings as on the command line, "weights=DIR".
 
     Raises InputError for settings or weights that cannot be used.

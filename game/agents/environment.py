@@ -11,7 +11,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 
-from game.agents.api import Play, Start, World, load
+from game.agents.api import SHIPPED, Play, Start, World, load
 from game.world.scenes import shipped_scenes
 
 RewardOf = Callable[[np.ndarray, dict[str, Any], dict[str, Any]], float]
@@ -43,7 +43,7 @@ class NeuralWorldEnv(gymnasium.Env[np.ndarray, dict[str, Any]]):
 
     def __init__(
         self,
-        model: str | World = "tiny",
+        model: str | World = SHIPPED,
         words: Sequence[str] = (),
         scene: Start = None,
         render_mode: str | None = None,
@@ -98,7 +98,7 @@ class NeuralWorldVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, dict[str, Any]
     def __init__(
         self,
         num_envs: int = 1,
-        model: str | World = "tiny",
+        model: str | World = SHIPPED,
         words: Sequence[str] = (),
         scene: Start = None,
         render_mode: str | None = None,

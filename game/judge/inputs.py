@@ -32,7 +32,7 @@ import yaml
 
 from engine.actions import Actions, ActionSpace
 from engine.errors import ActionError
-from engine.families import action_space, action_spaces
+from engine.families import action_space, action_spaces, first_space
 from engine.measures.clip import Clip, to_stated_size
 from engine.measures.pictures import STATED_SIZE
 from game.errors import InputError, ScriptError, did_you_mean
@@ -252,7 +252,7 @@ class ColumnMapping:
     path: Path | None = None
     video: str | None = None
     actions: str | None = None
-    mode: str = "universal"
+    mode: str = field(default_factory=lambda: first_space().mode)
     frame: str | None = None
     time: str | None = None
     keys: Mapping[str, str] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -122,11 +123,12 @@ def test_nothing_in_game_names_a_model_or_a_mode():
     """Families are asked; only their own files, configs, tests and prose name them."""
     names = {space.mode for space in engine.families.action_spaces().values()}
     names |= {path.stem for path in (ROOT / "configs" / "model").glob("*.yaml")}
-    named = re.compile(rf"\b({'|'.join(map(re.escape, sorted(names)))})\b")
-    found = [
-        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path in sorted((ROOT / "game").rglob("*.py"))
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if named.search(line)
-    ]
+    found = []
+    for path in sorted((ROOT / "game").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings: examples
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+                words = set(re.findall(r"[\w-]+", node.value))
+                found += [f"{path.relative_to(ROOT)}:{node.lineno}: {name}" for name in words & names]
     assert not found, "\n".join(found)
