@@ -35,7 +35,7 @@ from tests.game.live.stage import FakeClock
 
 SCENES, MODELS, QUALITIES = ("hall", "court", "pool"), ("first", "second"), ("default", "fast")
 BUDGET_MB, STATE = 1, 60_000  # room for some seventeen states
-TICK = 0.005
+TICK = 0.01
 
 
 class World:
@@ -276,7 +276,8 @@ COMMANDS: dict[str, Callable[[AnyOrder], object]] = {
     "d": lambda m: m.controls.press("d", m.clock()),
     "hands_off": lambda m: m.controls.release_all(),
 }
-WAYS = ("save", "load", "other_world", "rewind", "let_go", "next_scene", "anchor", "record", "second", "first")
+KEEP, LEAVE = ("", "save", "load"), ("", "other_world", "load", "next_scene", "second")
+BACK = ("", "rewind", "save", "load", "record")
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -297,7 +298,14 @@ class AnyOrder(RuleBasedStateMachine):
             make_recorder=self._make_recorder,
             clock=self.clock,
         )
-        self._go_on(0.5)
+        self._go_on(0.3)
+        self.player.change_scene()
+        self._go_on(0.3)
+
+    @rule(keep=st.just("save"), leave=st.sampled_from(LEAVE), at_once=st.booleans())
+    def tap_save_and_back_in_flight(self, keep: str, leave: str, at_once: bool) -> None:
+        """The same where the world that is left was kept, and its past is what the window still has."""
+        self.tap_in_flight(keep, leave, "rewind", at_once)
 
     @rule(names=st.lists(st.sampled_from(sorted(COMMANDS)), min_size=1, max_size=4))
     def ask(self, names: list[str]) -> None:
@@ -306,10 +314,14 @@ class AnyOrder(RuleBasedStateMachine):
             COMMANDS[name](self)
         self._go_on(0.1)
 
-    @rule(names=st.lists(st.sampled_from(WAYS), min_size=2, max_size=4))
-    def ask_in_flight(self, names: list[str]) -> None:
-        """Several things while one block is being made, of those that lead from one world to another."""
-        self._in_flight(names)
+    @rule(keep=st.sampled_from(KEEP), leave=st.sampled_from(LEAVE), back=st.sampled_from(BACK), at_once=st.booleans())
+    def tap_in_flight(self, keep: str, leave: str, back: str, at_once: bool) -> None:
+        """A key to keep a world, one to leave it, one to go back: all while one block of some world is being made."""
+        if self.player.status.state is State.FAILED:
+            self.player.reset()
+        self.player.resume(self.clock())
+        self._go_on(0.1)
+        self._in_flight([name for name in (keep, leave, back, "let_go" if at_once else "") if name])
 
     @rule(names=st.lists(st.sampled_from(sorted(COMMANDS)), min_size=1, max_size=4))
     def ask_anything_in_flight(self, names: list[str]) -> None:
