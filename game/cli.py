@@ -89,6 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--suite", metavar="NAME", help="with --judge: render quick, standard or your own suite, and judge it"
     )
     what.add_argument("--mapping", metavar="FILE", help="with --judge: what another program's columns of actions are")
+    what.add_argument("--export", metavar="FORMAT", choices=("lerobot", "parquet"),
+                      help="recordings as training data: lerobot or parquet, to --out")  # fmt: skip
     what.add_argument("--doctor", action="store_true", help="what this machine can run and how fast")
     what.add_argument("--fetch", action="store_true", help="download the weights of a large model")
     what.add_argument("--serve", action="store_true", help="the model here, windows and browsers elsewhere")
@@ -153,7 +155,7 @@ def parse(argv: Sequence[str]) -> _Command:
         name = rest[0].partition("=")[0]
         near = did_you_mean(name, known)
         raise InputError("there is no such flag", got=name, remedy=near or "python -m game --help lists the flags")
-    words = [word for word in flags.overrides if not (flags.judge and _is_recording(word))]
+    words = [word for word in flags.overrides if not ((flags.judge or flags.export) and _is_recording(word))]
     recordings = [word for word in flags.overrides if word not in words]
     _check_together(flags)
     _check_judge(flags, recordings)
@@ -174,6 +176,8 @@ def _is_recording(word: str) -> bool:
 def _check_judge(flags: argparse.Namespace, recordings: list[str]) -> None:
     judge, suite = flags.judge, flags.suite is not None
     needs = [
+        (bool(flags.export) and not recordings, "--export needs recordings", "name their folders"),
+        (bool(flags.export) and flags.out is None, "--export needs somewhere to write to", "add --out DIR"),
         (suite and not judge, "--suite belongs to --judge", "add --judge"),
         (flags.mapping is not None and not judge, "--mapping belongs to --judge", "add --judge"),
         (
@@ -194,7 +198,7 @@ _FLAG_NAMES = ("scene", "seed", "out", "name", "seconds", "blocks", "script", "s
 
 
 def _check_together(flags: argparse.Namespace) -> None:
-    every = ("headless", "bench", "judge", "doctor", "fetch", "serve", "connect")
+    every = ("headless", "bench", "judge", "export", "doctor", "fetch", "serve", "connect")
     ways = [name for name in every if getattr(flags, name)]
     if len(ways) > 1:
         raise InputError(f"--{ways[0]} and --{ways[1]} exclude each other", expected="one of them")
@@ -316,6 +320,10 @@ def _run(command: _Command) -> int:
         mapping = None if flags.mapping is None else Path(flags.mapping).expanduser()
         return judge(command.recordings, command.words, suite=flags.suite, out=command.out, mapping=mapping,
                      scene=flags.scene, seed=flags.seed)  # fmt: skip
+    if flags.export:
+        from game.agents.export import export
+
+        return export(flags.export, command.recordings, command.out or Path("."))
     if flags.headless:
         return _headless(command)
     if flags.serve:
