@@ -6,9 +6,10 @@ a .pth read with `weights_only`.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
-import pickle
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ def find_files(folder: Path, model: str, sought: Sequence[Sought], repository: s
     if not folder.is_dir():
         got = f"{folder}, which is {'a file' if folder.exists() else 'not there'}"
         remedy = f"give the folder that holds {main[0].names[0]}"
+        if folder.is_file():
+            remedy = f"name its folder: weights={_root_of(folder, main)}"
         raise CheckpointError("weights is no folder", got=got, expected=repository, remedy=remedy)
     found = [_first_there(folder, one) for one in sought]
     missing = [one.names[0] for one, path in zip(sought, found, strict=True) if path is None and one.source is None]
@@ -66,6 +69,15 @@ def find_files(folder: Path, model: str, sought: Sequence[Sought], repository: s
             what, expected = f"no {one.network.replace('_', ' ')} in {folder}", " or ".join(one.names)
             raise CheckpointError(what, expected=expected, remedy=f"take it from {one.source}")
     return [path for path in found if path is not None]
+
+
+def _root_of(file: Path, sought: Sequence[Sought]) -> Path:
+    """The folder to name instead of one of its files."""
+    for name in (name for one in sought for name in one.names):
+        parts = Path(name).parts
+        if file.parts[-len(parts) :] == parts:
+            return file.parents[len(parts) - 1]
+    return file.parent
 
 
 def _first_there(folder: Path, one: Sought) -> Path | None:
@@ -98,13 +110,14 @@ def open_weights(module: nn.Module, path: Path, *, prefix: str = "", only_prefix
     """Checks a file against a network; every weight must be there, in its shape, and no other.
 
     path: .safetensors, or anything else as a .pth of a flat table of tensors. prefix: what the file's names have in
-    front of the network's own; a file without it does not fit. only_prefixed: leave out what lacks the prefix (the text
-    half of CLIP), instead of refusing it. Only the header is read, or a .pth's index. Raises CheckpointError if the
+    front of the network's own; a file without it does not fit. A further prefix on all of a file's names, as wrappers
+    such as DataParallel leave it, is taken off if the rest fits. only_prefixed: leave out what lacks the prefix (the
+    text half of CLIP), instead of refusing it. Only the header is read, or a .pth's index. Raises CheckpointError if the
     file is missing, damaged, or holds something else: the message names the first weight that is missing, extra or
     misshapen.
     """
     wanted = {prefix + name: tuple(weight.shape) for name, weight in module.state_dict().items()}
-    file = _open(path)
+    file = _without_wrapper(_open(path), wanted)
     _check_names(path, type(module).__name__, wanted, file.shapes, prefix if only_prefixed else "")
     _check_dtypes(path, wanted, file.dtypes)
     return FittingWeights(path, prefix, file)
@@ -166,6 +179,8 @@ class _WeightsFile:
 
 
 def _open(path: Path) -> _WeightsFile:
+    if path.is_dir():
+        raise CheckpointError("weights file is a folder", got=path, expected="a .safetensors or .pth file in it")
     if not path.is_file():
         raise CheckpointError("weights file is missing", got=path, expected="a .safetensors or .pth file")
     return (_open_safetensors if path.suffix == ".safetensors" else _open_pth)(path)
@@ -185,12 +200,12 @@ def _open_safetensors(path: Path) -> _WeightsFile:
         end = 8 + length + max((entry["data_offsets"][1] for entry in header.values()), default=0)
         if end != path.stat().st_size:
             raise ValueError(f"{path.stat().st_size} bytes where its header says {end}")
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RecursionError) as error:
         raise _unreadable(path, error) from error
 
     def tensors(names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
         try:
-            with safe_open(path, "pt") as file:
+            with _nameable(path) as nameable, safe_open(nameable, "pt") as file:
                 yield from ((name, file.get_tensor(name)) for name in names)
         except (SafetensorError, OSError) as error:
             raise _unreadable(path, error) from error
@@ -201,11 +216,61 @@ def _open_safetensors(path: Path) -> _WeightsFile:
     return _WeightsFile(shapes, dtypes, tensors)
 
 
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _nameable(path: Path) -> Iterator[str]:
+    """A name of the file that is UTF-8, as safetensors needs one; names that are not exist only where this does."""
+    if _is_utf8(path):
+        yield str(path)
+        return
+    with path.open("rb") as file:
+        yield f"/dev/fd/{file.fileno()}"
+
+
+def _common_prefix(names: Iterable[str]) -> str:
+    """What all names begin with, up to a dot."""
+    ordered = sorted(names)
+    if not ordered:
+        return ""
+    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ordered[0], ordered[-1], strict=False))
+    common = "".join(one for one, _ in pairs)
+    return common[: common.rfind(".") + 1]
+
+
+def _wrapper_of(held: Iterable[str], wanted: Iterable[str]) -> str:
+    """What a wrapper put in front of all names of a file; "" if there is nothing but what is wanted."""
+    there, own = _common_prefix(held), _common_prefix(wanted)
+    return there.removesuffix(own) if own else there
+
+
+def _without_wrapper(file: _WeightsFile, wanted: Mapping[str, tuple[int, ...]]) -> _WeightsFile:
+    """The file with a wrapper's prefix taken off its names, if then all that is wanted is there; else as it is."""
+    prefix = _wrapper_of(file.shapes, wanted)
+    if not prefix or any(name in file.shapes for name in wanted):
+        return file
+    if any(file.shapes.get(prefix + name) != shape for name, shape in wanted.items()):
+        return file
+
+    def tensors(names: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
+        return ((name[len(prefix) :], weight) for name, weight in file.tensors(prefix + name for name in names))
+
+    shapes = {name[len(prefix) :]: shape for name, shape in file.shapes.items()}
+    return _WeightsFile(shapes, {name[len(prefix) :]: kind for name, kind in file.dtypes.items()}, tensors)
+
+
 def _open_pth(path: Path) -> _WeightsFile:
     # Old files are no zip archives and can't be mapped: they are read whole.
     try:
-        table = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        mapped = zipfile.is_zipfile(path) and _is_utf8(path)
+        table = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # a damaged file makes the unpickler raise anything at all
         raise _unreadable(path, error) from error
     if not isinstance(table, Mapping) or not all(isinstance(value, Tensor) for value in table.values()):
         inner = ", ".join(map(str, list(table)[:4])) if isinstance(table, Mapping) else type(table).__name__
@@ -242,6 +307,8 @@ def _check_names(path: Path, what: str, wanted: Shapes, held: Shapes, ignore_wit
     if misshapen:
         name = misshapen[0]
         faults.append(f"{len(misshapen)} misshapen (first {name} {held[name]} instead of {wanted[name]})")
+    if missing and (prefix := _wrapper_of(held, wanted)):
+        faults.append(f"all its names begin with {prefix}, and without that it does not fit either")
     guess = guess_kind(held)
     raise CheckpointError(f"{path} does not fit {what}", got=", ".join(faults), expected=f"{len(wanted)} weights",
                           remedy=f"it looks like {guess}" if guess else None)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,12 +72,6 @@ def _settings_of(name: str, words: Sequence[str], chosen: str) -> Settings:
 
 
 def _program() -> list[str]:
-    from game.media.video import ffmpeg_binary
-
-    try:
-        video = f"ffmpeg at {ffmpeg_binary()}"
-    except EngineError as error:
-        video = f"none can be written: {error}"
     system = platform.system()
     shown = system != "Linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     window = (
@@ -87,8 +82,25 @@ def _program() -> list[str]:
     return [
         f"Program       {VERSION}, Python {platform.python_version()}",
         f"Window        {window}",
-        f"Videos        {video}",
+        f"Videos        {_videos()}",
     ]
+
+
+def _videos() -> str:
+    """Which ffmpeg there is, and whether it writes what recordings need: it is tried."""
+    import numpy as np
+
+    from game.media.video import Video, ffmpeg_binary, ffmpeg_version, write_clip
+
+    try:
+        told = f"ffmpeg {ffmpeg_version()} at {ffmpeg_binary()}"
+        with tempfile.TemporaryDirectory() as folder:
+            clip = Path(folder) / "clip.mp4"
+            write_clip(clip, np.zeros((2, 32, 64, 3), np.uint8), 20.0)
+            with Video(clip) as video:
+                return f"{told} writes them" if video.frames == 2 else f"{told} loses frames"
+    except (EngineError, OSError) as error:
+        return f"none can be written: {error}"
 
 
 def _machine(machine: Machine) -> list[str]:

@@ -47,18 +47,12 @@ def _play(
     from game.models.switcher import Switcher
     from game.recording.library import Library
     from game.recording.writer import LiveRecordings
+    from game.tools.profile import Profiles
     from game.ui.app import PlaySettings, play
 
-    worlds: list = []
-
-    def profiled(world: WorldModel) -> WorldModel:
-        from game.tools.profile import ProfiledWorld
-
-        worlds.append(ProfiledWorld(world))
-        return worlds[-1]
-
+    profiles = Profiles() if profile else None
     settings_file = settings_file_of(settings)
-    models = Switcher(words, profiled if profile else (lambda world: world), record)
+    models = Switcher(words, (lambda world: world) if profiles is None else profiles.wrap, record)
     recordings = LiveRecordings(models, job)
     how = PlaySettings(
         seconds=seconds,
@@ -84,8 +78,6 @@ def _play(
     code = play(how, make_player, window=window)
     if recordings.tell():
         code = code or 1
-    for world in worlds:
-        from game.tools.profile import write_trace
-
-        tell("\n".join(write_trace(world, job.out or Path("."))))
+    if profiles is not None:
+        tell("\n".join(profiles.write(job.out or Path("."))))
     return code

@@ -96,6 +96,60 @@ def test_a_prefix_is_taken_off_and_required(tmp_path):
     assert "4 missing (first model." in refused(write(tmp_path / "x.safetensors", weights()), prefix="model.")
 
 
+@pytest.mark.parametrize("file", ["w.safetensors", "w.pth"])
+@pytest.mark.parametrize(("wrapper", "own"), [("module.", ""), ("_orig_mod.", "model."), ("a.b.", "model.")])
+def test_a_wrapper_on_all_names_is_taken_off_where_the_rest_fits(tmp_path, file, wrapper, own):
+    net = empty()
+    load_weights(net, write(tmp_path / file, weights(wrapper + own)), prefix=own)
+    assert all(torch.equal(weight, weights()[name]) for name, weight in net.state_dict().items())
+    mixed = {name.removeprefix(wrapper) if "scale" in name else name: w for name, w in weights(wrapper + own).items()}
+    assert "missing" in refused(write(tmp_path / f"mixed-{file}", mixed), prefix=own)
+    other = weights(wrapper + own) | {f"{wrapper}{own}scale": torch.zeros(7)}
+    assert f"all its names begin with {wrapper}, and without that it does not fit either" in refused(
+        write(tmp_path / f"other-{file}", other), prefix=own
+    )
+
+
+def test_a_wrapper_is_taken_off_beside_halves_that_are_left_out(tmp_path):
+    path = write(tmp_path / "w.pth", weights("module.visual.") | {"module.textual.word": torch.zeros(9)})
+    net = empty()
+    load_weights(net, path, prefix="visual.", only_prefixed=True)
+    assert torch.equal(net.scale, weights()["scale"])
+
+
+@pytest.mark.parametrize("file", ["w.safetensors", "w.pth"])
+def test_weights_in_a_folder_whose_name_is_not_utf_8_are_read(tmp_path, file):
+    try:
+        (tmp_path / "caf\udce9").mkdir()
+    except (OSError, UnicodeError):
+        pytest.skip("this file system has no such names")
+    path = write(tmp_path / file, weights()).rename(tmp_path / "caf\udce9" / file)
+    net = empty()
+    load_weights(net, path)
+    assert torch.equal(net.scale, weights()["scale"])
+
+
+def test_a_folder_where_a_file_is_asked_for_is_said_to_be_one(tmp_path):
+    (tmp_path / "w.pth").mkdir()
+    assert "is a folder" in refused(tmp_path / "w.pth")
+
+
+def test_a_file_where_a_folder_is_asked_for_says_which_folder(tmp_path):
+    name = "universal/model.safetensors"
+    path = write_file(tmp_path / name)
+    with pytest.raises(CheckpointError, match=rf"which is a file.*name its folder: weights={tmp_path}$"):
+        find_files(path, "m", [Sought("transformer", (name,))], "a/b")
+    other = write_file(tmp_path / "x" / "other.pth")
+    with pytest.raises(CheckpointError, match=rf"name its folder: weights={tmp_path / 'x'}$"):
+        find_files(other, "m", [Sought("transformer", (name,))], "a/b")
+
+
+def write_file(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
 def test_other_halves_of_a_file_are_left_out_only_when_told(tmp_path):
     path = write(tmp_path / "w.pth", weights("visual.") | {"textual.word": torch.zeros(9)})
     net = empty()
