@@ -112,8 +112,8 @@ def open_weights(module: nn.Module, path: Path, *, prefix: str = "", only_prefix
     path: .safetensors, or anything else as a .pth of a flat table of tensors. prefix: what the file's names have in
     front of the network's own; a file without it does not fit. A further prefix on all of a file's names, as wrappers
     such as DataParallel leave it, is taken off if the rest fits. only_prefixed: leave out what lacks the prefix (the
-    text half of CLIP), instead of refusing it. Only the header is read, or a .pth's index. Raises CheckpointError if the
-    file is missing, damaged, or holds something else: the message names the first weight that is missing, extra or
+    text half of CLIP), instead of refusing it. Only the header is read, or a .pth's index. Raises CheckpointError if
+    the file is missing, damaged, or holds something else: the message names the first weight that is missing, extra or
     misshapen.
     """
     wanted = {prefix + name: tuple(weight.shape) for name, weight in module.state_dict().items()}

@@ -13,7 +13,6 @@ from game.recording.format import Job
 from game.world.scenes import scenes_from
 
 if TYPE_CHECKING:
-    from engine.world import WorldModel
     from game.input.controls import Controls
     from game.ui.window import Window
 
