@@ -18,6 +18,7 @@ from engine.errors import EngineError, InputError
 from game.input.controls import Controls, FrameControl
 from game.live.mailbox import Halt, Mailbox, control_of
 from game.live.status import Picture, ReplayFigures, RewindFigures, SceneLike, State
+from game.models.compiling import release
 from game.models.machine import device_mb, free_memory, rewind_budget
 from game.models.switcher import Models
 from game.recording.replay import Replay, begin_at, open_recording
@@ -271,7 +272,8 @@ class EngineThread:
         return self._guard(self._play) and self._made
 
     def end(self) -> None:
-        """Nothing more will be played: ends the recording."""
+        """Nothing more will be played: ends the recording, and what is being compiled."""
+        release(self._world)
         self._keeper.close(self._mailbox.stats())
         self._mailbox.tell(state=State.STOPPED, recording=False)
 
@@ -291,6 +293,7 @@ class EngineThread:
         self._leave()
         self._visits.forget()
         self._mailbox.forget()
+        release(self._world)
         self._world, self._quality = None, quality
         self._open_world = self._models.choose(model, quality, weights)
         self._mailbox.tell(model=model, quality=quality, device="", saved=False, other_world="")
@@ -435,7 +438,10 @@ class EngineThread:
         self._mailbox.show(Picture(self._scene.picture(), backdrop=True))
         self._mailbox.tell(words="Loading the engine")
         free_memory()
-        world = self._open_world(self._on_progress)
+        try:
+            world = self._open_world(self._on_load_progress)
+        except _Elsewhere:
+            return  # there is an order for another model
         config = world.config
         self._controls.configure(world.action_space, config.fps)
         self._world = world
@@ -594,6 +600,11 @@ class EngineThread:
         self._mailbox.check()
         self._mailbox.progress(words, share)
 
+    def _on_load_progress(self, words: str, share: float) -> None:
+        self._on_progress(words, share)
+        if self._mailbox.model_ordered and self._world is None:
+            raise _Elsewhere
+
     def _on_replay_progress(self, words: str, share: float) -> None:
         self._on_progress(words, share)
         if self._mailbox.fresh_ordered:
@@ -632,4 +643,4 @@ def _passages(visit: Visit) -> tuple[Passage, ...]:
 
 
 class _Elsewhere(Exception):
-    """Another world was asked for while a replay was being brought to its place."""
+    """Another world was asked for while a replay was being brought to its place, or another model was loading."""

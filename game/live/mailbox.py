@@ -32,10 +32,12 @@ class Halt(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """Something to do between two blocks. fresh: it asks for a new world, which is made once all orders are obeyed."""
+    """Something to do between two blocks. fresh: it asks for a new world, which is made once all orders are obeyed;
+    model: and for another model."""
 
     call: Callable[[], None]
     fresh: bool = False
+    model: bool = False
 
 
 def control_of(actions: Actions | None, frame: int) -> FrameControl:
@@ -234,13 +236,19 @@ class Mailbox:
             return target.id
 
     def order(
-        self, call: Callable[[], None], *, cut: bool = False, fresh: bool = False, elsewhere: bool = True
+        self,
+        call: Callable[[], None],
+        *,
+        cut: bool = False,
+        fresh: bool = False,
+        model: bool = False,
+        elsewhere: bool = True,
     ) -> None:
         """Has something done between two blocks.
 
-        cut: finished frames, and the block in flight, are thrown away. fresh: see Order; the figures of the world that
-        is left are kept for its recording. elsewhere: with either of them, where play goes on from is known only when
-        the order has been obeyed.
+        cut: finished frames, and the block in flight, are thrown away. fresh, model: see Order; the figures of the
+        world that is left are kept for its recording. elsewhere: with either of them, where play goes on from is known
+        only when the order has been obeyed.
         """
         with self._changed:
             if fresh:
@@ -250,7 +258,7 @@ class Mailbox:
                 self._rewind = None
                 self._past = () if elsewhere else self._past
                 self._drop_frames()
-            self._orders.append(Order(call, fresh))
+            self._orders.append(Order(call, fresh, model))
             self._changed.notify_all()
         if cut or fresh:
             self.tell(rewinding=False)
@@ -293,6 +301,12 @@ class Mailbox:
 
     def _start_at(self) -> float | None:
         return None if self._rewind is not None else self._pacer.start_at()
+
+    @property
+    def model_ordered(self) -> bool:
+        """Whether somebody wants another model by now."""
+        with self._changed:
+            return any(order.model for order in self._orders)
 
     @property
     def ordered(self) -> bool:

@@ -362,7 +362,8 @@ class LocalPlayer:
 
     def change_model(self, model: str, quality: str, weights: str) -> None:
         """See Player."""
-        self._mailbox.order(partial(self._engine.change_model, model, quality, weights), fresh=True)
+        order = partial(self._engine.change_model, model, quality, weights)
+        self._mailbox.order(order, fresh=True, model=True)
 
     def set_quality(self, name: str) -> None:
         """See Player."""

@@ -7,10 +7,10 @@ that begins later notes at which, and from then on they stay.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,12 +91,66 @@ def change_kernels_at(block: int, rollout: Rollout, world: WorldModel) -> None:
         rollout.use(world.kernels, block)
 
 
-@dataclass
-class _Work:
-    """What the compiling thread is at, in words, and what came of it; None until it is done."""
+class _CalledOff(SystemExit):
+    """Ends the compiling thread wherever it is; not an Exception, so that nobody takes it for a failed program."""
 
-    doing: str = "starting"
-    outcome: Kernels | CompileError | None = None
+
+class BackgroundCompile:
+    """Compiles a world's programs on a thread of its own, until that is done or called off.
+
+    doing: what it is at, in words. outcome: what came of it, None until it is done.
+    """
+
+    def __init__(self, world: WorldModel, how: str, make: MakeCompilation) -> None:
+        self.doing = "starting"
+        self.outcome: Kernels | CompileError | None = None
+        self._off, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(world, how, make), name="compile", daemon=True)
+        self._thread.start()
+
+    def call_off(self, limit: float) -> bool:
+        """Ends it, at most in so many seconds, and lets go of the world and of what was compiled.
+
+        torch's compiler has no way to be asked, so the thread is made to raise at its next step; a program that another
+        process is compiling just then is waited for, and its thread ends behind it. Returns whether it has ended.
+        """
+        self._off.set()
+        if not self._over.is_set() and self._thread.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_CalledOff))
+        self._thread.join(limit)
+        self.outcome = None
+        return not self._thread.is_alive()
+
+    def _run(self, world: WorldModel, how: str, make: MakeCompilation) -> None:
+        try:
+            outcome = self._compiled(world, how, make)
+            if not self._off.is_set():
+                self.outcome = outcome
+        except _CalledOff:
+            pass
+        finally:
+            self._over.set()
+
+    def _compiled(self, world: WorldModel, how: str, make: MakeCompilation) -> Kernels | CompileError:
+        try:
+            compilation = make(world, how)
+            for number, name in enumerate(compilation.names):
+                if self._off.is_set():
+                    raise _CalledOff
+                self.doing = f"{name} ({number + 1} of {len(compilation.names)})"
+                compilation.compile(name)
+            return compilation.finished()
+        except CompileError as error:
+            return error
+        except Exception as error:  # the compiler may not even start; play must not hang on it
+            return CompileError("nothing can be compiled", got=f"{type(error).__name__}: {error}")
+
+
+def release(world: object, limit: float = 5.0) -> None:
+    """Calls off what a world does beside play, since it will not be played again; any world may be given."""
+    call_off = getattr(world, "call_off", None)
+    if call_off is not None:
+        call_off(limit)
 
 
 class CompilingWorld:
@@ -123,12 +177,10 @@ class CompilingWorld:
         make: MakeCompilation = new_compilation,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._world, self._how, self._tell, self._warn = world, how, tell, warn
-        self._make, self._clock = make, clock
+        self._world, self._tell, self._warn, self._clock = world, tell, warn, clock
         self._began, self._told_until = clock(), 0.0
-        self._work = _Work()
         self._open, self._kept = True, False  # whether the outcome is still to be told, and may not be taken over
-        threading.Thread(target=self._run, name="compile", daemon=True).start()
+        self.work = BackgroundCompile(world, how, make)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._world, name)
@@ -143,6 +195,11 @@ class CompilingWorld:
         twin.__dict__ = {**self.__dict__, "_world": self._world.with_steps(denoising_steps)}
         return twin
 
+    def call_off(self, limit: float) -> bool:
+        """Ends compiling for good, see BackgroundCompile; play may go on with the kernels there are."""
+        self._open = False
+        return self.work.call_off(limit)
+
     def keep_kernels(self) -> None:
         """From now on no rollout changes kernels: a recording has begun. What is compiled later is not used."""
         self._kept = True
@@ -153,13 +210,13 @@ class CompilingWorld:
         made: how many blocks it ever made, whatever it was brought back to since. Only those after them are made by
         other kernels, so that one number says which blocks are, on whatever way through the world.
         """
-        outcome, now = self._work.outcome, self._clock()
+        outcome, now = self.work.outcome, self._clock()
         if not self._open:
             if self._told_until and now >= self._told_until:
                 self._told_until = 0.0
                 self._tell("", 1.0)
         elif outcome is None:
-            self._tell(f"Compiling the {self._work.doing}, {now - self._began:.0f} s", 0.0)
+            self._tell(f"Compiling the {self.work.doing}, {now - self._began:.0f} s", 0.0)
         else:
             self._open, self._told_until = False, now + _TOLD_SECONDS
             if isinstance(outcome, CompileError):
@@ -172,18 +229,6 @@ class CompilingWorld:
             self._world.use(outcome)
             rollout.use(outcome, made)
             self._tell(f"Compiled in {now - self._began:.0f} s", 1.0)
-
-    def _run(self) -> None:
-        try:
-            compilation = self._make(self._world, self._how)
-            for number, name in enumerate(compilation.names):
-                self._work.doing = f"{name} ({number + 1} of {len(compilation.names)})"
-                compilation.compile(name)
-            self._work.outcome = compilation.finished()
-        except CompileError as error:
-            self._work.outcome = error
-        except Exception as error:  # the compiler may not even start; play must not hang on it
-            self._work.outcome = CompileError("nothing can be compiled", got=f"{type(error).__name__}: {error}")
 
 
 class CompilingRollout:

@@ -142,9 +142,11 @@ def device_mb(device: object) -> float | None:
 
 
 def free_memory() -> None:
-    """Has what nobody holds any more given back: cycles, and what torch keeps of a GPU's memory for later."""
-    gc.collect()
+    """Has what nobody holds any more given back: cycles, compiled programs, and what torch keeps of a GPU for later."""
     torch = sys.modules.get("torch")
+    if torch is not None and "torch._dynamo" in sys.modules:
+        torch.compiler.reset()  # a program knows the weights that it was compiled with
+    gc.collect()
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -1,7 +1,10 @@
 """Compiling beside play is seen and never in the way; what is recorded is compiled before its first block."""
 
+import gc
 import json
 import threading
+import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +15,13 @@ import torch
 import game.models.loader
 import game.recording.writer
 from engine.actions import Actions
+from engine.errors import CompileError
 from engine.families import best_kernels
 from engine.fast.compiling import Compilation
 from engine.world import WorldModel
 from game.config.settings import load_settings
 from game.errors import ConfigError, RunError
+from game.live.player import State
 from game.models.compiling import NEVER, CompilingWorld, compile_first
 from game.recording.format import Enter, Job, read_recording
 from game.recording.script import load
@@ -91,13 +96,13 @@ class Doubled:
 
     def __init__(self) -> None:
         self.world = CompilingWorld(fast_world(), "max", lambda *words: None, make=Doubling)
-        assert wait_until(lambda: self.world._work.outcome is not None)
-        self._outcome, self.world._work.outcome = self.world._work.outcome, None
+        assert wait_until(lambda: self.world.work.outcome is not None)
+        self._outcome, self.world.work.outcome = self.world.work.outcome, None
         self.journey = Journey(self.world, picture(self.world.config), 0, 2**30)
         self._scribe: Scribe | None = None
 
     def compiled(self) -> None:
-        self.world._work.outcome = self._outcome
+        self.world.work.outcome = self._outcome
 
     def play(self, blocks: int) -> None:
         for _ in range(blocks):
@@ -148,7 +153,7 @@ def test_play_begins_at_once_tells_how_far_compiling_is_and_changes_kernels_betw
     frames.append(play(rollout, world.config, 1))
     assert world.kernels.compiled == "off" and told[-1].startswith("Compiling the passes (1 of 3), ")
     slow.may.set()
-    assert wait_until(lambda: world._work.outcome is not None, 60.0)
+    assert wait_until(lambda: world.work.outcome is not None, 60.0)
     compiled = slow.compiled
     frames.append(play(rollout, world.config, 3))
     assert world.kernels.compiled == "default" and told[-1].startswith("Compiled in ")
@@ -162,7 +167,7 @@ def test_what_was_told_goes_away_after_a_while():
     world = CompilingWorld(
         fast_world(), "default", lambda words, share: told.append(words), make=compiling(broken), clock=lambda: clock[0]
     )
-    assert wait_until(lambda: world._work.outcome is not None, 60.0)
+    assert wait_until(lambda: world.work.outcome is not None, 60.0)
     rollout = world.start(picture(world.config), 5)
     for clock[0] in (1.0, 2.0, 20.0, 21.0):
         play(rollout, world.config, 1)
@@ -174,7 +179,7 @@ def test_a_compile_that_fails_is_reported_and_play_goes_on_bit_for_bit():
     plain = fast_world()
     expected = play(plain.start(picture(plain.config), 5), plain.config, 4)
     world = CompilingWorld(fast_world(), "max", lambda *words: told.append(words[0]), warned.append, compiling(broken))
-    assert wait_until(lambda: world._work.outcome is not None, 60.0)
+    assert wait_until(lambda: world.work.outcome is not None, 60.0)
     assert np.array_equal(play(world.start(picture(world.config), 5), world.config, 4), expected)
     assert len(warned) == 1 and "the passes cannot be compiled" in warned[0] and "no compiler here" in warned[0]
     assert world.kernels.compiled == "off"
@@ -185,8 +190,8 @@ def test_a_compiler_that_does_not_even_start_is_a_failure_like_any_other():
         raise ImportError("no triton")
 
     world = CompilingWorld(fast_world(), "default", lambda *words: None, make=nothing)
-    assert wait_until(lambda: world._work.outcome is not None)
-    assert "no triton" in str(world._work.outcome)
+    assert wait_until(lambda: world.work.outcome is not None)
+    assert "no triton" in str(world.work.outcome)
 
 
 def test_the_window_is_told_through_the_workers_status():
@@ -316,7 +321,7 @@ def test_once_a_recording_has_begun_kernels_stay():
     rollout = world.start(picture(world.config), 5)
     header = game.recording.writer.header_of(world, rollout, load_settings(), source="live", scene="")
     slow.may.set()
-    assert wait_until(lambda: world._work.outcome is not None, 60.0)
+    assert wait_until(lambda: world.work.outcome is not None, 60.0)
     play(rollout, world.config, 2)
     assert (header.compiled, header.compiled_from) == ("off", 0)
     assert world.kernels.compiled == "off" and rollout.compiled_from is None and "not used" in told[-1]
@@ -355,3 +360,61 @@ def test_compiling_a_model_that_has_nothing_to_compile_is_refused():
     with pytest.raises(ConfigError, match="compile does nothing for tiny"):
         load_settings(["compile=default"])
     assert load_settings(["model=universal", "compile=default"]).compile.name == "default"
+
+
+class Endless:
+    """A compiler that never ends by itself. began: set once it works."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+
+    def __call__(self, world, how):
+        self.world = weakref.ref(world)
+        return self
+
+    names = ("passes", "decoder")
+
+    def compile(self, name):
+        self.began.set()
+        while True:
+            try:
+                time.sleep(0.001)
+            except Exception as error:  # as torch's compiler and ours take whatever is raised for a failed program
+                raise CompileError("failed") from error
+
+
+def test_compiling_can_be_called_off_and_does_not_keep_the_model():
+    endless, world = Endless(), fast_world()
+    compiling_world = CompilingWorld(world, "max", lambda *words: None, make=endless)
+    assert endless.began.wait(60.0)
+    assert compiling_world.call_off(60.0)
+    rollout = compiling_world.start(picture(world.config), 5)
+    assert play(rollout, world.config, 1).shape[0] and world.kernels.compiled == "off", "and play may go on"
+    del world, compiling_world, rollout
+    gc.collect()
+    assert endless.world() is None
+
+
+@pytest.mark.parametrize("leave", ["model", "quit"])
+def test_who_changes_models_or_quits_calls_compiling_off(leave):
+    endless, others = Endless(), []
+
+    def other(progress) -> FakeWorld:
+        others.append([thread.name for thread in threading.enumerate()])
+        return FakeWorld(name="other")
+
+    small = fast_world()
+    first = [CompilingWorld(small, "max", lambda *words: None, make=endless)]
+    del small
+    stage = ThreadStage(
+        FakeWorld(), scenes=[FakeScene()], models=FakeModels(fake=lambda progress: first.pop(), other=other)
+    )
+    assert endless.began.wait(60.0)
+    assert stage.look_until(lambda: stage.state() is State.PLAYING)
+    if leave == "model":
+        stage.worker.change_model("other", "default", "")
+        assert stage.look_until(lambda: others and stage.state() is State.PLAYING)
+        assert others and "compile" not in others[0], "it had ended when the other one was loaded"
+        assert endless.world() is None
+    assert stage.worker.shutdown(60.0)
+    assert "compile" not in [thread.name for thread in threading.enumerate()]
