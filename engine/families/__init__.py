@@ -1,4 +1,4 @@
-"""The kinds of models there are: one file each, in one registry.
+"""The kinds of models there are: one file each, in one registry, which finds them here by itself.
 
 A new family is its file here, its networks, a config file per model, and its tests; nothing else names it. What a
 family answers is in engine.families.family; this package is what others see of it. Imports no torch by itself.
@@ -7,15 +7,15 @@ family answers is in engine.families.family; this package is what others see of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from inspect import isabstract
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from engine.actions import ActionSpace
 from engine.config.model import ModelConfig
 from engine.errors import ActionError, ConfigError, InputError, nearest
-from engine.families.embedded import Embedded
 from engine.families.family import Checkpoint, Family, Job, WeightFile
-from engine.families.matrix_game2 import MatrixGame2
-from engine.families.waypoint import Waypoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +34,20 @@ __all__ = [
 
 AnyFamily = Family[Any, Any]
 SEEDS = 2**63
-_REGISTRY: dict[str, AnyFamily] = {family.name: family for family in (MatrixGame2(), Embedded(), Waypoint())}
+
+
+def _found() -> dict[str, AnyFamily]:
+    """Every family that has a file here, by name."""
+    modules = [import_module(f"{__name__}.{info.name}") for info in iter_modules(__path__)]
+    kinds = [(module, kind) for module in modules for kind in vars(module).values() if isinstance(kind, type)]
+    made = [
+        kind() for module, kind in kinds
+        if issubclass(kind, Family) and kind.__module__ == module.__name__ and not isabstract(kind)
+    ]  # fmt: skip
+    return {family.name: family for family in made}
+
+
+_REGISTRY: dict[str, AnyFamily] = _found()
 
 
 def register(family: AnyFamily) -> None:

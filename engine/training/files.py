@@ -14,8 +14,16 @@ from engine.families import model_config
 from engine.nets.networks import Networks
 
 ROOT = Path(__file__).resolve().parents[2]
-MODEL = ROOT / "configs" / "model" / "tiny.yaml"
-WEIGHTS = ROOT / "assets" / "tiny"
+
+
+def _data(name: str) -> Path:
+    """A folder of the repository, or where an installed wheel has it."""
+    packaged = ROOT / "game" / f"_{name}"
+    return packaged if packaged.is_dir() else ROOT / name
+
+
+MODEL = _data("configs") / "model" / "tiny.yaml"
+WEIGHTS = _data("assets") / "tiny"
 
 
 def read_model(path: Path) -> EmbeddedConfig:

@@ -48,11 +48,12 @@ def test_a_wheel_runs_from_anywhere(tmp_path):
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
     code = (
-        "import game.config.paths as p; from game.config.settings import load_settings as l; import engine.training;"
+        "import game.config.paths as p; from game.config.settings import load_settings as l; import engine.training.files as f;"
+        "assert f.MODEL.is_file() and f.WEIGHTS.is_dir(), (f.MODEL, f.WEIGHTS);"
         "print(p.CONFIGS, p.ASSETS, l(['model=universal']).model.width, sorted(x.name for x in p.ASSETS.iterdir()))"
     )
     environment = {**os.environ, "PYTHONPATH": str(target)}
-    for argv in (["-c", code], ["-m", "game", "--help"]):
+    for argv in (["-c", code], ["-m", "game", "--help"], ["-m", "engine.training", "--help"]):
         done = subprocess.run(
             [sys.executable, *argv], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
         )
