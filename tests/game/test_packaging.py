@@ -48,7 +48,8 @@ def test_a_wheel_runs_from_anywhere(tmp_path):
     target = tmp_path / "installed"
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
     code = (
-        "import game.config.paths as p; from game.config.settings import load_settings as l; import engine.training.files as f;"
+        "import game.config.paths as p; from game.config.settings import load_settings as l;"
+        "import engine.training.files as f;"
         "assert f.MODEL.is_file() and f.WEIGHTS.is_dir(), (f.MODEL, f.WEIGHTS);"
         "print(p.CONFIGS, p.ASSETS, l(['model=universal']).model.width, sorted(x.name for x in p.ASSETS.iterdir()))"
     )
