@@ -82,6 +82,11 @@ class Controls:
         self._feel = feel or Feel()
         self._down: dict[str, float] = {}  # control -> since when; in the order of pressing
         self._sources: dict[str, str] = {}  # input held -> the control it stood for when it went down
+        self._taps: list[_Tap] = []
+        self._fresh: set[str] = set()  # pressed, and no frame has shown it yet
+        self._motions: deque[tuple[float, float, float]] = deque()
+        self._released_at: float | None = None
+        self._lean_since: float | None = None  # when the stick was moved, as long as no frame has shown it
         self._lean = (0.0, 0.0)  # pitch and yaw that a stick asks for now, each within +-1
         self._forget()
         self.configure(first_space() if mode is None else action_space(mode), fps)
@@ -100,8 +105,8 @@ class Controls:
             self._bind()
 
     def control_of(self, key: str) -> str | None:
-        """The control that an input stands for in the present mode, None if it is bound to none."""
-        return self._bindings.get(key)
+        """The control that an input is bound to in the present mode, None if it is bound to none."""
+        return self._own.get(key)
 
     # -- written by the window's thread -----------------------------------------------------------------------------
 
@@ -189,18 +194,16 @@ class Controls:
 
     def _bind(self) -> None:
         table = self._feel.tables[self._space.mode]
-        self._bindings = by_input(table) | passed_through(self._space, table)
+        self._own = by_input(table)
+        self._bindings = self._own | passed_through(self._space, table)
         self._sources = {key: name for key, name in self._sources.items() if self._bindings.get(key) == name}
         self._down = {name: moment for name, moment in self._down.items() if name in self._sources.values()}
         self._fresh &= set(self._down)
 
     def _forget(self) -> None:
-        self._taps: list[_Tap] = []
-        self._fresh: set[str] = set()  # pressed, and no frame has shown it yet
-        self._motions: deque[tuple[float, float, float]] = deque()
+        self._taps, self._fresh, self._motions = [], set(), deque()
         self._excess = [0.0, 0.0]
-        self._released_at: float | None = None
-        self._lean_since: float | None = None  # when the stick was moved, as long as no frame has shown it
+        self._released_at = self._lean_since = None
         self._sampled_at = -float("inf")
 
     def _conflict(self, first: str, second: str) -> bool:
@@ -278,9 +281,7 @@ class Controls:
         mouse = tuple(
             max(-limit, min(limit, self._with_excess(axis, frame.motion[axis]) + held[axis])) for axis in (0, 1)
         )
-        if not self._space.has_pitch:
-            mouse = (0.0, mouse[1])
-        return FrameControl(keys, mouse, frame.since)
+        return FrameControl(keys, (mouse[0] if self._space.has_pitch else 0.0, mouse[1]), frame.since)
 
     def _with_excess(self, axis: int, wanted: float) -> float:
         """What this frame may turn of what was wanted; the rest waits a short while, unless the hand turns back."""

@@ -99,10 +99,6 @@ class Commands:
         """Takes the preferences over: what inputs do, and how they feel."""
         now = self.preferences
         self._by_input = by_input(now.commands)
-        self._bound = {
-            *self._by_input,
-            *(one for table in now.controls.values() for row in table.values() for one in row),
-        }
         self.controls.tune(feel_of(now))
 
     def change(self, **changes: Any) -> None:
@@ -120,10 +116,6 @@ class Commands:
     def command_of(self, name: str) -> str | None:
         """The command that an input gives; a key by what is printed on it."""
         return self._by_input.get(name)
-
-    def is_bound(self, name: str) -> bool:
-        """Whether an input does anything at all, in any mode."""
-        return name in self._bound
 
     def key_of(self, command: str) -> str:
         """Short name of the input that gives a command; "" if none does."""

@@ -68,13 +68,16 @@ class Router:
 
     def _key(self, key: Key, now: float) -> None:
         """A key went down or up. With Ctrl, Alt or Meta it gives no command, unless that one has a meaning itself."""
-        held = {name for name in key.modifiers if not self._commands.is_bound(name)}
+        held = {name for name in key.modifiers if not self._means_something(name)}
         if not key.down or not held:
             self._input(key.letter, key.down, now, place=key.place)
         elif key.letter == "v" and any(name.endswith(("ctrl", "meta")) for name in held):
             self.open_menu("Scenes", PastePage(self._commands))
         elif not self._menu.is_open:
             self._control(key.place, True, now)  # who walks with Ctrl held goes on walking
+
+    def _means_something(self, name: str) -> bool:
+        return self._controls.control_of(name) is not None or self._commands.command_of(name) is not None
 
     def _input(self, name: str, down: bool, now: float, *, place: str | None = None) -> None:
         """A named input went down or up: the menu's, a control, or a command. place: of a key, as Key has it."""
@@ -88,25 +91,23 @@ class Router:
                 self._menu.input("escape", down, now)  # whatever opens it closes it
             else:
                 self._menu.input(name, down, now)
-        elif name not in PINNED.values() and self._control(place or name, down, now):
-            pass
-        elif command is not None and down:
-            self._commands.do(command, now)
+        elif name not in PINNED.values() and self._controls.control_of(place or name) is not None:
+            self._control(place or name, down, now)
         elif command is not None:
-            self._commands.undo_hold(command, now)
-        elif down and name.startswith("mouse "):
-            self._take_over()
+            self._commands.do(command, now) if down else self._commands.undo_hold(command, now)
+        else:
+            self._control(place or name, down, now)  # which a model may read as it is
 
-    def _control(self, name: str, down: bool, now: float) -> bool:
-        """Gives an input to the controls. Returns whether it is one of theirs."""
-        control = self._controls.control_of(name)
+    def _control(self, name: str, down: bool, now: float) -> None:
+        """Gives an input to the controls."""
         if not down:
             self._controls.release(name, now)
         elif name.startswith(f"pad {self._commands.preferences.look_stick} stick "):
-            return self._commands.command_of(name) is None  # it looks, by how far it is held
+            pass  # it looks, by how far it is held
         elif self._controls.press(name, now):
-            self._steers(looks=control in _LOOKS)
-        return control is not None
+            self._steers(looks=self._controls.control_of(name) in _LOOKS)
+        elif name.startswith("mouse "):
+            self._take_over()
 
     def _steers(self, *, looks: bool) -> None:
         """The person steers: they have the controls, and have found what steers."""
@@ -125,11 +126,11 @@ class Router:
                 self._menu.wheel(event.y)
             elif event.button == 1 and not self._menu.takes_all:
                 self._menu.press(event.pos) if event.type == pygame.MOUSEBUTTONDOWN else self._menu.release()
-            elif name := button_name(event.button):
-                self._menu.input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
+            elif button := button_name(event.button):
+                self._menu.input(button, event.type == pygame.MOUSEBUTTONDOWN, now)
         elif event.type == pygame.MOUSEMOTION:
             if self._window.captured and not self._player.paused:
-                self._controls.motion(*event.rel, now)
+                self._controls.motion(event.rel[0], event.rel[1], now)
                 self._steers(looks=True)
         elif event.type == pygame.MOUSEWHEEL:
             for name in wheel_notches(event):
@@ -140,8 +141,8 @@ class Router:
             self._commands.looked = True
             self._take_over()
             self._commands.say(f"{self._commands.key_of('menu')} opens the menu and gives the mouse back")
-        elif name := button_name(event.button):
-            self._input(name, event.type == pygame.MOUSEBUTTONDOWN, now)
+        elif button := button_name(event.button):
+            self._input(button, event.type == pygame.MOUSEBUTTONDOWN, now)
 
     def tick(self, now: float) -> None:
         """Lets time pass: a notch of the wheel is a press that lasts for a video frame."""

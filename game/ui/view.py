@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pygame
 
 from game.live.status import Advice, Figures, Picture, ReplayFigures, State, Status
@@ -628,7 +627,7 @@ class View:
         It is shaded before it is enlarged, while it is small.
         """
         height, width = picture.pixels.shape[:2]
-        image = pygame.image.frombuffer(np.ascontiguousarray(picture.pixels), (width, height), "RGB").convert(surface)
+        image = pygame.image.frombuffer(picture.pixels.tobytes(), (width, height), "RGB").convert(surface)
         if shade:
             dark = pygame.Surface(image.get_size())
             dark.fill(INK)
@@ -654,11 +653,11 @@ class View:
 
     @staticmethod
     def _icons(size: tuple[int, int], picture: Picture, scenery: Scenery) -> list:
-        control, look = picture.control, scenery.look
+        control, look, space = picture.control, scenery.look, scenery.status.space
+        if space is None:
+            return []
         times = _ICON_TIMES[look.icons]
-        return control_icons(
-            *size, control.keys, control.mouse, scenery.status.space, times=times, place=look.icons_place
-        )
+        return control_icons(*size, control.keys, control.mouse, space, times=times, place=look.icons_place)
 
     def _draw_icons(self, surface: pygame.Surface, scenery: Scenery, shade: int) -> list[pygame.Rect]:
         """The model's keys and mouse, where the picture is not shaded. Returns where they lie."""

@@ -121,12 +121,13 @@ class RecordingsPage(Page):
                       note=many, bad=self._sure, name="trash")  # fmt: skip
 
     def _empty_trash(self) -> None:
-        if self._sure:
+        if self._sure and self._commands.library is not None:
             self._emptying = Later(self._commands.background.begin(self._commands.library.empty_trash))
         self._sure = not self._sure
 
     def _look_into_trash(self) -> None:
-        self._looking = Later(self._commands.background.begin(self._commands.library.trash))
+        if self._commands.library is not None:
+            self._looking = Later(self._commands.background.begin(self._commands.library.trash))
 
     def _tick_trash(self) -> bool:
         came = self._sure and self.focus != "Button:trash"
@@ -142,6 +143,8 @@ class RecordingsPage(Page):
         return came
 
     def _undo(self) -> None:
+        if self._commands.library is None:
+            return
         thrown = self._thrown.pop()
         self._undoing = Later(self._commands.background.begin(self._commands.library.restore, thrown))
 
@@ -193,19 +196,16 @@ class RecordingPage(Page):
         super().__init__()
         self._commands, self._menu, self._delete_it = commands, menu, delete
         self._library, self._entry = library, entry
+        self.title = f"{entry.scene or entry.name}, {entry.made:%d %b %Y, %H:%M}"
         self._video: Video | None = None
         self._reading: Later | None = None
         self._opening: Later | None = None
-        self._frame, self._playing_since, self._from = 0, None, 0
+        self._frame = self._from = 0
+        self._playing_since: float | None = None
         self._asked: tuple[int, Later] | None = None
         self._pixels: np.ndarray | None = None
         self._share = 0.0
         self._working: Later | None = None
-
-    @property
-    def title(self) -> str:
-        """See Page."""
-        return f"{self._entry.scene or self._entry.name}, {self._entry.made:%d %b %Y, %H:%M}"
 
     def opened(self) -> None:
         """See Page."""

@@ -138,11 +138,15 @@ class Page:
     """
 
     title = ""
-    waits = False  # for an input, whatever it is
 
     def __init__(self) -> None:
         self.focus: str | None = None
         self.scroll = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for an input, whatever it is."""
+        return False
 
     def widgets(self) -> list[Widget]:
         """What stands on it now."""
@@ -332,7 +336,7 @@ class Menu:
                 self._focus(other)
             elif dx < 0 and not self._stack:
                 self._inside = False
-            elif dy < 0:
+            elif dy < 0 and self.page is not None:
                 self.page.scroll = 0  # what stands above the first row comes into view
         else:
             self._leap(what, placed, at)
@@ -361,7 +365,7 @@ class Menu:
                 self._touch()
             return
         over = self._under(pos, plan)
-        if over is not None and (not self._inside or over.widget.key != page.focus):
+        if over is not None and page is not None and (not self._inside or over.widget.key != page.focus):
             self._inside = True
             page.focus = over.widget.key
             self._touch()
@@ -378,7 +382,7 @@ class Menu:
             self._do_outside("accept")
         elif self._leads_back(plan) and plan.head.collidepoint(pos):
             self.pop()
-        elif (over := self._under(pos, plan)) is not None:
+        elif (over := self._under(pos, plan)) is not None and self.page is not None:
             self._inside = True
             self.page.focus = over.widget.key
             self._dragged = over
@@ -451,7 +455,7 @@ class Menu:
         ]
 
     def _on_window(self, area: pygame.Rect, plan: Plan) -> pygame.Rect:
-        return area.move(plan.view.left, plan.view.top - self.page.scroll)
+        return area.move(plan.view.left, plan.view.top - (self.page.scroll if self.page is not None else 0))
 
     def _under(self, pos: tuple[int, int], plan: Plan) -> Placed | None:
         if self.page is None or not plan.view.collidepoint(pos):
@@ -470,20 +474,23 @@ class Menu:
         return next((i for i, row in enumerate(self._section_rows(plan)) if row.collidepoint(pos)), None)
 
     def _focused(self, placed: list[Placed]) -> Placed | None:
-        known = focusable(placed)
-        chosen = next((one for one in known if one.widget.key == self.page.focus), None)
+        known, page = focusable(placed), self.page
+        chosen = next((one for one in known if page is not None and one.widget.key == page.focus), None)
         return chosen or (known[0] if known else None)
 
     def _focus(self, one: Placed) -> None:
-        self.page.focus = one.widget.key
-        plan, placed = self._plan(), self._placed()
+        plan, placed, page = self._plan(), self._placed(), self.page
+        if page is None:
+            return
+        page.focus = one.widget.key
         first = focusable(placed)[0]
         top = 0 if one.area.top == first.area.top else one.area.top - plan.unit
-        self.page.scroll = max(min(self.page.scroll, top), one.area.bottom + plan.unit - plan.view.height)
+        page.scroll = max(min(page.scroll, top), one.area.bottom + plan.unit - plan.view.height)
         self._clamp(placed, plan)
 
     def _clamp(self, placed: list[Placed], plan: Plan) -> None:
-        self.page.scroll = max(0, min(self.page.scroll, page_height(placed) - plan.view.height))
+        if self.page is not None:
+            self.page.scroll = max(0, min(self.page.scroll, page_height(placed) - plan.view.height))
 
     def _go_to(self, section: int) -> None:
         self._leave()
@@ -527,16 +534,16 @@ class Menu:
         self._size = surface.get_size()
         plan = self._plan()
         if plan.sides is not None:
-            self._draw_sections(surface, plan)
+            self._draw_sections(surface, plan, plan.sides)
         if plan.body.width:
             self._draw_page(surface, plan, notice)
         return [part for part in (plan.sides, plan.body) if part is not None and part.width]
 
-    def _draw_sections(self, surface: pygame.Surface, plan: Plan) -> None:
+    def _draw_sections(self, surface: pygame.Surface, plan: Plan, sides: pygame.Rect) -> None:
         paint, unit = self._paint, plan.unit
-        paint.panel(surface, plan.sides, PANEL, round(0.7 * unit))
-        at = (plan.sides.left + round(1.5 * unit), plan.sides.top + round(1.9 * unit))
-        paint.put(surface, self._title, round(1.15 * unit), ACCENT, at, bold=True, room=plan.sides.width - 2 * unit)
+        paint.panel(surface, sides, PANEL, round(0.7 * unit))
+        at = (sides.left + round(1.5 * unit), sides.top + round(1.9 * unit))
+        paint.put(surface, self._title, round(1.15 * unit), ACCENT, at, bold=True, room=sides.width - 2 * unit)
         for number, (section, row) in enumerate(zip(self.sections, self._section_rows(plan), strict=True)):
             current = number == self._section
             if current and not self._inside:
@@ -595,5 +602,6 @@ class Menu:
         if whole > seen:
             rail = pygame.Rect(plan.body.right - plan.unit // 2, plan.view.top, max(3, plan.unit // 5), seen)
             grip = pygame.Rect(rail.left, 0, rail.width, max(2 * plan.unit, seen * seen // whole))
-            grip.top = rail.top + (rail.height - grip.height) * self.page.scroll // max(1, whole - seen)
+            scrolled = self.page.scroll if self.page is not None else 0
+            grip.top = rail.top + (rail.height - grip.height) * scrolled // max(1, whole - seen)
             self._paint.panel(surface, grip, LINE, grip.width // 2)

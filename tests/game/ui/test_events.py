@@ -12,6 +12,7 @@ import pytest
 
 from game.live.status import ReplayFigures
 from game.ui.events import Router
+from tests.game.fakes import landscape
 from tests.game.screens import PLAYING, set_stage
 
 
@@ -95,3 +96,124 @@ def test_nothing_is_taken_over_where_a_person_steers_already(desk):
     desk.commands.player.status = PLAYING
     assert not happens(desk, pygame.KEYDOWN, key=pygame.K_w)
     assert not happens(desk, pygame.MOUSEBUTTONDOWN, button=1, pos=(100, 100))
+
+
+# -- places and letters ------------------------------------------------------------------------------------------------
+
+W, A, S, Q = 26, 4, 22, 20  # SDL's scancodes
+
+
+def key(stage, letter: str, scancode: int, down: bool = True, mod: int = 0) -> None:
+    kind = pygame.KEYDOWN if down else pygame.KEYUP
+    event = pygame.event.Event(kind, key=pygame.key.key_code(letter), scancode=scancode, mod=mod)
+    stage.router.handle(event, 1.0)
+
+
+def held(stage) -> tuple[str, ...]:
+    return stage.commands.controls.sample(1, 2.0)[0].keys
+
+
+@pytest.fixture
+def played(desk):
+    """A window in which a person plays."""
+    desk.commands.player.status = PLAYING
+    return desk
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [{W: "w", A: "a", S: "s"}, {W: "z", A: "q", S: "s"}, {W: ",", A: "a", S: "o"}],
+    ids=["QWERTY", "AZERTY", "Dvorak"],
+)
+def test_a_person_walks_by_the_same_places_on_every_layout(played, letters):
+    for scancode, control in ((W, "W"), (A, "A"), (S, "S")):
+        key(played, letters[scancode], scancode)
+        assert held(played) == (control,)
+        key(played, letters[scancode], scancode, down=False)
+        held(played)
+        assert held(played) == ()
+
+
+def test_commands_go_by_what_is_printed_on_the_key_wherever_it_is(played):
+    key(played, "p", 19)
+    key(played, "p", 21)  # where a Dvorak keyboard has it
+    key(played, "r", 18)
+    asked = [name for name, *_ in played.commands.player.asked]
+    assert asked.count("pause") == 2 and asked.count("reset") == 1
+
+
+def test_a_layout_switched_while_a_key_is_down_leaves_nothing_stuck(played):
+    key(played, "q", A)
+    assert held(played) == ("A",)
+    key(played, "a", A, down=False)
+    held(played)
+    assert held(played) == ()
+
+
+@pytest.mark.parametrize("mod", [pygame.KMOD_LCTRL, pygame.KMOD_RCTRL, pygame.KMOD_LALT, pygame.KMOD_LMETA])
+@pytest.mark.parametrize("letter", ["r", "n", "p", "g", "tab", "f4", "backspace"])
+def test_with_ctrl_alt_or_meta_a_key_gives_no_command(played, letter, mod):
+    before = list(played.commands.player.asked)
+    key(played, letter, 0, mod=mod)
+    assert played.commands.player.asked == before and not played.menu.is_open
+
+
+def test_whoever_walks_with_ctrl_held_goes_on_walking(played):
+    key(played, "w", W, mod=pygame.KMOD_LCTRL)
+    assert held(played) == ("W",)
+
+
+def test_a_modifier_that_has_a_meaning_itself_is_no_modifier(played):
+    commands = played.commands
+    table = commands.preferences.controls["universal"] | {"W": ("left ctrl",)}
+    commands.change(controls={**commands.preferences.controls, "universal": table})
+    key(played, "r", 21, mod=pygame.KMOD_LCTRL)
+    assert [name for name, *_ in played.commands.player.asked][-1] == "reset"
+
+
+def test_a_key_that_walks_by_its_place_gives_no_command_by_its_letter(played):
+    key(played, "r", S)  # a Colemak keyboard has R where S is
+    assert held(played) == ("S",)
+    assert "reset" not in [name for name, *_ in played.commands.player.asked]
+
+
+# -- what comes from outside -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mod", [pygame.KMOD_LCTRL, pygame.KMOD_RMETA])
+def test_a_picture_is_pasted_and_shown_before_a_world_begins_from_it(played, monkeypatch, mod):
+    picture = landscape(90, 160, 0.1, 0.0)
+    monkeypatch.setattr("game.ui.pages.pictures.clipboard_picture", lambda: picture)
+    key(played, "v", 25, mod=mod)
+    played.settle()
+    assert played.menu.page.title == "Begin here?"
+    played.menu.input("return", True, 1.0)
+    name, scene = played.commands.player.asked[-1]
+    assert name == "enter" and (scene.picture() == picture).all()
+    assert played.commands.preferences.recent == ()
+
+
+def test_a_recording_dropped_on_the_window_is_offered_to_be_replayed(played, tmp_path):
+    from tests.game.recording.test_library import record
+
+    folder = tmp_path / "20260102T030405Z-demo"
+    record(folder)
+    for path in (folder, folder / "demo.mp4", folder / "actions.jsonl"):
+        played.router.handle(pygame.event.Event(pygame.DROPFILE, file=str(path)), 1.0)
+        played.settle()
+        assert "Replay live from here" in [widget.label for widget in played.menu.page_widgets()]
+        played.menu.close()
+    assert played.commands.preferences.folder == "."
+
+
+def test_a_video_that_is_no_recordings_is_said_to_be_none(played, tmp_path):
+    (tmp_path / "holiday.mp4").write_bytes(b"video")
+    played.router.handle(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "holiday.mp4")), 1.0)
+    played.settle()
+    assert "belongs to no recording" in played.menu.page_widgets()[0].label
+
+
+def test_what_is_dropped_from_a_place_that_never_answers_holds_nothing_up(played, tmp_path):
+    played.router.handle(pygame.event.Event(pygame.DROPFILE, file=str(tmp_path / "not there.png")), 1.0)
+    played.settle()
+    assert "cannot read the picture" in played.menu.page_widgets()[0].label

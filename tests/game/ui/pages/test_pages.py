@@ -271,14 +271,17 @@ def test_the_page_of_keys_shows_every_input_whole_and_none_over_another(tmp_path
     bindings = [*prefer.controls[mode].values(), *prefer.commands.values()]
     stage.menu.open()
     stage.menu.draw(stage.window.surface)
-    wanted = [short_name(one) for inputs in bindings for one in inputs]
-    shown = [words for words, _, _ in caps]
-    assert not [words for words in wanted if shown.count(words) < wanted.count(words)]
-    motions = {"universal": 4, "gta_drive": 2, "templerun": 0}[mode]
-    assert sum("Mouse" in words for words in shown) == sum("R stick" in words for words in shown) - 1 == motions
-    for i, (words, area, view) in enumerate(caps):
+    first = list(caps)
+    for _ in range(4):  # a mode of many keys has more than one screen of them
+        stage.menu.wheel(-9)
+        stage.menu.draw(stage.window.surface)
+    wanted = {short_name(one) for inputs in bindings for one in inputs}
+    shown = {words for words, _, _ in caps}
+    assert wanted <= shown, wanted - shown
+    assert sum(words[:-1] == "Mouse " for words in shown) == len(action_space(mode).by_mouse)
+    for i, (words, area, view) in enumerate(first):
         assert view.contains(area) or mode != "universal", f"{words} is cut off: a person need not turn the page"
-        assert area.collidelist([other for _, other, _ in caps[i + 1 :]]) < 0, words
+        assert area.collidelist([other for _, other, _ in first[i + 1 :]]) < 0, words
     stage.commands.background.stop()
     pygame.display.quit()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import pytest
 
 from engine.errors import PictureError
 from engine.pictures import fit_picture
-from game.ui.pages.pictures import contents, preview, short_path
+from game.ui.pages.pictures import contents, pictures_folder, preview, short_path
 from game.world.scenes import Scene
 
 
@@ -48,3 +49,28 @@ def test_a_folders_contents_are_its_folders_and_pictures(tmp_path):
 def test_paths_at_home_are_short():
     home = Path.home()
     assert [short_path(path) for path in (home, home / "a" / "b", home.parent)] == ["~", "~/a/b", str(home.parent)]
+
+
+def test_a_folder_or_a_pipe_that_is_called_like_a_picture_is_none(tmp_path):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "mine.HEIC").write_bytes(b"")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    found = contents(tmp_path)
+    assert [path.name for path in found.pictures] == ["mine.HEIC"]
+    assert [path.name for path in found.folders] == ["folder.png"]
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
+def test_a_folder_whose_name_is_no_name_is_one_line(name):
+    assert "cannot be read" in contents(Path(name)).problem
+
+
+def test_who_has_no_home_has_a_gallery(monkeypatch):
+    def none():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+    assert pictures_folder("") == Path("/") and pictures_folder("/a") == Path("/a")
+    assert short_path(Path("/a/b")) == "/a/b"
+    assert pictures_folder("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")
