@@ -54,7 +54,7 @@ def doctor(words: Sequence[str], machine: Machine | None = None) -> int:
         closer = settings if named else _settings_of(family.models[0], words, chosen)
         tell(_model(closer, speed))
         if others := [name for name in family.models if name != closer.model.name]:
-            tell(f"              {', '.join(others)}: of the same size and speed; --doctor model=NAME looks closer")
+            tell(f"              {', '.join(others)}: of the same kind; --doctor model=NAME looks closer")
         for line in _memory(closer, device, machine):
             tell(line)
     own = ["device=cpu", f"threads={settings.threads}"]
