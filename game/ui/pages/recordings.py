@@ -35,7 +35,7 @@ class RecordingsPage(Page):
         super().__init__()
         self._commands, self._menu, self._pictures = commands, menu, pictures
         self._entries: Later | None = None
-        self._listed: list[Path] = []
+        self._listed: list[tuple[Path, str]] = []  # folders, and when they were made
         self._tiles: list[Tile] = []
         self._glances: dict[Path, Later] = {}
         self._thrown: list[Thrown] = []
@@ -49,7 +49,7 @@ class RecordingsPage(Page):
     def opened(self) -> None:
         """See Page."""
         if self._commands.library is not None:
-            self._entries = Later(self._commands.background.begin(self._commands.library.listed))
+            self._entries = Later(self._commands.background.begin(_listed, self._commands.library))
             self._glances = {}
             self._look_into_trash()
 
@@ -95,11 +95,10 @@ class RecordingsPage(Page):
         if self._commands.library is not None:
             self._deleting.append(Later(self._commands.background.begin(self._commands.library.delete, entry)))
 
-    def _list(self, folders: list[Path]) -> None:
+    def _list(self, listed: list[tuple[Path, str]]) -> None:
         """Takes the recordings there are. Their tiles are kept, so that thousands of them are laid out but once."""
-        self._listed = folders
-        library = self._commands.library
-        self._tiles = [] if library is None else [self._tile(folder, library) for folder in folders]
+        self._listed = listed
+        self._tiles = [self._tile(folder, made) for folder, made in listed]
 
     def _tick_deleting(self) -> bool:
         done = [later for later in self._deleting if later.look()]
@@ -109,7 +108,7 @@ class RecordingsPage(Page):
                 self._menu.remark = later.problem
             else:
                 self._thrown.append(later.value)
-                self._list([folder for folder in self._listed if folder != later.value.folder])
+                self._list([one for one in self._listed if one[0] != later.value.folder])
         if done:
             self._look_into_trash()
         return bool(done)
@@ -148,8 +147,8 @@ class RecordingsPage(Page):
         thrown = self._thrown.pop()
         self._undoing = Later(self._commands.background.begin(self._commands.library.restore, thrown))
 
-    def _tile(self, folder: Path, library: Library) -> Tile:
-        return Tile(f"{library.made(folder):%d %b %Y, %H:%M}", str(folder.name), image=partial(self._thumbnail, folder),
+    def _tile(self, folder: Path, made: str) -> Tile:
+        return Tile(made, str(folder.name), image=partial(self._thumbnail, folder),
                     note=partial(self._note, folder), name=str(folder), act=partial(self._open, folder))  # fmt: skip
 
     def _open(self, folder: Path) -> None:
@@ -179,6 +178,11 @@ class RecordingsPage(Page):
         if entry is None or library is None:
             return None, ""
         return self._pictures.ask(("recording", str(folder)), partial(library.thumbnail, entry), size)
+
+
+def _listed(library: Library) -> list[tuple[Path, str]]:
+    """All recordings' folders, the newest first, and when they were made; called in the background."""
+    return [(folder, f"{library.made(folder):%d %b %Y, %H:%M}") for folder in library.listed()]
 
 
 class RecordingPage(Page):

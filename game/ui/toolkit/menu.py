@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import pygame
@@ -26,23 +27,47 @@ class Placed:
     area: pygame.Rect
 
 
-def arrange(widgets: Sequence[Widget], paint: Painter, unit: int, width: int) -> list[Placed]:
-    """Rows under each other; tiles beside each other, as many as there is room for."""
+Grids = dict[tuple, tuple[list["Placed"], int]]  # what tiles, where -> how they lie, and where they end
+
+
+def arrange(
+    widgets: Sequence[Widget], paint: Painter, unit: int, width: int, known: Grids | None = None
+) -> list[Placed]:
+    """Rows under each other; tiles beside each other, as many as there is room for. known: grids laid out before, of
+    which those that are there again are kept: a page may have thousands of tiles and one row that changes."""
     placed: list[Placed] = []
-    y, column, tallest, kind = 0, 0, 0, 0.0
-    for widget in widgets:
-        columns = max(1, width // round(widget.tile * unit)) if widget.tile else 1
-        if widget.tile != kind or column == columns:
-            y, column, tallest, kind = y + tallest, 0, 0, widget.tile
-        if widget.tile:
-            wide = width // columns
-            area = pygame.Rect(column * wide, y, wide, widget.height(paint, unit, wide))
-            column, tallest = column + 1, max(tallest, area.height)
-        else:
-            area = pygame.Rect(0, y, width, widget.height(paint, unit, width))
-            y += area.height
-        placed.append(Placed(widget, area))
+    y, grids = 0, {}
+    for tile, together in groupby(widgets, key=lambda widget: widget.tile):
+        group = list(together)
+        if not tile:
+            for widget in group:
+                area = pygame.Rect(0, y, width, widget.height(paint, unit, width))
+                placed.append(Placed(widget, area))
+                y += area.height
+            continue
+        key = (tuple(map(id, group)), y, unit, width)
+        grid = (known or {}).get(key) or _grid(group, paint, unit, width, y)
+        grids[key] = grid
+        placed += grid[0]
+        y = grid[1]
+    if known is not None:
+        known.clear()
+        known.update(grids)
     return placed
+
+
+def _grid(tiles: Sequence[Widget], paint: Painter, unit: int, width: int, y: int) -> tuple[list[Placed], int]:
+    columns = max(1, width // round(tiles[0].tile * unit))
+    wide, placed = width // columns, []
+    for first in range(0, len(tiles), columns):
+        row = tiles[first : first + columns]
+        heights = [widget.height(paint, unit, wide) for widget in row]
+        placed += [
+            Placed(widget, pygame.Rect(column * wide, y, wide, high))
+            for column, (widget, high) in enumerate(zip(row, heights, strict=True))
+        ]
+        y += max(heights)
+    return placed, y
 
 
 def page_height(placed: Sequence[Placed]) -> int:
@@ -53,6 +78,9 @@ def page_height(placed: Sequence[Placed]) -> int:
 def focusable(placed: Sequence[Placed]) -> list[Placed]:
     """Those that can have the focus."""
     return [one for one in placed if one.widget.focusable]
+
+
+_REACH = 4  # heights of a widget
 
 
 def neighbour(placed: Sequence[Placed], at: Placed, dx: int, dy: int) -> Placed | None:
@@ -70,7 +98,11 @@ def neighbour(placed: Sequence[Placed], at: Placed, dx: int, dy: int) -> Placed 
             across = abs(b.top - a.top)
         return None if apart is None else apart + 0.1 * across
 
-    found = [(gap, one) for one in focusable(placed) if one is not at and (gap := distance(one)) is not None]
+    for reach in (_REACH * at.area.height + at.area.width, None):  # most of a long page is far away
+        near = [one for one in placed if reach is None or -reach < one.area.top - at.area.top < reach]
+        found = [(gap, one) for one in focusable(near) if one is not at and (gap := distance(one)) is not None]
+        if found:
+            break
     return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
@@ -205,7 +237,7 @@ class Menu:
         self._dragged: Placed | None = None
         self._size = (640, 400)
         self._broken: dict[Page, str] = {}  # pages that have failed, and how
-        self._arranged: tuple[tuple, list[Placed]] = ((), [])
+        self._grids: Grids = {}
 
     # -- opening and closing -----------------------------------------------------------------------------------------
 
@@ -411,20 +443,15 @@ class Menu:
         return make_plan(self._size, self._paint.unit_of(self._size), sections=not self._inside)
 
     def _placed(self) -> list[Placed]:
-        """The page's widgets and where they lie; the same as before, while the widgets are the same ones."""
+        """The page's widgets and where they lie."""
         page, plan = self.page, self._plan()
         if page is None:
             return []
         widgets = self._failed(page) if page in self._broken else self._guarded(page, page.widgets)
         if widgets is None:
             widgets = self._failed(page)
-        key = (tuple(map(id, widgets)), plan.unit, plan.view.width)
-        if self._arranged[0] != key:
-            placed = self._guarded(page, arrange, widgets, self._paint, plan.unit, plan.view.width)
-            if placed is None:
-                placed = arrange(self._failed(page), self._paint, plan.unit, plan.view.width)
-            self._arranged = key, placed  # which keeps the widgets, so that no other one gets the id of one of them
-        return self._arranged[1]
+        placed = self._guarded(page, arrange, widgets, self._paint, plan.unit, plan.view.width, self._grids)
+        return arrange(self._failed(page), self._paint, plan.unit, plan.view.width) if placed is None else placed
 
     # -- what fails --------------------------------------------------------------------------------------------------
 
@@ -588,9 +615,10 @@ class Menu:
     def _draw_widgets(self, surface: pygame.Surface, plan: Plan, placed: list[Placed], at: Placed | None) -> None:
         old = surface.get_clip()
         surface.set_clip(plan.view)
+        scrolled = self.page.scroll if self.page is not None else 0
         for one in placed:
-            area = self._on_window(one.area, plan)
-            if area.colliderect(plan.view):
+            if one.area.bottom > scrolled and one.area.top < scrolled + plan.view.height:
+                area = self._on_window(one.area, plan)
                 try:
                     one.widget.draw(self._paint, surface, area, plan.unit, one is at)
                 except Exception as error:  # a picture that cannot be drawn costs its own place
@@ -602,6 +630,5 @@ class Menu:
         if whole > seen:
             rail = pygame.Rect(plan.body.right - plan.unit // 2, plan.view.top, max(3, plan.unit // 5), seen)
             grip = pygame.Rect(rail.left, 0, rail.width, max(2 * plan.unit, seen * seen // whole))
-            scrolled = self.page.scroll if self.page is not None else 0
             grip.top = rail.top + (rail.height - grip.height) * scrolled // max(1, whole - seen)
             self._paint.panel(surface, grip, LINE, grip.width // 2)

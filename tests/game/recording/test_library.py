@@ -286,3 +286,24 @@ def test_the_trash_says_what_it_holds_and_is_emptied_for_good(library):
 def test_the_header_of_a_stranger_does_not_matter(library, tmp_path):
     assert header().source == "headless" and not library.entries()[0].live
     assert np.asarray(library.thumbnail(library.entries()[0])).dtype == np.uint8
+
+
+def test_a_glance_at_a_recording_needs_its_header_and_the_number_of_its_lines_alone(library, tmp_path):
+    newest, oldest = (library.glance(folder) for folder in library.listed())
+    assert (newest.frames, oldest.frames) == (4, 8) and oldest.model == "tiny" and oldest.problem is None
+    log = tmp_path / "20260102T030405Z-demo" / "actions.jsonl"
+    log.write_text(log.read_text().replace('"frame": 3', '"frame": 30').rstrip("\n"))
+    assert library.glance(log.parent) == oldest, "what is wrong in it is found when it is read"
+    assert library.read(log.parent).problem
+    log.write_text("no header\n")
+    assert library.glance(log.parent).problem
+
+
+def test_listing_recordings_opens_none_of_them(library, monkeypatch):
+    from pathlib import Path
+
+    def refused(*arguments, **options):
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert len(library.listed()) == 2

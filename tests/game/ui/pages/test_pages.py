@@ -324,3 +324,26 @@ def test_a_page_says_that_a_world_is_loading_until_its_picture_has_come(stage, s
     assert labels(stage)[0] == "hall has stopped: out of memory"
     stage.commands.player.status = PLAYING
     assert labels(stage)[0] == "You are in hall, made by tiny on cpu."
+
+
+def test_a_page_of_two_thousand_recordings_reads_those_in_view_and_no_other(stage, monkeypatch):
+    library = stage.commands.library
+    entry, glanced = library.kept[0], []
+    folders = [Path(f"recordings/{number}") for number in range(2000)]
+    monkeypatch.setattr(library, "listed", lambda: folders)
+    monkeypatch.setattr(library, "made", lambda folder: entry.made)
+    monkeypatch.setattr(library, "glance", lambda folder: glanced.append(folder) or replace(entry, folder=folder))
+    stage.menu.open("Recordings")
+    stage.settle()
+    assert 3 <= len(glanced) <= 30 and glanced == folders[: len(glanced)]
+    stage.menu.input("end", True, 0.0)
+    stage.settle()
+    assert len(glanced) <= 60 and folders[-1] in glanced
+
+
+def test_a_recordings_log_is_read_whole_when_it_is_opened(stage, monkeypatch):
+    library = stage.commands.library
+    broken = replace(library.kept[0], problem="frame 7 is no frame")
+    monkeypatch.setattr(library, "read", lambda folder: broken)
+    open_recording(stage)
+    assert "frame 7 is no frame" in labels(stage)
