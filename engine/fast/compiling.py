@@ -47,7 +47,7 @@ class Compiler:
         if not kernels.fast:
             raise ValueError("only fast kernels are compiled")
         self._kernels, self._device, self._how = kernels, device, how
-        self._options = {"backend": backend} | ({"mode": MODES[how]} if backend == "inductor" else {})
+        self._options: dict[str, Any] = {"backend": backend} | ({"mode": MODES[how]} if backend == "inductor" else {})
         self._steps: dict[str, Callable[[], None]] = {}
 
     @property
@@ -143,6 +143,7 @@ class Compilation(Compiler):
         """Blocks' inputs like those of play, from a rollout's first to the first with a full window."""
         config, net = self._config, self._transformer
         weight, visual = net.net.patch_embedding.weight, config.transformer.visual_context
+        assert visual is not None  # what has none has no fast kernels
         context = weight.new_zeros(1, visual.tokens, visual.channels)
         prepared = net.prepare_rollout(torch.zeros(1), config.latent_size, context)
         caches = net.new_caches(config.window, config.sink)

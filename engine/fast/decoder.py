@@ -8,7 +8,7 @@ why.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -100,8 +100,8 @@ class FastResidual(nn.Module):
     def __init__(self, source: ResidualBlock, scale: int) -> None:
         super().__init__()
         layers = source.residual
-        self.norms = nn.ModuleList([Norm(layers["0"]), Norm(layers["3"])])
-        self.convs = nn.ModuleList([TimedConv(layers["2"], scale), TimedConv(layers["6"], scale)])
+        self.norms = nn.ModuleList([Norm(cast(ChannelNorm, layers[place])) for place in ("0", "3")])
+        self.convs = nn.ModuleList([TimedConv(cast(CausalConv, layers[place]), scale) for place in ("2", "6")])
         self.shortcut = None if source.shortcut is None else FrameWiseConv(source.shortcut)
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
@@ -131,7 +131,7 @@ class FastUpsample(nn.Module):
 
     def __init__(self, source: Upsample, scale: int) -> None:
         super().__init__()
-        self.conv = FrameWiseConv(source.resample["1"])
+        self.conv = FrameWiseConv(cast(nn.Conv2d, source.resample["1"]))
         self.time_conv = None if source.time_conv is None else TimedConv(source.time_conv, scale)
 
     def forward(self, x: Tensor, memory: Memory, first: bool) -> Tensor:
@@ -164,6 +164,9 @@ class StreamingNetwork(nn.Module):
 class DecoderNetwork(StreamingNetwork):
     """One latent frame to its video frames. vae: the readable network, whose weights it uses."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, vae: WanVAE) -> None:
         super().__init__()
         source, scale = vae.decoder, 1
@@ -180,7 +183,8 @@ class DecoderNetwork(StreamingNetwork):
         self.layers = nn.ModuleList(layers)
         # On a CPU nothing is gained by more outputs.
         padded = vae.conv1.weight.device.type != "cpu"
-        self.norm, self.last = Norm(source.head["0"]), TimedConv(source.head["2"], scale, padded)
+        self.norm = Norm(cast(ChannelNorm, source.head["0"]))
+        self.last = TimedConv(cast(CausalConv, source.head["2"]), scale, padded)
         weight = vae.conv1.weight
         for name, values in (("mean", vae.config.mean), ("std", vae.config.std)):
             self.register_buffer(name, torch.tensor(values, device=weight.device, dtype=weight.dtype))
@@ -267,7 +271,10 @@ class FastDecoderStream:
 
     def restore(self, snapshot: StreamSnapshot) -> None:
         """Goes back to a snapshot; into the same memory, since a CUDA graph may have recorded its address."""
-        self._started, self._put_by = snapshot.memory.started, tuple(snapshot.memory.slots)
+        self._started, self._put_by = (
+            snapshot.memory.started,
+            tuple(slot for slot in snapshot.memory.slots if slot is not None),
+        )
 
     def put_by(self) -> None:
         """As engine.fast.lease.Tenant."""

@@ -6,6 +6,7 @@ computed, and why.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +22,8 @@ class FastMemoryBlock(nn.Module):
     def __init__(self, source: MemoryBlock, scale: int) -> None:
         super().__init__()
         self.slot, self.scale = source.slot, scale
-        self.convs = nn.ModuleList(FrameWiseConv(source.conv[place]) for place in ("0", "2", "4"))
-        self.width = source.conv["4"].weight.shape[0]
+        self.convs = nn.ModuleList(FrameWiseConv(cast(nn.Conv2d, source.conv[place])) for place in ("0", "2", "4"))
+        self.width = cast(nn.Conv2d, source.conv["4"]).out_channels
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """x (T, H, W, C) -> the same shape."""
@@ -56,7 +57,7 @@ class LightNetwork(StreamingNetwork):
         super().__init__()
         self.config, scale = source.config, 1
         first, *layers, last = source.values()
-        self.first, self.last = FrameWiseConv(first), FrameWiseConv(last)
+        self.first, self.last = FrameWiseConv(cast(nn.Conv2d, first)), FrameWiseConv(cast(nn.Conv2d, last))
         made: list[nn.Module] = []
         for layer in layers:
             if isinstance(layer, MemoryBlock):
@@ -65,7 +66,7 @@ class LightNetwork(StreamingNetwork):
                 made.append(FastGrow(layer))
                 scale *= 2
             else:
-                made.append(FrameWiseConv(layer))
+                made.append(FrameWiseConv(cast(nn.Conv2d, layer)))
         self.layers = nn.ModuleList(made)
 
     def new_memory(self, height: int, width: int) -> Memory:

@@ -8,7 +8,7 @@ than those that do not (their own is in the ring, not in front of it): a pass is
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -152,7 +152,8 @@ class PassNetwork(nn.Module):
         tokens = F.linear(patches.to(weight.dtype), weight.flatten(1))
         first = tokens.new_zeros(len(tokens), config.kv_heads, config.head_dim)
         number = 0
-        for index, block in enumerate(self.blocks):
+        for index, layer in enumerate(self.blocks):
+            block = cast(FastLayer, layer)
             is_far, controls = config.is_global(index), None
             if config.takes_controls(index):
                 controls, number = t.controls[number], number + 1
@@ -166,8 +167,10 @@ class PassNetwork(nn.Module):
             if index == 0:
                 first = own.contiguous()
         tokens = F.silu(_norm(tokens, *t.head.unbind(0)))
+        bias = self.unpatchify.bias
+        assert bias is not None
         out = F.linear(tokens, self.unpatchify.weight.flatten(1).t()).view(rows, columns, channels, p, q)
-        out = out.permute(2, 0, 3, 1, 4).reshape(1, 1, channels, *x.shape[-2:]) + self.unpatchify.bias.view(-1, 1, 1)
+        out = out.permute(2, 0, 3, 1, 4).reshape(1, 1, channels, *x.shape[-2:]) + bias.view(-1, 1, 1)
         return out.to(x.dtype)
 
 
@@ -273,9 +276,10 @@ class FastWaypointCaches:
 
     def _copy(self, since: WaypointSnapshot | None) -> WaypointSnapshot:
         parts = []
+        local, distant = (None, None) if since is None else (since.local, since.distant)
         for ring, caches, old in (
-            (self.near, self._of(False), since and since.local),
-            (self.far, self._of(True), since and since.distant),
+            (self.near, self._of(False), local),
+            (self.far, self._of(True), distant),
         ):
             state, slots = ring.snapshot(), []
             for number, cache in enumerate(caches):
@@ -378,7 +382,7 @@ class FastWaypoint:
         cos, sin = (torch.cat((of_space, of_time.expand(len(of_space), -1)), -1)[:, None]
                     for of_space, of_time in ((space.cos, time.cos), (space.sin, time.sin)))  # fmt: skip
         embedded = rms(self.net.embed_controls(controls)[0])
-        shared = {
+        shared: dict[str, Any] = {
             "cos": cos, "sin": sin, "near": caches.slots(caches.near), "far": caches.slots(caches.far),
             "controls": F.linear(embedded, self._controls).view(-1, 1, embedded.shape[-1]),
             "keys": tuple(cache.keys for cache in caches.memory),

@@ -187,7 +187,7 @@ class TaehvEncoderStream:
             raise ValueError(f"got {frames.shape[1]} frames; expected n x {config.time_ratio}")
         if any(size % config.space for size in frames.shape[-2:]):
             raise ValueError(f"got frames of {tuple(frames.shape[-2:])}; expected multiples of {config.space}")
-        unit = ((frames.float() + 1) / 2).to(self._encoder["0"].weight)
+        unit = ((frames.float() + 1) / 2).to(next(self._encoder.parameters()))
         return torch.cat([self._encoder(part, self._memory) for part in unit.split(config.time_ratio, dim=1)], dim=1)
 
     def snapshot(self) -> StreamMemory:
@@ -222,14 +222,13 @@ class LightDecoderStream:
         """
         if self._warm and not self._memory.started:
             for _ in range(WARMING_PUSHES):
-                self._decoder(latents[:, :1].to(self._decoder["1"].weight), self._memory)
+                self._decoder(latents[:, :1].to(next(self._decoder.parameters())), self._memory)
             self._memory.started = True
         return torch.cat([self.decode_at_once(latent) for latent in latents.split(1, dim=1)], dim=1)
 
     def decode_at_once(self, latents: Tensor) -> Tensor:
         """The same, of a stream that is not warmed, in one pass; costs memory in proportion to the latents."""
-        weight = self._decoder["1"].weight
-        frames = self._decoder(latents.to(weight), self._memory)
+        frames = self._decoder(latents.to(next(self._decoder.parameters())), self._memory)
         # The first latent is one video frame, the last of those made of it; those before only warm up the memory.
         extra = 0 if self._memory.started else self._decoder.config.time_ratio - 1
         self._memory.started = True
