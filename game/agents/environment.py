@@ -77,7 +77,7 @@ class NeuralWorldEnv(gymnasium.Env[np.ndarray, dict[str, Any]]):
         frame = self.play.frame.copy()
         return frame, float(self._reward(frame, action, info)), False, False, info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """The newest picture."""
         if self.render_mode is None or self.play is None:
             return None

@@ -233,8 +233,9 @@ def _check_shape(word: str) -> None:
         raise ConfigError(f"cannot read the word {word!r}", expected="name=value", remedy=remedy)
     if name in GROUPS and value not in options(name):
         choices = options(name)
-        remedy = f"did you mean {name}={near}?" if (near := nearest(value, choices)) else None
-        raise ConfigError(f"there is no {name} {value!r}", expected=" or ".join(choices), remedy=remedy)
+        near = nearest(value, choices)
+        hint = f"did you mean {name}={near}?" if near else None
+        raise ConfigError(f"there is no {name} {value!r}", expected=" or ".join(choices), remedy=hint)
 
 
 def _compose(words: list[str]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _float_tiff(path: Path, file: IO[bytes]) -> np.ndarray:
         raise PictureError(f"{path} is a TIFF of a kind that cannot be read", expected=READABLE)
     if picture.ndim == 3 and picture.shape[2] >= 3:
         picture = picture[:, :, [2, 1, 0, *range(3, picture.shape[2])]]
-    white = float(np.iinfo(picture.dtype).max) if picture.dtype.kind == "u" else None
+    white = 256.0**picture.dtype.itemsize - 1 if picture.dtype.kind == "u" else None
     return _to_bytes(picture.astype(np.float64), white)
 
 
@@ -204,7 +204,7 @@ def cut_to(picture: np.ndarray, height: int, width: int) -> np.ndarray:
 
     from engine.pictures import middle
 
-    top, bottom, left, right = middle(*picture.shape[:2], height, width)
+    top, bottom, left, right = middle(picture.shape[0], picture.shape[1], height, width)
     part = np.ascontiguousarray(picture[top:bottom, left:right])
     shrinks = part.shape[0] > height
     return cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)

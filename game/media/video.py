@@ -352,6 +352,7 @@ class Video:
                 return self._newest[1]
             self._newest = (self._next, np.ascontiguousarray(picture[:, :, ::-1]))
             self._next += 1
+        assert self._newest is not None  # what was asked for is the newest, or lies ahead
         return self._newest[1]
 
     def close(self) -> None:

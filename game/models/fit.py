@@ -73,7 +73,7 @@ def examine(settings: Settings, device: str, machine: Machine) -> Fit:
     gpu = machine.gpus[index] if device != "cpu" and index < len(machine.gpus) else None
     count = _Count(device, gpu.bfloat16 if gpu else None)
     need = count.need(settings)
-    fit = Fit(settings.model.name, need, gpu and gpu.free, machine.available, gpu.name if gpu else "the GPU")
+    fit = Fit(settings.model.name, need, gpu.free if gpu else None, machine.available, gpu.name if gpu else "the GPU")
     if fit.fits:
         return fit
     found = [(words, count.need(other)) for words, other in _alternatives(settings, device)]

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,7 @@ class SessionHeader:
     @staticmethod
     def from_json(data: dict) -> SessionHeader:
         """Reads what to_json wrote. Raises KeyError for a missing field, TypeError or ValueError for a wrong type."""
-        values = {}
+        values: dict[str, Any] = {}
         for item in fields(SessionHeader):
             if item.name not in data:
                 continue
@@ -417,7 +418,7 @@ def _object(path: Path, number: int, line: str) -> dict:
     return data
 
 
-_ROW_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+_ROW_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "frame": (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
     "keyboard": (lambda v: _numbers(v), "a list of numbers"),
     "mouse": (lambda v: v is None or (_numbers(v) and len(v) == 2), "[pitch, yaw] or null"),
@@ -457,7 +458,7 @@ def _rows(path: Path, lines: list[str], skip: int) -> list[_Row]:
     return rows
 
 
-def _numbers(value: object) -> bool:
+def _numbers(value: Any) -> bool:
     ok = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
     return ok and all(-_LARGEST <= v <= _LARGEST for v in value)
 

@@ -420,7 +420,7 @@ class Line:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="line", daemon=True)
         self._session: aiohttp.ClientSession | None = None
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: aiohttp.ClientWebSocketResponse[Any] | None = None
         self._outgoing: deque[str] = deque()
         self._more = asyncio.Event()
         self._main: asyncio.Task | None = None
@@ -557,7 +557,7 @@ class Line:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self._socket = None
 
-    async def _listen(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+    async def _listen(self, ws: aiohttp.ClientWebSocketResponse[Any]) -> None:
         while True:
             message = await ws.receive()
             self.heard = time.monotonic()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -140,7 +140,7 @@ def _by_cpu_time(world: WorldModel, seconds: float, flops: int) -> dict:
 
 def _compared(world: WorldModel, settings: Settings, progress: Progress) -> dict:
     """What the fast kernels are compared with: the readable ones' time, of a slice, and both kinds' counted work."""
-    made = {}
+    made: dict[str, Any] = {}
     if is_slice(settings):
         made["readable_block_ms"] = _readable_ms(world, progress)
     if world.kernels.fast:

@@ -320,6 +320,7 @@ class Timeline:
                 return
 
     def _count_state(self, moment: Moment) -> None:
+        assert moment.snapshot is not None
         moment.memory = moment.snapshot.storages()
         self._ledger.add(moment.memory)
         moment.start.bytes = max(moment.start.bytes, sum(moment.memory.values()))

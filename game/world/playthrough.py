@@ -240,6 +240,7 @@ class Journey:
     def _restore(self, moment: Moment) -> None:
         """Brings the moment's rollout to it, from the nearest state before if it has none of its own."""
         start, known = moment.start, self.past.state_before(moment)
+        assert known.snapshot is not None
         start.rollout.restore(known.snapshot)
         again = start.tape.actions(known.frames, moment.frames)
         done = 0
