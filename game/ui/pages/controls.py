@@ -51,7 +51,7 @@ class ControlsPage(Page):
         self._sampled_at = 0.0
 
     @property
-    def waits(self) -> bool:  # type: ignore[override]
+    def waits(self) -> bool:
         """See Page."""
         return self._waiting_for is not None
 
