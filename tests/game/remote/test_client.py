@@ -189,6 +189,25 @@ def test_recording_is_the_servers_and_told_what_the_client_measured(tmp_path):
     assert recorders[0].stats.latency_ms is not None
 
 
+def test_a_lossless_sessions_pictures_are_those_that_were_recorded(tmp_path):
+    recorders: list[FakeRecorder] = []
+
+    def recorder() -> FakeRecorder:
+        recorders.append(FakeRecorder())
+        return recorders[-1]
+
+    came: dict[int, np.ndarray] = {}
+    with ServerThread(tmp_path, FakeWorld(fps=50.0, first=2, later=3), recorder=recorder) as server:
+        player = connected(server, pictures=PNG)
+        player.on_block = lambda header, pixels: came.update({header.first_frame: pixels} if header.number >= 0 else {})
+        player.toggle_recording()
+        play(player, numbered(player, 40))
+        player.shutdown()
+    blocks = [block for block in recorders[0].blocks if block.first_frame in came]
+    assert len(blocks) >= 12
+    assert all(np.array_equal(block.frames, came[block.first_frame]) for block in blocks)
+
+
 # -- the line --------------------------------------------------------------------------------------------------------
 
 

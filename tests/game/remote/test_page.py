@@ -1,0 +1,287 @@
+"""The page in a real browser, on a real server with the embedded model: keys pressed there are what the world gets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.game.fakes import FakeWorld, landscape
+from tests.game.remote.browser import CHROMIUM, Browser
+from tests.game.remote.house import KEY, ServerThread, wait_until
+
+ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+PICTURE = "document.getElementById('view').toDataURL()"
+PLAYING = "told && told.state === 'playing' && shownTimes.length > 3"
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+
+
+async def canvas(page: Browser) -> np.ndarray:
+    return pixels(base64.b64decode((await page.run(PICTURE)).partition(",")[2]))
+
+
+class Served:
+    """`python -m game --serve` in a process of its own."""
+
+    def __init__(self, folder: Path, *words: str) -> None:
+        self.root = folder / "recordings"
+        command = [sys.executable, "-m", "game", "--serve", "--port", "0", f"record.root={self.root}", *words]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder, env=environment
+        )
+        self.address = self._process.stdout.readline().strip()  # type: ignore[union-attr]
+        assert self.address.startswith("http://127.0.0.1:"), self._process.stderr.read()  # type: ignore[union-attr]
+        self.url, _, self.key = self.address.partition("/#")
+
+    def stop(self) -> tuple[int, str, str]:
+        """As Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+        out, err = self._process.communicate(timeout=60)
+        return self._process.returncode, out, err
+
+
+def test_keys_pressed_in_a_browser_arrive_in_the_recording(tmp_path):
+    served = Served(tmp_path)
+
+    async def go():
+        async with Browser(tmp_path / "profile") as page:
+            await page.open(served.address)
+            await page.until(PLAYING, 90)
+            assert await page.run("location.href") == served.url + "/"  # the key is gone from the address
+            assert await page.run("document.cookie") == ""
+            before = await canvas(page)
+            await page.key("KeyO", True)
+            await page.key("KeyO", False)
+            await page.until("told.recording")
+            await page.key("KeyW", True)
+            await page.key("ArrowRight", True, "ArrowRight")
+            newest = await page.run("have")
+            await page.until(f"have >= {newest} + 24")
+            await page.key("KeyW", False)
+            await page.key("ArrowRight", False, "ArrowRight")
+            after = await canvas(page)
+            await page.key("KeyI", True)
+            await page.key("KeyI", False)
+            await page.until("!document.getElementById('numbers').hidden && lines.length > 0")
+            numbers = await page.run("drawNumbers(), document.getElementById('numbers').textContent")
+            shot = await page.screenshot()
+            if folder := os.environ.get("SHOTS"):
+                Path(folder, "page.png").write_bytes(shot)
+            await page.key("KeyO", True)
+            await page.key("KeyO", False)
+            await page.until("!told.recording")
+            listed = await page.run("get('/recordings').then((r) => r.json())")
+            return before, after, numbers, shot, listed, page.said
+
+    before, after, numbers, shot, listed, said = asyncio.run(go())
+    code, out, err = served.stop()
+    assert code == 0, err
+    assert not said
+    assert np.abs(before.astype(int) - after).mean() > 8.0  # the picture changed
+    # What the browser shows of it is the picture that came: sampled at the middle, wherever the page puts it.
+    seen = pixels(shot)
+    assert seen.shape == (800, 1100, 3)
+    assert seen[200:600, 300:800].std() > 10.0
+    assert "key to picture" in numbers
+    assert "network" in numbers
+    (folder,) = [path for path in served.root.iterdir() if not path.name.startswith(".")]
+    lines = [json.loads(line) for line in (folder / "actions.jsonl").read_text().splitlines()[1:]]
+    pressed = [line for line in lines if line["keys"] == ["W"] and line["mouse"] and line["mouse"][1] > 0.05]
+    assert len(pressed) >= 8
+    assert [one["id"] for one in listed] == [folder.name]
+    assert (folder / "report.json").exists()
+    assert served.key not in out + err
+    assert served.key not in "".join(path.read_text(errors="replace") for path in folder.glob("*.json*"))
+
+
+def test_everything_on_the_page_does_what_it_says(tmp_path):
+    with ServerThread(tmp_path, FakeWorld(fps=20.0), watch=True) as server:
+
+        async def go():
+            async with Browser(tmp_path / "profile") as page:
+                await page.open(server.address)
+                await page.until(PLAYING)
+                click = "document.getElementById('{}').click()"
+                await page.run(click.format("pause"))
+                assert await page.run("paused()") is True
+                steps = server.world.steps
+                await asyncio.sleep(0.3)
+                assert server.world.steps <= steps + 2
+                await page.run(click.format("pause"))
+                await page.until("shownTimes.length > 6")
+                await page.run(click.format("save"))
+                await page.until("told.saved")
+                await page.run(click.format("load"))
+                await page.until("epoch > 0 && pending() > 0")
+                await page.run("rewind()")
+                await asyncio.sleep(0.3)
+                assert await page.run("backTo !== null")
+                await page.run("letGo()")
+                await page.until(f"backTo === null && ({PLAYING})")
+                assert "restore" in server.world.log
+                await page.run(click.format("restart"))
+                assert wait_until(lambda: len(server.world.rollouts) == 2)
+                await page.until("told.other_world")
+                await page.run(click.format("other"))
+                await page.until(f"{PLAYING} && told.state === 'playing'")
+                await page.run(click.format("anchor"))
+                assert await asyncio.to_thread(wait_until, lambda: len(server.world.rollouts) == 3)
+                await page.run(click.format("scenes"))
+                await page.until("document.querySelectorAll('#scenelist img').length === 2")
+                await page.until("[...document.querySelectorAll('#scenelist img')].every((i) => i.naturalWidth > 0)")
+                await page.run("document.querySelectorAll('#scenelist button')[1].click()")
+                await page.until("told.scene === 'court' && told.state === 'playing'")
+                data = base64.b64encode(cv2.imencode(".png", landscape(90, 160, 0.4, 0.0))[1].tobytes()).decode()
+                await page.run(f"offer(new File([Uint8Array.from(atob('{data}'), (c) => c.charCodeAt(0))], "
+                               "'mine.png', {type: 'image/png'}))")  # fmt: skip
+                await page.until("document.getElementById('d-picture').open")
+                await page.run("document.getElementById('p-go').click()")
+                await page.until("told.scene === 'yours' && told.state === 'playing'")
+                await page.run(click.format("recordings"))
+                await page.until("document.getElementById('recordinglist').textContent.includes('none')")
+                await page.run("document.querySelector('#d-recordings [data-close]').click()")
+                await page.run("moved(60, 0)")
+                await asyncio.sleep(0.3)
+                return page.said
+
+        assert asyncio.run(go()) == []
+        assert sum(mouse[1] for _, mouse in server.world.taken) == pytest.approx(0.1, abs=1e-3)
+        assert len(list((server.root / ".inbox").iterdir())) == 1
+
+
+def test_a_phone_has_two_sticks_and_words_that_can_be_read(tmp_path):
+    with ServerThread(tmp_path, FakeWorld(fps=20.0)) as server:
+
+        async def go():
+            async with Browser(tmp_path / "profile", 390, 780, mobile=True) as page:
+                await page.open(server.address)
+                await page.until(PLAYING)
+                await page.until("document.body.classList.contains('touch')")
+                where = "JSON.stringify(document.getElementById('{}').getBoundingClientRect())"
+                walk, look = [json.loads(await page.run(where.format(name))) for name in ("walk", "look")]
+                middle = [(r["x"] + r["width"] / 2, r["y"] + r["height"] / 2) for r in (walk, look)]
+                up = (middle[0][0], middle[0][1] - walk["height"] * 0.45)
+                right = (middle[1][0] + look["width"] * 0.45, middle[1][1])
+                await page.touch("touchStart", *middle)
+                await page.touch("touchMove", up, right)
+                await asyncio.sleep(0.5)
+                shot = await page.screenshot()
+                await page.touch("touchEnd")
+                if folder := os.environ.get("SHOTS"):
+                    Path(folder, "phone.png").write_bytes(shot)
+                sizes = await page.run(
+                    "[...document.querySelectorAll('footer button')].map((b) => "
+                    "[b.getBoundingClientRect().height, b.scrollWidth <= b.clientWidth + 1, "
+                    "b.getBoundingClientRect().right <= innerWidth])"
+                )
+                wide = await page.run("document.documentElement.scrollWidth")
+                return walk, look, sizes, wide, page.said
+
+        walk, look, sizes, wide, said = asyncio.run(go())
+    assert said == []
+    assert walk["x"] + walk["width"] < look["x"]
+    assert wide <= 390
+    assert all(height >= 40 and fits and inside for height, fits, inside in sizes)
+    assert any(keys == ("W",) and mouse[1] > 0.05 for keys, mouse in server.world.taken)
+
+
+def test_who_comes_second_on_the_page_may_watch_or_ask(tmp_path):
+    with ServerThread(tmp_path, FakeWorld(fps=20.0), watch=True) as server:
+
+        async def go():
+            async with Browser(tmp_path / "1") as page, Browser(tmp_path / "2") as other:
+                await page.open(server.address)
+                await page.until(PLAYING)
+                await other.open(server.address)
+                await other.until("document.getElementById('d-busy').open")
+                await other.run("document.getElementById('b-watch').click()")
+                await other.until("role === 'watch' && shownTimes.length > 3")
+                await other.run("role = 'play'; connect()")
+                await other.until("document.getElementById('d-busy').open")
+                await other.run("document.getElementById('b-ask').click()")
+                await page.until("document.getElementById('d-asked').open")
+                await page.run("document.getElementById('a-yes').click()")
+                await other.until("role === 'play' && !document.getElementById('d-busy').open && welcome")
+                await page.until("document.getElementById('words').textContent.includes('elsewhere')")
+                return page.said + other.said
+
+        assert asyncio.run(go()) == []
+
+
+def test_the_page_is_accessible(tmp_path):
+    """Every control has a name and a role, the order of focus is that of the page, and words stand out."""
+    with ServerThread(tmp_path, FakeWorld(fps=20.0)) as server:
+
+        async def go():
+            async with Browser(tmp_path / "profile") as page:
+                await page.open(server.address)
+                await page.until(PLAYING)
+                tree = (await page.call("Accessibility.getFullAXTree"))["nodes"]
+                order = []
+                for _ in range(16):
+                    tab = {"type": "keyDown", "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
+                    await page.call("Input.dispatchKeyEvent", **tab)
+                    order.append(await page.run("document.activeElement.id"))
+                outline = await page.run("getComputedStyle(document.activeElement).outlineStyle")
+                colours = await page.run(
+                    "[...document.querySelectorAll('button, header, #where, #words, dt, dd, p, h1, h2')].map((e) => {"
+                    "const s = getComputedStyle(e); let b = e, c; do { c = getComputedStyle(b).backgroundColor; "
+                    "b = b.parentElement } while (b && /, 0\\)$|transparent/.test(c)); return [s.color, c]; })"
+                )
+                language = await page.run("document.documentElement.lang")
+                return tree, order, outline, colours, language
+
+        tree, order, outline, colours, language = asyncio.run(go())
+    roles = ("button", "textbox", "combobox", "link", "image", "img")
+    controls = [node for node in tree if node.get("role", {}).get("value") in roles and not node.get("ignored")]
+    assert len(controls) >= 14
+    assert all(node["name"]["value"].strip() for node in controls)
+    assert language == "en"
+    assert "view" in order
+    assert order.index("pause") < order.index("restart") < order.index("keys")
+    assert outline != "none"
+    for fore, back in colours:
+        assert contrast(fore, back) >= 4.5, (fore, back)
+
+
+def contrast(fore: str, back: str) -> float:
+    """As WCAG 2 has it."""
+
+    def light(colour: str) -> float:
+        parts = [float(v) for v in colour[colour.index("(") + 1 : -1].replace("/", ",").split(",")][:3]
+        linear = [v / 255 / 12.92 if v / 255 <= 0.03928 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    high, low = sorted((light(fore), light(back)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_wrong_key_is_asked_for_again(tmp_path):
+    with ServerThread(tmp_path) as server:
+
+        async def go():
+            async with Browser(tmp_path / "profile") as page:
+                await page.open(server.url + "/#" + "wrong" * 8)
+                await page.until("document.getElementById('d-key').open")
+                await page.run(f"document.getElementById('keytext').value = '{server.address}'")
+                await page.run("document.getElementById('keyok').click()")
+                await page.until(PLAYING)
+                return await page.run("location.href"), await page.run("document.body.innerHTML")
+
+        address, text = asyncio.run(go())
+    assert address == server.url + "/"
+    assert KEY not in text
