@@ -10,6 +10,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,6 +116,7 @@ def build_parser() -> argparse.ArgumentParser:
     how.add_argument("--debug", action="store_true", help="show the traceback when something fails")
     how.add_argument("--version", action="version", version=VERSION, help="print the version")
     how.add_argument("-h", "--help", action="help", help="print this")
+    how.add_argument("--multirun", action="store_true", help="every combination of settings such as seed=0,1 model=a,b")
     parser.add_argument("overrides", nargs="*", help=argparse.SUPPRESS)
     return parser
 
@@ -161,7 +163,7 @@ def parse(argv: Sequence[str]) -> _Command:
     _check_judge(flags, recordings)
     for word in words:
         name = word.partition("=")[0]
-        if name in _FLAG_NAMES and "=" in word:
+        if name in _FLAG_NAMES and "=" in word and not flags.multirun:
             raise InputError(
                 f"{name} is a flag, not a setting", got=word, remedy=f"did you mean --{name} {word.partition('=')[2]}?"
             )
@@ -176,6 +178,12 @@ def _is_recording(word: str) -> bool:
 def _check_judge(flags: argparse.Namespace, recordings: list[str]) -> None:
     judge, suite = flags.judge, flags.suite is not None
     needs = [
+        (
+            flags.multirun and not (flags.headless or judge or flags.bench),
+            "--multirun needs something to run",
+            "add --headless, --judge or --bench",
+        ),
+        (flags.multirun and flags.script == "-", "--multirun reads no keys", "give --script a file"),
         (bool(flags.export) and not recordings, "--export needs recordings", "name their folders"),
         (bool(flags.export) and flags.out is None, "--export needs somewhere to write to", "add --out DIR"),
         (suite and not judge, "--suite belongs to --judge", "add --judge"),
@@ -302,6 +310,11 @@ def _tell(error: Exception, debug: bool) -> int:
 
 def _run(command: _Command) -> int:
     flags = command.flags
+    if flags.multirun:
+        from game.tools.sweep import sweep
+
+        out = command.out or Path("sweeps") / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
+        return sweep(flags, command.recordings, command.words, out)
     if flags.doctor:
         from game.tools.doctor import doctor
 
