@@ -23,6 +23,7 @@ from game.requirements import CLIENT, REQUIRED, SERVER, check_installed
 if TYPE_CHECKING:
     from game.recording.format import Job
 EXIT_DONE, EXIT_FAILED, EXIT_INPUT = 0, 1, 2
+_LONGEST = 2000  # characters of the one line
 
 _ABOUT = "Walk through a neural world: every picture you see is made by a network, from the one before and your keys."
 _EXAMPLES = """\
@@ -304,7 +305,8 @@ def _tell(error: Exception, debug: bool) -> int:
     else:
         words = " ".join(str(error).split()) or "it says nothing more"
         line = f"{type(error).__name__}: {words}" + ("" if debug else "; --debug shows where")
-    say(f"game: {printable(line)}")
+    line = printable(line)
+    say(f"game: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}")
     return EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED
 
 

@@ -88,13 +88,14 @@ class CameraPath:
 
 def parse_path(text: str, line: int = 0) -> CameraPath:
     """Reads a path. Raises ActionError that says what is wrong and gives examples."""
+    shown = text if len(text) <= 80 else f"{text[:77]}..."
     body, at, count = text.replace(" ", "").rpartition("@")
     if not at or not re.fullmatch(r"[0-9]{1,7}", count) or not 1 <= int(count) <= 1_000_000:
-        raise ActionError("a camera path has no number of frames", got=text, expected=GRAMMAR)
-    moves = [_move(part, text) for part in body.split("+")]
+        raise ActionError("a camera path has no number of frames", got=shown, expected=GRAMMAR)
+    moves = [_move(part, shown) for part in body.split("+")]
     kept = tuple(move for move in moves if move is not None)
     if len({move.axis for move in kept}) < len(kept):
-        raise ActionError("a camera path asks for one motion twice", got=text, expected=GRAMMAR)
+        raise ActionError("a camera path asks for one motion twice", got=shown, expected=GRAMMAR)
     return CameraPath(line, int(count), kept)
 
 
@@ -105,11 +106,11 @@ def _move(part: str, text: str) -> Move | None:
     way, colon, amount = rest.partition(":")
     axis, sign = _MOVES.get(kind, {}).get(way, ("", 0))
     if not axis or bool(colon) != (kind in _TURNS):
-        raise ActionError(f"no camera path has a part {part!r}", got=text, expected=GRAMMAR)
+        raise ActionError(f"no camera path has a part {part[:40]!r}", got=text, expected=GRAMMAR)
     try:
         degrees = float(amount) if amount else 0.0
     except ValueError:
         degrees = math.nan
     if kind in _TURNS and not 0 < degrees <= 36000:
-        raise ActionError(f"{amount!r} is no number of degrees", got=text, expected=GRAMMAR)
+        raise ActionError(f"{amount[:40]!r} is no number of degrees", got=text, expected=GRAMMAR)
     return Move(axis, sign, degrees)
