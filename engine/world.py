@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.actions import ActionSpace
 from engine.config.model import ModelConfig
-from engine.cost.flops import block_flops
+from engine.cost.operations import block_flops
 from engine.errors import CheckpointError
 from engine.families import WeightFile, build_networks, family_of, new_rollout, readable_kernels
 from engine.fast.kernels import Kernels

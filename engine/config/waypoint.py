@@ -4,9 +4,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from engine.config.decoder import TaehvCodecConfig
 from engine.config.fields import need, positive
-from engine.config.model import ModelConfig
+from engine.config.model import ModelConfig, TaehvCodecConfig
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from engine.actions import ActionSpace, Hint, Key
-from engine.config.model import AttentionActionsConfig, MatrixGame2Config
+from engine.config.model import AttentionActionsConfig, MatrixGame2Config, WanCodecConfig
 from engine.families.family import Checkpoint, Family, Job, WeightFile
 from engine.families.spaces import CAMERA_STEP, WALK, A, D, S, W
 
@@ -118,17 +118,19 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
     def build(self, config: MatrixGame2Config, device: torch.device | str) -> MatrixGame2Networks:
         import torch
 
-        from engine.nets.codec import Codec, build_codec
         from engine.nets.image_tower import ImageTower
         from engine.nets.networks import MatrixGame2Networks
+        from engine.nets.patch_codec import PatchCodec
         from engine.nets.taehv import LightDecoder
         from engine.nets.transformer import Transformer
+        from engine.nets.vae import WanVAE
 
         with torch.device(device):
             tower = None if config.image_tower is None else ImageTower(config.image_tower)
             light = None if config.decoder is None else LightDecoder(config.decoder)
             transformer = Transformer(config.transformer, config.time_ratio)
-            return MatrixGame2Networks(config, transformer, cast(Codec, build_codec(config.codec)), tower, light)
+            codec = WanVAE(config.codec) if isinstance(config.codec, WanCodecConfig) else PatchCodec(config.codec)
+            return MatrixGame2Networks(config, transformer, codec, tower, light)
 
     def unread(self, networks: MatrixGame2Networks) -> Mapping[str, tuple[str, ...]]:
         from engine.nets.image_tower import ImageTower
@@ -144,8 +146,7 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
     def loaded(self, networks: MatrixGame2Networks, borrow: Callable[[str], nn.Module] | None) -> MatrixGame2Networks:
         if borrow is None or networks.image_tower is None:
             return networks
-        from engine.nets.borrowed_tower import BorrowedTower
-        from engine.nets.image_tower import ImageTower
+        from engine.nets.image_tower import BorrowedTower, ImageTower
 
         return replace(networks, image_tower=BorrowedTower(lambda: cast(ImageTower, borrow("image_tower"))))
 

@@ -15,8 +15,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.fast.lease import Lease
-from engine.nets.vae import StreamSnapshot, WanVAE
-from engine.nets.vae_layers import CausalConv, ChannelNorm, FrameAttention, ResidualBlock, StreamMemory, Upsample
+from engine.nets.vae import (
+    CausalConv,
+    ChannelNorm,
+    FrameAttention,
+    ResidualBlock,
+    StreamMemory,
+    StreamSnapshot,
+    Upsample,
+    WanVAE,
+)
 
 Memory = tuple[Tensor, ...]
 """The last two input frames of every convolution over time, (2, height, width, channels), in the order of slots."""

@@ -1,26 +1,55 @@
-"""The immutable half of a world: its config and the networks with their weights."""
+"""The immutable half of a world: its config and the networks with their weights; and what is asked of a codec."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.config.memory import EmbeddedConfig
 from engine.config.model import CausalConfig, MatrixGame2Config, ModelConfig
 from engine.config.waypoint import WaypointConfig
-from engine.nets.borrowed_tower import BorrowedTower
-from engine.nets.codec import Codec, DecoderStream
-from engine.nets.image_tower import ImageTower
+from engine.nets.image_tower import BorrowedTower, ImageTower
 from engine.nets.patch_codec import PatchCodec
 from engine.nets.recogniser import Recogniser
 from engine.nets.spatial_memory import SpatialMemory
 from engine.nets.taehv import LightDecoder, TaehvCodec
 from engine.nets.transformer import Transformer
 from engine.nets.waypoint import WaypointTransformer
+
+
+class Stream(Protocol):
+    """The state of one video passing through a codec."""
+
+    def snapshot(self) -> Any:
+        """A deep copy of the state; opaque."""
+
+    def restore(self, snapshot: Any) -> None:
+        """Goes back to it; what follows is bit for bit what followed then."""
+
+
+class EncoderStream(Stream, Protocol):
+    def encode(self, frames: Tensor) -> Tensor:
+        """The next frames (B, F, 3, H, W) in [-1, 1] -> latents (B, T, C, h, w)."""
+
+
+class DecoderStream(Stream, Protocol):
+    def decode(self, latents: Tensor) -> Tensor:
+        """The next latents (B, T, C, h, w) -> frames (B, F, 3, H, W) in [-1, 1]."""
+
+
+class Codec(Protocol):
+    """A network without state; `memory_latents`: after so many equal inputs its encoder repeats itself exactly."""
+
+    @property
+    def memory_latents(self) -> int: ...
+
+    def encoder_stream(self) -> EncoderStream: ...
+
+    def decoder_stream(self) -> DecoderStream: ...
 
 
 @dataclass(frozen=True)

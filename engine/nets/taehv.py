@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from engine.config.decoder import LightDecoderConfig, TaehvCodecConfig
-from engine.nets.vae_layers import FrameConv, StreamMemory
+from engine.config.model import LightDecoderConfig, TaehvCodecConfig
+from engine.nets.vae import FrameConv, StreamMemory
 
 SOFT_LIMIT = 3.0  # latents are squeezed into -3..3
 WARMING_PUSHES = 3  # of the first latent before it counts, as Waypoint's makers do

@@ -17,8 +17,7 @@ from engine.nets.caches import CacheSnapshot
 from engine.nets.networks import CausalNetworks
 from engine.nets.transformer import BlockInputs
 from engine.rollout.condition import Condition
-from engine.rollout.noise import noise_schedule
-from engine.rollout.sampler import Estimate, Sampler
+from engine.rollout.sampler import Estimate, Sampler, noise_schedule
 
 # Windows of latent frames after which positions are moved back to the start: rare enough to cost nothing, often enough
 # that float32 angles stay exact.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from engine.actions import Actions
-from engine.nets.codec import Codec
+from engine.nets.networks import Codec
 
 
 class Condition(Protocol):

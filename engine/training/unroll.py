@@ -16,8 +16,7 @@ from engine.nets.camera import Camera
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.spatial_memory import Pose
 from engine.rollout.memory_condition import Walk
-from engine.rollout.noise import noise_schedule
-from engine.rollout.sampler import Sampler, from_mix
+from engine.rollout.sampler import Sampler, from_mix, noise_schedule
 
 
 def camera_of(networks: EmbeddedNetworks, device: torch.device | str = "cpu") -> Camera:

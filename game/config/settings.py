@@ -11,9 +11,8 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Literal
 
-from engine.config.decoder import LightDecoderConfig
 from engine.config.fields import build
-from engine.config.model import ModelConfig
+from engine.config.model import LightDecoderConfig, ModelConfig
 from engine.families import family_of, model_config
 from game.config import preferences
 from game.config.paths import CONFIGS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from engine.config.decoder import LightDecoderConfig
+from engine.config.model import LightDecoderConfig
 from engine.families import family_of
 from game.config.settings import Settings, load_settings
 from game.errors import InputError

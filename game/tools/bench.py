@@ -163,7 +163,7 @@ def _settled(rollout: Rollout, actions: _Actions, part: bool) -> Block:
 def _flops(world: WorldModel, part: bool) -> int:
     if not part:
         return world.flops_per_block()
-    from engine.cost.flops import block_flops
+    from engine.cost.operations import block_flops
 
     flops = block_flops(world.config)
     return flops.passes
@@ -189,7 +189,7 @@ def work_of(settings: Settings, dtype: torch.dtype) -> dict[str, dict]:
 
     A slice's is that of the whole model it is of: counting needs no weights.
     """
-    from engine.cost.counting import block_work
+    from engine.cost.operations import block_work
 
     parent = settings.model.slice_of
     config = settings.model if parent is None else load_settings([f"model={parent}"]).model

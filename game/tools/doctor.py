@@ -167,7 +167,7 @@ def _model(settings: Settings, gflops: float) -> str:
 
 def _at_best(config: ModelConfig, gflops: float) -> tuple[int, float, float]:
     """Operations of a block, the seconds they take at that rate, and how many times real time that is."""
-    from engine.cost.flops import block_flops
+    from engine.cost.operations import block_flops
 
     flops = block_flops(config).total
     seconds = flops / (gflops * 1e9)

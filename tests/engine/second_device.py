@@ -13,7 +13,7 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 import engine.rollout.causal
 import engine.rollout.rollout
-from engine.config.decoder import LightDecoderConfig
+from engine.config.model import LightDecoderConfig
 from engine.families import best_kernels, build_networks, new_rollout, readable_kernels
 from engine.weights.placement import Place, Placement
 from tests.engine.tiny import big_config, random_actions

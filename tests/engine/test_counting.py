@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.cost.counting import Work, WorkCounter, block_work
+from engine.cost.operations import Work, WorkCounter, block_work
 from tests.engine.tiny import big_config
 
 

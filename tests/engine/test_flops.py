@@ -3,7 +3,7 @@
 import pytest
 
 from engine.config.model import AttentionActionsConfig, CausalConfig
-from engine.cost.flops import block_flops
+from engine.cost.operations import block_flops
 from tests.engine.tiny import big_config, small_config
 
 

@@ -9,7 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from engine.config.model import CausalConfig, MatrixGame2Config
-from engine.cost.counting import WorkCounter
+from engine.cost.operations import WorkCounter
 from engine.families import best_kernels, build_networks, family_of, new_rollout, readable_kernels
 from engine.fast.kernels import Kernels
 from engine.rollout.rollout import Rollout

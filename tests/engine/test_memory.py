@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from engine.config.decoder import LightDecoderConfig
-from engine.config.model import MatrixGame2Config
+from engine.config.model import LightDecoderConfig, MatrixGame2Config
 from engine.cost.memory import MemoryNeed, memory_need
 from engine.families import best_kernels, new_rollout
 from engine.fast.kernels import Kernels

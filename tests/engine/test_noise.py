@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.rollout.noise import add_noise, clean_from_velocity, noise_schedule
+from engine.rollout.sampler import add_noise, clean_from_velocity, noise_schedule
 
 
 def test_timesteps_are_the_shifted_tables():

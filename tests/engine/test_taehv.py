@@ -7,9 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.config.decoder import LightDecoderConfig
-from engine.config.model import MatrixGame2Config
-from engine.cost.flops import block_flops
+from engine.config.model import LightDecoderConfig, MatrixGame2Config
+from engine.cost.operations import block_flops
 from engine.errors import ConfigError
 from engine.nets.taehv import LightDecoder
 from tests.engine.tiny import small_config

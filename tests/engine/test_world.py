@@ -9,8 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from engine.config.decoder import LightDecoderConfig
-from engine.config.model import MatrixGame2Config
+from engine.config.model import LightDecoderConfig, MatrixGame2Config
 from engine.errors import CheckpointError, ConfigError
 from engine.nets.image_tower import ImageTower
 from engine.weights.checkpoint import FittingWeights

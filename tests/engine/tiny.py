@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 
 from engine.actions import Actions
-from engine.config.decoder import TaehvCodecConfig
 from engine.config.memory import CameraConfig, EmbeddedConfig, RecogniserConfig, SpatialMemoryConfig
 from engine.config.model import (
     AttentionActionsConfig,
@@ -14,6 +13,7 @@ from engine.config.model import (
     MatrixGame2Config,
     ModulationActionsConfig,
     PatchCodecConfig,
+    TaehvCodecConfig,
     TransformerConfig,
     VisualContextConfig,
     WanCodecConfig,

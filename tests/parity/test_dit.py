@@ -12,8 +12,7 @@ from engine.config.model import AttentionActionsConfig, TransformerConfig, Visua
 from engine.fast.transformer import FastTransformer
 from engine.nets.action_windows import ActionHistory
 from engine.nets.transformer import Transformer
-from engine.rollout.noise import noise_schedule
-from engine.rollout.sampler import Sampler
+from engine.rollout.sampler import Sampler, noise_schedule
 from tests.parity.common import (
     TOLERANCE,
     Fixture,

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.config.decoder import TaehvCodecConfig
+from engine.config.model import TaehvCodecConfig
 from engine.nets.taehv import LightDecoderStream, TaehvCodec
 from tests.parity.common import TOLERANCE, Fixture, cases, fill_with_seed, load_fixture, relative_error
 

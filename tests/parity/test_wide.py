@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from engine.config.model import ModelConfig
-from engine.rollout.noise import noise_schedule
+from engine.rollout.sampler import noise_schedule
 from game.config.settings import load_settings
 from tests.parity.common import Fixture, is_large
 from tests.parity.test_dit import roll_out, transformer_config

@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from engine.config.model import WanCodecConfig
-from engine.cost.counting import WorkCounter
+from engine.cost.operations import WorkCounter
 from engine.fast.decoder import DecoderNetwork, FastWanDecoder, TimedConv
-from engine.nets.vae import WanVAE
-from engine.nets.vae_layers import CausalConv
+from engine.nets.vae import CausalConv, WanVAE
 from engine.weights.seeded import seed_weights
 
 CLOSE = {"atol": 5e-5, "rtol": 1e-4}

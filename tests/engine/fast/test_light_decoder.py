@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.config.decoder import LightDecoderConfig, TaehvCodecConfig
+from engine.config.model import LightDecoderConfig, TaehvCodecConfig
 from engine.fast.taehv import FastLightDecoder, LightNetwork
 from engine.nets.taehv import LightDecoder, LightDecoderStream
 from engine.weights.seeded import seed_weights

@@ -11,7 +11,7 @@ from engine.fast.transformer import ActionWeights, FastTransformer
 from engine.nets.action_windows import ActionHistory
 from engine.nets.caches import FrameRing, RingCache
 from engine.nets.rope import Rotation, time_rotation
-from engine.nets.vae_layers import CausalConv, ChannelNorm, FrameAttention, FrameConv, StreamMemory, number_slots
+from engine.nets.vae import CausalConv, ChannelNorm, FrameAttention, FrameConv, StreamMemory, number_slots
 from engine.weights.seeded import seed_weights
 from tests.engine.test_transformer import transformer
 from tests.engine.tiny import big_config, random_actions

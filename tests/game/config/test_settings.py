@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from engine.config.decoder import LightDecoderConfig
-from engine.config.model import MatrixGame2Config
+from engine.config.model import LightDecoderConfig, MatrixGame2Config
 from game.config.settings import DeviceSettings, load_settings, options
 from game.errors import ConfigError
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 import game.tools.doctor
-from engine.cost.flops import BlockFlops
+from engine.cost.operations import BlockFlops
 from game.config.settings import load_settings
 from game.errors import InputError
 from game.models.loader import find_weights
@@ -32,7 +32,7 @@ def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
 def test_the_doctor_says_in_words_what_runs(monkeypatch, capsys):
     monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
     monkeypatch.setattr(game.tools.doctor, "_embedded", lambda settings: "Verdict       fine")
-    monkeypatch.setattr("engine.cost.flops.block_flops", lambda config: BlockFlops(10**12, 0, 0, 0))
+    monkeypatch.setattr("engine.cost.operations.block_flops", lambda config: BlockFlops(10**12, 0, 0, 0))
     assert doctor([]) == 0
     out = capsys.readouterr().out
     for word in ("CPU cores", "Torch", "GPU", "universal: needs its published weights", "real time", "Verdict"):
@@ -44,7 +44,7 @@ def test_the_doctor_says_in_words_what_runs(monkeypatch, capsys):
     [(10.0, "1/75 of real time, so for short renders only"), (1e3, "1.3 x real time, so it may play live")],
 )
 def test_the_doctor_guesses_no_speed_it_has_not_measured(monkeypatch, gflops, says):
-    monkeypatch.setattr("engine.cost.flops.block_flops", lambda config: BlockFlops(562_500_000_000, 0, 0, 0))
+    monkeypatch.setattr("engine.cost.operations.block_flops", lambda config: BlockFlops(562_500_000_000, 0, 0, 0))
     line = game.tools.doctor._model(load_settings(["model=universal"]), gflops)
     assert f"at best {says}" in line
     assert "--bench model=universal weights=random" in line
@@ -55,7 +55,7 @@ def test_the_doctor_names_lighter_settings_where_they_could_help(monkeypatch, gf
     def flops(config):
         return BlockFlops(100_000_000_000 * len(config.denoising_steps), 0, 0 if config.decoder else 262_500_000_000, 0)
 
-    monkeypatch.setattr("engine.cost.flops.block_flops", flops)
+    monkeypatch.setattr("engine.cost.operations.block_flops", flops)
     lines = game.tools.doctor._model(load_settings(["model=universal"]), gflops)
     expected = (
         "lighter, at best: quality=fast 1.1 x real time; decoder=taehv 1.8 x real time; quality=fast decoder=taehv"

@@ -1,22 +1,29 @@
-"""What a block asks of its device, counted on networks without data: operations launched, bytes made, host waits.
+"""What a block takes, counted on networks without data: operations, and what it asks of its device.
 
-Composite operations are taken apart, and views are no work; a fused attention counts as the one kernel it is on a GPU.
+Operations are matrix products, convolutions and attention, at two per multiply-add; element-wise work is not counted.
+Asked of the device: kernels launched, bytes made, times the host waits; composite operations are taken apart, views are
+no work, and a fused attention counts as the one kernel it is on a GPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
 
+from engine.actions import Actions
 from engine.config.model import ModelConfig
-from engine.cost.trial import Trial
-from engine.families import best_kernels, build_networks, readable_kernels
+from engine.families import best_kernels, build_networks, family_of, readable_kernels
+from engine.fast.kernels import Kernels
+from engine.nets.networks import Networks
 from engine.pictures import to_uint8
 
 aten = torch.ops.aten
@@ -27,6 +34,101 @@ READS = frozenset({
 _WHOLE = frozenset({aten.scaled_dot_product_attention, aten.rms_norm, aten.layer_norm, aten.silu_})
 _UNWRITTEN = frozenset({aten.empty, aten.empty_strided, aten.empty_like, aten.new_empty})  # memory, and no work
 _VIEWS = frozenset({aten.lift_fresh, aten.alias, aten._unsafe_view})  # whose schemas do not say so
+
+
+class Trial:
+    """The pipeline of a world in the steady state, one stage at a time.
+
+    Args:
+        networks: on "meta", where tensors have sizes and no memory.
+        kernels: what computes them.
+    """
+
+    def __init__(self, networks: Networks, kernels: Kernels) -> None:
+        config, family = networks.config, family_of(networks.config)
+        self._config, self._idle = config, family.space(config).idle()
+        blank = np.zeros((config.height, config.width, 3), np.uint8)
+        self._pipeline = family.pipeline(networks, kernels, blank)
+        self._index = 0
+        # The first block takes the caches' memory and starts the decoder; what fills the window after it only has to
+        # be counted as there.
+        inputs = self.prepare()
+        for latents in self.denoise(inputs):
+            newest = latents
+        self.decode(newest)
+        while not self._pipeline.steady:
+            self.prepare()
+
+    @property
+    def commits(self) -> bool:
+        """Whether there is a context pass."""
+        return self._pipeline.commits
+
+    def prepare(self) -> Any:
+        """What the next block needs once."""
+        frames = self._config.frames_of_block(self._index)
+        inputs = self._pipeline.prepare(self._index, Actions.stack([self._idle] * frames))
+        self._index += 1
+        return inputs
+
+    def denoise(self, inputs: Any) -> Iterator[Tensor]:
+        """Each denoising step of a block."""
+        noise = torch.empty(self._pipeline.noise_shape[1:], device="meta")
+        return self._pipeline.denoise(inputs, lambda: noise)
+
+    def commit(self, latents: Tensor, inputs: Any) -> None:
+        """The context pass, if there is one."""
+        if self._pipeline.commits:
+            self._pipeline.commit(latents, inputs)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """A block's latents to its frames."""
+        return self._pipeline.decode(latents)
+
+
+@dataclass(frozen=True)
+class BlockFlops:
+    """Operations of one block in the steady state: windows full, codec past its first frame.
+
+    Attributes:
+        prepare: what a block needs once, its condition with it.
+        denoise: all its denoising passes.
+        context: the context pass, 0 without one.
+        decode: latents to frames.
+    """
+
+    prepare: int
+    denoise: int
+    context: int
+    decode: int
+
+    @property
+    def passes(self) -> int:
+        """Of the transformer's part of a block."""
+        return self.prepare + self.denoise + self.context
+
+    @property
+    def total(self) -> int:
+        return self.passes + self.decode
+
+
+@torch.inference_mode()
+def block_flops(config: ModelConfig) -> BlockFlops:
+    """The operations of one block of `config`'s model; needs no weights and next to no memory."""
+    networks = build_networks(config, "meta")
+    trial = Trial(networks, readable_kernels(networks))
+    prepare, inputs = _flops_of(trial.prepare)
+    denoise, latents = _flops_of(lambda: list(trial.denoise(inputs))[-1])
+    context, _ = _flops_of(lambda: trial.commit(latents, inputs))
+    decode, _ = _flops_of(lambda: trial.decode(latents))
+    return BlockFlops(prepare, denoise, context, decode)
+
+
+def _flops_of(work: Callable[[], Any]) -> tuple[int, Any]:
+    # Fused attention kernels are many and not all known to the counter; as plain products they cost the same.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        result = work()
+    return int(counter.get_total_flops()), result
 
 
 @dataclass(frozen=True)
@@ -120,17 +222,17 @@ def block_work(config: ModelConfig, *, fast: bool, dtype: torch.dtype = torch.fl
     for name, module in networks.modules().items():
         module.to(torch.float32 if name in networks.exact else dtype)
     trial = Trial(networks, best_kernels(networks) if fast else readable_kernels(networks))
-    prepare, inputs = _count(trial.prepare)
+    prepare, inputs = _work_of(trial.prepare)
     steps, passes = trial.denoise(inputs), []
     for _ in config.denoising_steps:
-        work, latents = _count(lambda: next(steps))
+        work, latents = _work_of(lambda: next(steps))
         passes.append(work)
-    context, _ = _count(lambda: trial.commit(latents, inputs))
-    decode, _ = _count(lambda: to_uint8(trial.decode(latents)))
+    context, _ = _work_of(lambda: trial.commit(latents, inputs))
+    decode, _ = _work_of(lambda: to_uint8(trial.decode(latents)))
     return BlockWork(prepare, passes[-1], sum(passes, Work()), context, decode + Work(host_waits=1))
 
 
-def _count(work: Callable[[], Any]) -> tuple[Work, Any]:
+def _work_of(work: Callable[[], Any]) -> tuple[Work, Any]:
     with WorkCounter() as counter:
         result = work()
     return counter.work, result
