@@ -313,10 +313,10 @@ class Pacer:
         A control from before a pause measures the pause, not the machine, and is left out.
         """
         ahead = (self._clock.end - 1 - frame) * 1000.0 / self._clock.fps
-        late = None
+        latency = None
         if since is not None and since > self._resumed_at and not self._clock.paused:
-            late = (now - since) * 1000.0
-        self._stats.displayed(now, ahead, late)
+            latency = (now - since) * 1000.0
+        self._stats.displayed(now, ahead, latency)
 
     def pause(self, now: float) -> None:
         """Stops the play clock at once."""

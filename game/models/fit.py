@@ -10,11 +10,14 @@ from engine.families import family_of
 from game.config.settings import Settings, load_settings
 from game.errors import InputError
 from game.models.loader import choose_dtype, placement
-from game.models.machine import Machine
+from game.models.machine import Machine, rewind_budget
 
 if TYPE_CHECKING:
     from engine.config.model import ModelConfig
     from engine.cost.memory import MemoryCount, MemoryNeed
+
+
+_MB = 2**20
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Fit:
         need: what it takes.
         gpu_free, host_free: what there is; None where the system does not say.
         gpu: what the GPU is called.
+        way_back: what states to return to may take where the transformer is; 0 where they take part of what is left.
         offers: settings that make it fit, each with the GPU and host memory it then takes; looked for only if it
             does not fit.
     """
@@ -35,6 +39,7 @@ class Fit:
     gpu_free: int | None
     host_free: int | None
     gpu: str
+    way_back: int = 0
     offers: tuple[tuple[str, MemoryNeed], ...] = ()
 
     @property
@@ -44,9 +49,10 @@ class Fit:
 
     def lacking(self, need: MemoryNeed) -> str | None:
         """In words, which memory is too small for a need; None if none is."""
-        if need.gpu is not None and self.gpu_free is not None and need.gpu.total > self.gpu_free:
+        on_gpu, on_host = (self.way_back, 0) if need.gpu is not None else (0, self.way_back)
+        if need.gpu is not None and self.gpu_free is not None and need.gpu.total + on_gpu > self.gpu_free:
             return f"{gigabytes(self.gpu_free)} of GPU memory free on {self.gpu}"
-        if self.host_free is not None and need.host.total > self.host_free:
+        if self.host_free is not None and need.host.total + on_host > self.host_free:
             return f"{gigabytes(self.host_free)} of memory available"
         return None
 
@@ -54,10 +60,11 @@ class Fit:
         """The need in one line for people."""
         free = "" if self.host_free is None else f" (of {gigabytes(self.host_free)} available)"
         host = f"{gigabytes(self.need.host.total)} of memory{free}"
+        back = f", with {self.way_back // _MB} MB to go back to (play.rewind_mb)" if self.way_back else ""
         if self.need.gpu is None:
-            return f"{self.name} takes {host}"
+            return f"{self.name} takes {host}{back}"
         free = "" if self.gpu_free is None else f" (of {gigabytes(self.gpu_free)} free)"
-        return f"{self.name} takes {gigabytes(self.need.gpu.total)} of GPU memory{free} and {host}"
+        return f"{self.name} takes {gigabytes(self.need.gpu.total)} of GPU memory{free} and {host}{back}"
 
     def remedy(self) -> str:
         """What to do where it does not fit."""
@@ -72,8 +79,9 @@ def examine(settings: Settings, device: str, machine: Machine) -> Fit:
     index = int(device.partition(":")[2] or 0)
     gpu = machine.gpus[index] if device != "cpu" and index < len(machine.gpus) else None
     count = _Count(device, gpu.bfloat16 if gpu else None)
-    need = count.need(settings)
-    fit = Fit(settings.model.name, need, gpu.free if gpu else None, machine.available, gpu.name if gpu else "the GPU")
+    need, free = count.need(settings), None if gpu is None else gpu.free
+    back = way_back(device, settings.play.rewind_mb)
+    fit = Fit(settings.model.name, need, free, machine.available, "the GPU" if gpu is None else gpu.name, back)
     if fit.fits:
         return fit
     found = [(words, count.need(other)) for words, other in _alternatives(settings, device)]
@@ -92,6 +100,13 @@ def check_fits(fit: Fit, insist: bool) -> str | None:
         return f"{what}, tried all the same: {fit.line()}; {remedy}"
     forced = f"{remedy}; check_memory=false tries all the same"
     raise InputError(what, got=fit.lacking(fit.need), expected=needed(fit.need), remedy=forced)
+
+
+def way_back(device: str, rewind_mb: int | None) -> int:
+    """Bytes that states to return to may take beside a model; 0 where nobody said and they get part of what is free."""
+    if rewind_mb is not None:
+        return rewind_mb * _MB
+    return rewind_budget(device) if device == "cpu" else 0
 
 
 def needed(need: MemoryNeed) -> str:

@@ -28,6 +28,14 @@ def test_every_published_model_fits_a_card_of_twelve(name):
     )
 
 
+def test_what_the_way_back_may_take_is_counted_beside_the_model():
+    plain = examine(load_settings(["model=universal"]), "cuda", machine(9))
+    assert plain.fits and plain.way_back == 0, "by itself it takes a part of what is left"
+    fit = examine(load_settings(["model=universal", "play.rewind_mb=4000"]), "cuda", machine(9))
+    assert not fit.fits and "4000 MB to go back to" in fit.line()
+    assert examine(load_settings(["model=universal"]), "cpu", machine(None)).way_back == 256 * 2**20
+
+
 def test_too_small_a_card_is_refused_with_settings_that_fit_it():
     settings = load_settings(["model=universal"])
     fit = examine(settings, "cuda", machine(7))
