@@ -149,14 +149,23 @@ class Clip:
     @cached_property
     def seen(self) -> Seen:
         """What the eye sees of every frame, in one pass over the frames."""
-        rows = [_see(levels) for levels in self._brightness()]
+        for _ in self.look():
+            pass
+        return self.seen
+
+    def look(self) -> Iterator[int]:
+        """Finds out what `seen` holds, some frames at a time; gives how many are done, for whoever waits."""
+        rows = []
+        for levels in self._brightness():
+            rows.append(_see(levels))
+            yield min(len(rows) * _CHUNK, len(self))
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
         motion, trust, speed, left, change, cells = columns
         if self.first is None:  # nothing can be said of the first frame's motion
             unknown = [np.concatenate([np.full((1, *c.shape[1:]), np.nan), c]) for c in columns[:-1]]
             motion, trust, speed, left, change = unknown
             cells = np.concatenate([_cells(_grey(self.frames[:1])), cells])
-        return Seen(motion, trust, speed, left, change, cells)
+        self.__dict__["seen"] = Seen(motion, trust, speed, left, change, cells)
 
     def _brightness(self) -> Iterator[Tensor]:
         """All frames' (n, H, W) in grey levels, some at a time, each beginning with the last of those before."""

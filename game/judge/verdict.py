@@ -142,15 +142,26 @@ def judge_group(group: Group, tell: Callable[[str, float], None]) -> Judged:
     began = time.perf_counter()
     recordings = []
     for number, (source, names) in enumerate(group.sources):
-        tell(f"measuring {source.name}", number / len(group.sources))
-        recordings.append(_measured(source, names))
+        recordings.append(_measured(source, names, _part_of(tell, source.name, number, len(group.sources))))
     measures = judge([found for recording in recordings for found in recording.found])
     return Judged(group.name, tuple(recordings), measures, group.suite, time.perf_counter() - began)
 
 
-def _measured(source: Source, names: Sequence[str]) -> Recording:
-    footage = read_footage(source)
-    found = [measure(clip, names) for clip in footage.clips]
+_READING, _SEEING = 0.3, 0.5  # shares of the work on one recording: decoding it, and its optical flow
+
+
+def _part_of(tell: Callable[[str, float], None], name: str, number: int, count: int) -> Callable[[float], None]:
+    return lambda share: tell(f"measuring {name}", (number + share) / count)
+
+
+def _measured(source: Source, names: Sequence[str], tell: Callable[[float], None]) -> Recording:
+    footage = read_footage(source, lambda share: tell(_READING * share))
+    found, done = [], 0
+    for clip in footage.clips:
+        for frames in clip.look():
+            tell(_READING + _SEEING * (done + frames) / footage.frames)
+        done += len(clip)
+        found.append(measure(clip, names))
     clip = max(footage.clips, key=len)
     return Recording(
         name=source.name, folder=source.folder, video=source.video, frames=footage.frames, fps=footage.fps,

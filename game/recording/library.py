@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -83,6 +84,12 @@ class Trash:
 Folders = Callable[[], Iterable[Path]]
 
 
+class Reader(Protocol):
+    """Another process that reads a recording; `cancel` ends it within some seconds."""
+
+    def cancel(self) -> None: ...
+
+
 class Library:
     """The recordings under one folder. Methods but `busy` and `rendering` may take a moment; none needs the engine.
 
@@ -96,6 +103,7 @@ class Library:
         self._renderings: dict[Path, Rendering] = {}  # by the recording that is rendered
         self._starting = threading.Lock()  # one is being started, which takes a moment
         self._closed = False
+        self.readers: dict[Path, Reader] = {}  # by the recording they read; whoever puts one here takes it away again
 
     def listed(self) -> list[Path]:
         """The folders of all recordings, the newest first. Nothing in them is read, so thousands are listed at once."""
@@ -131,6 +139,8 @@ class Library:
         renderings = {recording: one for recording, one in tuple(self._renderings.items()) if one.running}
         if _is_among(folder, [*self._being_written(), *(one.folder for one in renderings.values())]):
             return "it is being written"
+        if _is_among(folder, tuple(self.readers)):
+            return "it is being judged"
         return "it is being rendered again" if _is_among(folder, renderings) else ""
 
     def thumbnail(self, entry: Entry) -> np.ndarray | None:
@@ -235,6 +245,8 @@ class Library:
         running = {folder: one for folder, one in self._renderings.items() if one.running}
         for one in running.values():
             one.cancel()
+        for reader in self.readers.values():
+            reader.cancel()
         lines = []
         for folder, one in running.items():
             one.join()

@@ -128,7 +128,7 @@ class _Library:
 
     def __init__(self) -> None:
         self.root, self.in_trash = Path("recordings"), Trash()
-        self.busy_with, self.renderings = {}, {}
+        self.busy_with, self.renderings, self.readers = {}, {}, {}
         scenes = ("hall", "garden", "pool", "tower", "library")
         self.kept = [
             Entry(Path(f"recordings/{i}"), "session", "tiny", "universal", scene, datetime(2026, 5, 4 + i, 20, 15),

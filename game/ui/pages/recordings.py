@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import webbrowser
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pygame
 
 from engine.families import shipped_models
 from game.errors import EngineError
+from game.judge.process import Judging
 from game.media.palette import INK, QUIET
 from game.recording.library import Library
 from game.ui.commands import Commands
@@ -210,6 +212,7 @@ class RecordingPage(Page):
         self._pixels: np.ndarray | None = None
         self._share = 0.0
         self._working: Later | None = None
+        self._judged = 0.0
 
     def opened(self) -> None:
         """See Page."""
@@ -250,8 +253,27 @@ class RecordingPage(Page):
         if self._working is not None and self._working.look():
             done, self._working, came = self._working, None, True
             self._menu.remark = done.problem or self._menu.remark
+        came = self._tick_judging() or came
         rendering = self._rendering
         return came if rendering is None else self._tick_rendering(rendering) or came
+
+    def _tick_judging(self) -> bool:
+        judging = self._judging
+        if judging is None:
+            return False
+        try:
+            share = judging.poll()
+        except EngineError as error:
+            self._menu.remark = str(error)
+            self._library.readers.pop(self._entry.folder, None)
+            return True
+        if share >= 1.0:
+            self._library.readers.pop(self._entry.folder, None)
+            self._menu.remark = f"Judged: {judging.page}"
+            self._commands.background.begin(webbrowser.open, judging.page.resolve().as_uri())
+            return True
+        changed, self._judged = round(share, 2) != round(self._judged, 2), share
+        return changed
 
     def _tick_rendering(self, rendering: Rendering) -> bool:
         try:
@@ -305,6 +327,7 @@ class RecordingPage(Page):
         rows.append(Button("Replay live from here", "The world is made again, bit for bit; keys, sticks and clicks "
                            "take over", self._replay, enabled=entry.problem is None))  # fmt: skip
         rows.append(self._render_button())
+        rows.append(self._judge_button())
         if self._delete_it is not None:
             busy = self._library.busy(entry.folder)
             rows.append(Button("Delete", "Not now" if busy else "It can be brought back", self._delete, note=busy,
@@ -322,6 +345,31 @@ class RecordingPage(Page):
         return Button("Cancelling…" if ends else f"Rendering, {self._share:.0%}: cancel",
                       "What is rendered so far is removed then", rendering.cancel, enabled=not ends,
                       name="render")  # fmt: skip
+
+    @property
+    def _judging(self) -> Judging | None:
+        """This recording's, which goes on whether or not the page is looked at."""
+        reader = self._library.readers.get(self._entry.folder)
+        return reader if isinstance(reader, Judging) else None
+
+    def _judge_button(self) -> Button:
+        judging = self._judging
+        if judging is None:
+            return Button("Judge", "How well it answers and lasts: scores in the browser", self._judge,
+                          enabled=self._video is not None, name="judge")  # fmt: skip
+        return Button(f"Judging, {self._judged:.0%}: cancel", "In a process of its own; you may play on",
+                      partial(self._stop_judging, judging), name="judge")  # fmt: skip
+
+    def _judge(self) -> None:
+        self._judged = 0.0
+        try:
+            self._library.readers[self._entry.folder] = Judging(self._entry.folder)
+        except EngineError as error:
+            self._menu.remark = str(error)
+
+    def _stop_judging(self, judging: Judging) -> None:
+        self._library.readers.pop(self._entry.folder, None)
+        self._commands.background.begin(judging.cancel)
 
     def _watch(self) -> None:
         if self._playing_since is not None:
