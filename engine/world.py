@@ -14,7 +14,7 @@ from engine.actions import ActionSpace
 from engine.config.model import ModelConfig
 from engine.cost.operations import block_flops
 from engine.errors import CheckpointError
-from engine.families import WeightFile, build_networks, family_of, new_rollout, readable_kernels
+from engine.families import WeightFile, build_networks, family_of, lighten, new_rollout, readable_kernels
 from engine.fast.kernels import Kernels
 from engine.nets.networks import Networks
 from engine.pictures import fit_picture
@@ -28,7 +28,7 @@ from engine.weights.checkpoint import (
     sha256_of,
     sha256_of_all,
 )
-from engine.weights.placement import Place, Placement
+from engine.weights.placement import Bits, Place, Placement
 
 
 class WorldModel:
@@ -98,6 +98,7 @@ def load_world(
     dtype: torch.dtype,
     vae: Place | None = None,
     image_tower: Place | None = None,
+    bits: Bits | None = None,
     elsewhere: Mapping[str, Path] | None = None,
     checked: Callable[[], None] | None = None,
     hash_of: HashOf = sha256_of,
@@ -113,6 +114,7 @@ def load_world(
         weights: its folder, laid out as its repository is; of a model without one, a file for each network.
         device, dtype: where the networks go and in which precision.
         vae, image_tower: other places for these.
+        bits: of the transformer's large linear layers; None for those of the dtype.
         elsewhere: network -> its file, where that is not in `weights`.
         checked: called when all files are found to fit and none is read yet; may raise.
         hash_of: finds out a file's SHA-256.
@@ -125,7 +127,8 @@ def load_world(
     family = family_of(config)
     family.check(config)
     networks = build_networks(config, "meta")
-    placement = Placement(Place(device, dtype), vae, image_tower)
+    placement = Placement(Place(device, dtype), vae, image_tower, bits)
+    decoding = family.decoding(networks)
     parts = _parts(networks, weights, elsewhere or {})
     opened = [(part, part.open()) for part in parts]
     if checked is not None:
@@ -137,7 +140,7 @@ def load_world(
             file.fill(
                 part.module,
                 device=place.device,
-                dtype=place.dtype,
+                dtype=placement.numbers(part.name, decoding.get(part.name, ()), networks.exact),
                 unread=part.unread,
                 progress=report.of("loading"),
             )
@@ -150,6 +153,7 @@ def load_world(
         return module
 
     loaded = family.loaded(networks, borrow if by_name else None)
+    lighten(loaded, bits)
     digest = sha256_of_all([part.path for part in parts], report.of("checking"), hash_of)
     return WorldModel(loaded, digest)
 

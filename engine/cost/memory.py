@@ -20,8 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from engine.config.model import ModelConfig
-from engine.families import Job, best_kernels, build_networks, family_of
-from engine.weights.placement import Place, Placement
+from engine.families import Job, best_kernels, build_networks, family_of, lighten
+from engine.weights.placement import Bits, Place, Placement
 
 # Not found by counting tensors: CUDA's context and kernels, torch itself, and what an allocator cannot use.
 _CUDA_ON_GPU = 600 * 2**20
@@ -82,7 +82,7 @@ class MemoryCount:
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._done: dict[tuple[str, torch.dtype], _Footprint] = {}
+        self._done: dict[tuple[str, torch.dtype, Bits | None], _Footprint] = {}
         networks = build_networks(config, "meta")
         self._names, self._exact = list(networks.modules()), networks.exact
         self._borrowed = family_of(config).borrowed
@@ -98,7 +98,7 @@ class MemoryCount:
     def _share(self, placement: Placement, on_gpu: bool, libraries: int, streamed: int) -> Share:
         places = {name: placement.of(name, self._exact) for name in self._names}
         here = [name for name in self._names if _on_gpu(places[name]) == on_gpu]
-        parts = {name: self._footprint(name, places[name].dtype) for name in here}
+        parts = {name: self._footprint(name, places[name].dtype, placement.bits) for name in here}
         # What is borrowed is gone before a block's work begins.
         lent = [parts.pop(name) for name in self._borrowed if name in parts]
         passing = [streamed, *(part.weights + part.passing for part in lent), *(p.passing for p in parts.values())]
@@ -106,8 +106,8 @@ class MemoryCount:
         return Share(weights, kept, max(passing), libraries)
 
     @torch.inference_mode()
-    def _footprint(self, name: str, dtype: torch.dtype) -> _Footprint:
-        if (name, dtype) not in self._done:
+    def _footprint(self, name: str, dtype: torch.dtype, bits: Bits | None) -> _Footprint:
+        if (name, dtype, bits) not in self._done:
             family, networks = family_of(self._config), build_networks(self._config, "meta")
             modules = networks.modules()
             for other, module in modules.items():
@@ -115,6 +115,7 @@ class MemoryCount:
             unread = family.unread(networks).get(name, ())
             read = _bytes(modules[name].state_dict().values())
             networks = family.loaded(networks, None)
+            lighten(networks, bits)
             kept = passing = 0
             for job in family.jobs(networks, best_kernels(networks)).get(name, ()):
                 held, beside = _work(job)
@@ -122,8 +123,8 @@ class MemoryCount:
             state = [weight for key, weight in modules[name].state_dict().items() if not key.startswith(unread)]
             # What loading gives up again has been in memory before anything is played.
             passing = max(passing, read - _bytes(modules[name].state_dict().values()) - kept)
-            self._done[name, dtype] = _Footprint(_bytes(state), kept, passing)
-        return self._done[name, dtype]
+            self._done[name, dtype, bits] = _Footprint(_bytes(state), kept, passing)
+        return self._done[name, dtype, bits]
 
 
 def _on_gpu(place: Place) -> bool:

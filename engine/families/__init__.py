@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from engine.fast.kernels import Kernels
     from engine.nets.networks import Networks
     from engine.rollout.rollout import Rollout
-    from engine.weights.placement import Place
+    from engine.weights.placement import Bits, Place
 
 __all__ = [
     "SEEDS", "Checkpoint", "Family", "Job", "WeightFile", "action_space", "action_spaces", "best_kernels",
-    "build_networks", "families", "family_of", "first_space", "model_config", "new_rollout", "readable_kernels",
-    "register", "seeded_networks", "shipped_models",
+    "build_networks", "families", "family_of", "first_space", "lighten", "model_config", "new_rollout",
+    "readable_kernels", "register", "seeded_networks", "shipped_models",
 ]  # fmt: skip
 
 AnyFamily = Family[Any, Any]
@@ -133,11 +133,12 @@ def seeded_networks(
     dtype: torch.dtype | None = None,
     vae: Place | None = None,
     image_tower: Place | None = None,
+    bits: Bits | None = None,
 ) -> Networks:
     """Networks of seeded random weights: for tests, and to time a model whose files are not at hand.
 
-    dtype: None for float32. vae, image_tower: other places for these. The same seed makes the same weights, up to
-    rounding, whatever the device.
+    dtype: None for float32. vae, image_tower: other places for these. bits: see Placement. The same seed makes the same
+    weights, up to rounding, whatever the device.
     """
     import torch
 
@@ -145,12 +146,30 @@ def seeded_networks(
     from engine.weights.seeded import seed_weights
 
     networks = build_networks(config, "meta")
-    placement = Placement(Place(device, dtype or torch.float32), vae, image_tower)
+    family = family_of(config)
+    placement = Placement(Place(device, dtype or torch.float32), vae, image_tower, bits)
+    decoding = family.decoding(networks)
     for name, module in networks.modules().items():
-        place = placement.of(name, networks.exact)
-        seed_weights(module, seed, place.device, place.dtype)
-    loaded: Networks = family_of(config).loaded(networks, None)
+        numbers = placement.numbers(name, decoding.get(name, ()), networks.exact)
+        seed_weights(module, seed, placement.of(name, networks.exact).device, numbers)
+    loaded: Networks = family.loaded(networks, None)
+    lighten(loaded, bits)
     return loaded
+
+
+def lighten(networks: Networks, bits: Bits | None) -> None:
+    """Puts layers of eight bits in the place of the large ones, where that is asked for; once, after loading.
+
+    Raises InputError for a model that has none.
+    """
+    if bits is None:
+        return
+    from engine.nets.quantised import quantise
+
+    names = family_of(networks.config).eighths(networks, bits)
+    if not names:
+        raise InputError(f"{networks.config.name} has no layers for eight bits", got=bits, remedy="leave it away")
+    quantise(networks.modules()["transformer"], names, bits)
 
 
 def new_rollout(networks: Networks, first_frame: np.ndarray, seed: int, kernels: Kernels | None = None) -> Rollout:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.fast.kernels import Kernels
     from engine.nets.networks import Networks
     from engine.rollout.pipeline import Pipeline
+    from engine.weights.placement import Bits
 
 C = TypeVar("C", bound=ModelConfig)
 N = TypeVar("N", bound="Networks")
@@ -142,6 +143,14 @@ class Family(ABC, Generic[C, N]):
     def unread(self, networks: N) -> Mapping[str, tuple[str, ...]]:
         """Of each network, beginnings of the names of weights that nobody will use: checked, and not read."""
         return {}
+
+    def decoding(self, networks: N) -> Mapping[str, tuple[str, ...]]:
+        """Of each network, beginnings of the names of weights that make pictures of latents; see Placement.numbers."""
+        return {}
+
+    def eighths(self, networks: N, bits: Bits) -> tuple[str, ...]:
+        """Names of the transformer's linear layers that may be of eight bits: large, and not sensitive to it."""
+        return ()
 
     def loaded(self, networks: N, borrow: Callable[[str], nn.Module] | None) -> N:
         """The networks as they are played, once their weights are there.

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from engine.fast.kernels import Kernels
     from engine.nets.networks import MatrixGame2Networks
     from engine.rollout.pipeline import Pipeline
+    from engine.weights.placement import Bits
 
 DRIVE = ActionSpace(
     mode="gta_drive",
@@ -142,6 +143,17 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
             "image_tower": tower.unused if isinstance(tower, ImageTower) else (),
             "codec": codec.of_decoder if lit and isinstance(codec, WanVAE) else (),
         }
+
+    def decoding(self, networks: MatrixGame2Networks) -> Mapping[str, tuple[str, ...]]:
+        from engine.nets.vae import WanVAE
+
+        codec = networks.codec
+        return {"codec": codec.of_decoder if isinstance(codec, WanVAE) else (), "light_decoder": ("",)}
+
+    def eighths(self, networks: MatrixGame2Networks, bits: Bits) -> tuple[str, ...]:
+        # Cross attention looks at few tokens of a wide range: in eight bits it alone is three times all else's error.
+        names = ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o", "ffn.0", "ffn.2")
+        return tuple(f"blocks.{layer}.{name}" for layer in range(len(networks.transformer.blocks)) for name in names)
 
     def loaded(self, networks: MatrixGame2Networks, borrow: Callable[[str], nn.Module] | None) -> MatrixGame2Networks:
         if borrow is None or networks.image_tower is None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.fast.kernels import Kernels
     from engine.nets.networks import WaypointNetworks
     from engine.rollout.pipeline import Pipeline
+    from engine.weights.placement import Bits
 
 BUTTONS = 256
 # What the players' programs say each of these does; the network was taught games in which they did.
@@ -120,6 +121,20 @@ class Waypoint(Family[WaypointConfig, "WaypointNetworks"]):
 
         with torch.device(device):
             return WaypointNetworks(config, WaypointTransformer(config.transformer), TaehvCodec(config.codec))
+
+    def decoding(self, networks: WaypointNetworks) -> Mapping[str, tuple[str, ...]]:
+        return {"codec": ("",)}  # published in float16, both halves
+
+    def eighths(self, networks: WaypointNetworks, bits: Bits) -> tuple[str, ...]:
+        names = ["attn.out_proj", "dit_mlp.fc1", "dit_mlp.fc2"]
+        if bits == "int8":  # with three bits of mantissa, queries and keys would be most of the error
+            names += ["attn.q_proj", "attn.k_proj", "attn.v_proj"]
+        return tuple(
+            f"transformer.blocks.{layer}.{name}"
+            for layer in range(networks.config.transformer.layers)
+            for name in (*names, *(("ctrl_mlpfusion.fc1_x", "ctrl_mlpfusion.fc2")
+                                   if networks.config.transformer.takes_controls(layer) else ()))
+        )  # fmt: skip
 
     def loaded(self, networks: WaypointNetworks, borrow: Callable[[str], nn.Module] | None) -> WaypointNetworks:
         import torch

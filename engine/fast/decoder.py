@@ -190,10 +190,10 @@ class DecoderNetwork(StreamingNetwork):
                 scale *= 2
         self.layers = nn.ModuleList(layers)
         # On a CPU nothing is gained by more outputs.
-        padded = vae.conv1.weight.device.type != "cpu"
+        padded = vae.conv2.weight.device.type != "cpu"
         self.norm = Norm(cast(ChannelNorm, source.head["0"]))
         self.last = TimedConv(cast(CausalConv, source.head["2"]), scale, padded)
-        weight = vae.conv1.weight
+        weight = vae.conv2.weight  # the decoder's half may be of another dtype than the encoder's
         for name, values in (("mean", vae.config.mean), ("std", vae.config.std)):
             self.register_buffer(name, torch.tensor(values, device=weight.device, dtype=weight.dtype))
 

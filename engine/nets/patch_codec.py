@@ -101,5 +101,6 @@ class PatchDecoderStream(_FrameStream):
 
     def decode(self, latents: Tensor) -> Tensor:
         """latents (B, T, C, h, w) -> frames (B, T, 3, H, W), clamped to -1..1."""
-        flat = self._codec.decode(rearrange(latents, "b t c h w -> (b t) c h w"))
+        flat = rearrange(latents, "b t c h w -> (b t) c h w").to(self._codec.decoder.weight.dtype)
+        flat = self._codec.decode(flat)
         return rearrange(flat, "(b t) c h w -> b t c h w", b=latents.shape[0]).clamp(-1, 1)

@@ -6,13 +6,13 @@ plain numbers.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Bits = Literal["fp8", "int8"]
+from engine.weights.placement import Bits
+
 DTYPES: dict[Bits, torch.dtype] = {"fp8": torch.float8_e4m3fn, "int8": torch.int8}
 _LARGEST: dict[Bits, float] = {"fp8": 448.0, "int8": 127.0}
 _FEWEST_ROWS = 17  # of CUDA's product of 8-bit whole numbers

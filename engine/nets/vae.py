@@ -313,12 +313,11 @@ class StreamSnapshot:
 
 
 class _Stream:
-    """What both directions share: one memory, and copies of it."""
+    """What both directions share: one memory, and copies of it. weight: of the half that it runs through."""
 
-    def __init__(self, vae: WanVAE, slots: int) -> None:
+    def __init__(self, vae: WanVAE, slots: int, weight: Tensor) -> None:
         self._vae = vae
         self._memory = StreamMemory(slots)
-        weight = vae.conv1.weight
         self._mean, self._std = (
             torch.tensor(values, device=weight.device, dtype=weight.dtype)[:, None, None]
             for values in (vae.config.mean, vae.config.std)
@@ -341,7 +340,7 @@ class EncoderStream(_Stream):
     """Turns a video into latents, some frames at a time."""
 
     def __init__(self, vae: WanVAE) -> None:
-        super().__init__(vae, vae.encoder.slots)
+        super().__init__(vae, vae.encoder.slots, vae.conv1.weight)
 
     def encode(self, frames: Tensor) -> Tensor:
         """Encodes the next frames.
@@ -373,7 +372,7 @@ class DecoderStream(_Stream):
     """Turns latents into a video, some latents at a time."""
 
     def __init__(self, vae: WanVAE) -> None:
-        super().__init__(vae, vae.decoder.slots)
+        super().__init__(vae, vae.decoder.slots, vae.conv2.weight)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Decodes the next latents, one after the other.

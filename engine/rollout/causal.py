@@ -104,7 +104,7 @@ class CausalPipeline:
         return self.sampler.denoise(inputs.condition, inputs.block, self.caches, draw)
 
     def decode(self, latents: Tensor) -> Tensor:
-        decoded: Tensor = self._decoder.decode(latents.to(self._networks.dtype))
+        decoded: Tensor = self._decoder.decode(latents)
         self._condition.observe(decoded, latents)
         return decoded
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from engine.errors import CheckpointError
+from engine.weights.placement import DtypeOf
 from engine.weights.weight_kinds import Shapes, guess_content, guess_kind
 
 Progress = Callable[[str, float], None]
@@ -136,21 +137,22 @@ class FittingWeights:
         module: nn.Module,
         *,
         device: torch.device | str,
-        dtype: torch.dtype,
+        dtype: torch.dtype | DtypeOf,
         unread: tuple[str, ...] = (),
         progress: Progress | None = None,
     ) -> None:
         """Reads the weights into the network, and leaves it without gradients.
 
-        device, dtype: what they become. unread: beginnings of names that nobody will use: they stay as they are. One
-        tensor is read at a time, so host memory holds one copy of the network on the CPU and about one tensor
-        otherwise.
+        device, dtype: what they become; the dtype of all, or by name. unread: beginnings of names that nobody will use:
+        they stay as they are. One tensor is read at a time, so host memory holds one copy of the network on the CPU and
+        about one tensor otherwise.
         """
         state = module.state_dict()
         names = [self.prefix + name for name in state if not name.startswith(unread)]
         total, done = sum(_size(self.file.shapes[name]) for name in names), 0
         for name, weight in self.file.tensors(names):
-            state[name[len(self.prefix) :]] = _placed(weight, device, dtype)
+            own = name[len(self.prefix) :]
+            state[own] = _placed(weight, device, dtype if isinstance(dtype, torch.dtype) else dtype(own))
             done += weight.numel()
             if progress:
                 progress(self.path.name, done / max(total, 1))

@@ -6,14 +6,20 @@ How long a network takes depends on its shapes and not on its values, as long as
 import torch
 from torch import Tensor, nn
 
+from engine.weights.placement import DtypeOf
+
 
 def seed_weights(
-    module: nn.Module, seed: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    module: nn.Module, seed: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype | DtypeOf = torch.float32
 ) -> None:
-    """Gives a network, built anywhere, all its weights; one after the other, so that memory holds them once."""
+    """Gives a network, built anywhere, all its weights; one after the other, so that memory holds them once.
+
+    dtype: of all, or of each by its name.
+    """
     generator, weights = torch.Generator().manual_seed(seed), {}
     for name, weight in module.named_parameters():
-        weights[name] = _draw(name, weight.shape, generator).to(device, dtype)
+        own = dtype if isinstance(dtype, torch.dtype) else dtype(name)
+        weights[name] = _draw(name, weight.shape, generator).to(device, own)
     module.load_state_dict(weights, strict=True, assign=True)
     module.requires_grad_(False)
 

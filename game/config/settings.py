@@ -158,6 +158,7 @@ class Settings:
     weights: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    weights_dtype: Literal["same", "int8", "fp8"] = "same"
     threads: int = 0
     check_memory: bool = True
     overrides: tuple[str, ...] = ()
@@ -167,6 +168,11 @@ class Settings:
         if self.compile.name != "off" and not family_of(self.model).compiles:
             remedy = "leave it away: only large models are compiled"
             raise ConfigError(f"compile does nothing for {self.model.name}", got=self.compile.name, remedy=remedy)
+        if self.weights_dtype != "same" and not family_of(self.model).large:
+            remedy = "leave it away: only large models have layers for eight bits"
+            raise ConfigError(
+                f"weights_dtype does nothing for {self.model.name}", got=self.weights_dtype, remedy=remedy
+            )
         _check_device("device", self.device, ("auto", "cpu", "cuda"))
 
 
@@ -195,7 +201,7 @@ def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -
         (data[group] if group else data)[leaf] = _path(name, value)
     settings = _build(data)
     said = tuple(name.removeprefix("play.") for name in names if name.startswith("play."))
-    telling = ("model.", "quality.", "decoder=") if settings.decoder.sizes else ("model.", "quality.")
+    telling = ("model.", "quality.", "weights_dtype=", *(("decoder=",) if settings.decoder.sizes else ()))
     numbers = tuple(word for word in words if word.startswith(telling))
     model = _with_quality(settings.model, settings.quality)
     return replace(settings, model=model, overrides=numbers, said_of_play=said)

@@ -10,7 +10,7 @@ from engine.families import family_of
 from game.config.settings import Settings, load_settings
 from game.errors import InputError
 from game.models.loader import choose_dtype, placement
-from game.models.machine import Machine, rewind_budget
+from game.models.machine import EIGHT_BITS, Gpu, Machine, rewind_budget
 
 if TYPE_CHECKING:
     from engine.config.model import ModelConfig
@@ -76,15 +76,14 @@ class Fit:
 
 def examine(settings: Settings, device: str, machine: Machine) -> Fit:
     """Compares what `settings` need with what `machine` has. device: "cpu" or "cuda[:N]", already chosen."""
-    index = int(device.partition(":")[2] or 0)
-    gpu = machine.gpus[index] if device != "cpu" and index < len(machine.gpus) else None
+    gpu = gpu_of(device, machine)
     count = _Count(device, gpu.bfloat16 if gpu else None)
     need, free = count.need(settings), None if gpu is None else gpu.free
     back = way_back(device, settings.play.rewind_mb)
     fit = Fit(settings.model.name, need, free, machine.available, "the GPU" if gpu is None else gpu.name, back)
     if fit.fits:
         return fit
-    found = [(words, count.need(other)) for words, other in _alternatives(settings, device)]
+    found = [(words, count.need(other)) for words, other in _alternatives(settings, device, gpu)]
     return replace(fit, offers=tuple((words, need) for words, need in found if fit.lacking(need) is None))
 
 
@@ -107,6 +106,27 @@ def way_back(device: str, rewind_mb: int | None) -> int:
     if rewind_mb is not None:
         return rewind_mb * _MB
     return rewind_budget(device) if device == "cpu" else 0
+
+
+def check_bits(settings: Settings, device: str, machine: Machine) -> None:
+    """Raises InputError where weights of eight bits are asked for and the GPU cannot multiply them.
+
+    A CPU computes the same numbers, as slowly as any.
+    """
+    wanted, gpu = settings.weights_dtype, gpu_of(device, machine)
+    if wanted == "same" or gpu is None or gpu.can(wanted):
+        return
+    others = [name for name in EIGHT_BITS if gpu.can(name)]
+    expected = f"a GPU of compute capability {'.'.join(map(str, EIGHT_BITS[wanted]))} or more"
+    remedy = f"use weights_dtype={others[0]}" if others else "leave weights_dtype away"
+    raise InputError(f"weights_dtype={wanted} cannot be had on {gpu.name}", got=gpu.capability, expected=expected,
+                     remedy=remedy)  # fmt: skip
+
+
+def gpu_of(device: str, machine: Machine) -> Gpu | None:
+    """The GPU that a device's name means; None for the CPU, or one that was not looked at."""
+    index = int(device.partition(":")[2] or 0)
+    return machine.gpus[index] if device != "cpu" and index < len(machine.gpus) else None
 
 
 def needed(need: MemoryNeed) -> str:
@@ -136,7 +156,7 @@ class _Count:
         return self._counts[settings.model].need(placement(settings, self._device, dtype))
 
 
-def _alternatives(settings: Settings, device: str) -> list[tuple[str, Settings]]:
+def _alternatives(settings: Settings, device: str, gpu: Gpu | None) -> list[tuple[str, Settings]]:
     """Settings that may need less, those that cost a player least first."""
     devices, on_gpu, family = settings.devices, device != "cpu", family_of(settings.model)
     tower = replace(settings, devices=replace(devices, image_tower="cpu"))
@@ -147,11 +167,16 @@ def _alternatives(settings: Settings, device: str) -> list[tuple[str, Settings]]
     vae = replace(settings, devices=replace(devices, vae="cpu"))
     both = replace(vae, devices=replace(vae.devices, image_tower="cpu"))
     fast = replace(settings, quality=load_settings(["quality=fast"]).quality)
+    eight = replace(settings, weights_dtype="int8")
+    light_and_eight = replace(light, weights_dtype="int8")
+    can_eight = gpu is not None and gpu.can("int8")
     has_tower, has_vae = "image_tower" in family.parts, "vae" in family.parts
     tried = [
         (on_gpu and has_tower, "devices.image_tower=cpu", tower),
         (True, "decoder=taehv", light),
         (on_gpu and has_tower, "decoder=taehv devices.image_tower=cpu", light_and_tower),
+        (can_eight, "weights_dtype=int8", eight),
+        (can_eight and light is not settings, "decoder=taehv weights_dtype=int8", light_and_eight),
         (True, "quality=fast", fast),
         (True, "dtype=bfloat16", replace(settings, dtype="bfloat16")),
         (on_gpu and has_vae, "devices.vae=cpu", vae),

@@ -143,7 +143,10 @@ def placement(settings: Settings, device: str, dtype: str) -> Placement:
             raise InputError(what, got=settings.model.name, remedy="leave it away")
         return Place(wanted, torch.float32 if wanted == "cpu" and device != "cpu" else getattr(torch, dtype))
 
-    return Placement(Place(device, getattr(torch, dtype)), vae=place("vae"), image_tower=place("image_tower"))
+    bits = None if settings.weights_dtype == "same" else settings.weights_dtype
+    return Placement(
+        Place(device, getattr(torch, dtype)), vae=place("vae"), image_tower=place("image_tower"), bits=bits
+    )
 
 
 def open_world(
@@ -171,6 +174,7 @@ def open_world(
         dtype=places.transformer.dtype,
         vae=places.vae,
         image_tower=places.image_tower,
+        bits=places.bits,
         elsewhere={} if light is None else {"light_decoder": Path(light)},
         hash_of=remembered_sha256,
         checked=lambda: _before_reading(settings, places, warn),
@@ -192,7 +196,12 @@ def make_world(
     _before_reading(settings, places, warn)
     main = places.transformer
     networks = seeded_networks(
-        settings.model, device=main.device, dtype=main.dtype, vae=places.vae, image_tower=places.image_tower
+        settings.model,
+        device=main.device,
+        dtype=main.dtype,
+        vae=places.vae,
+        image_tower=places.image_tower,
+        bits=places.bits,
     )
     world = WorldModel(networks, RANDOM)
     return _sped_up(world, settings, progress, warn, True)
@@ -217,11 +226,13 @@ def _before_reading(settings: Settings, places: Placement, warn: Callable[[str],
     """
     if not is_large(settings):
         return
-    from game.models.fit import check_fits, examine
+    from game.models.fit import check_bits, check_fits, examine
     from game.models.machine import look
 
     device = str(places.transformer.device)
-    fit = examine(settings, device, look(tools=False))
+    machine = look(tools=False)
+    check_bits(settings, device, machine)
+    fit = examine(settings, device, machine)
     told = check_fits(fit, settings.check_memory) or fit.line()
     if warn is not None:
         warn(told)

@@ -14,17 +14,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _MB = 2**20
+EIGHT_BITS = {"int8": (7, 5), "fp8": (8, 9)}
+"""Compute capability from which a GPU multiplies such numbers."""
 _NVIDIA, _DISPLAY_CLASS = "0x10de", "0x03"
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that torch can use. free, total: bytes. bfloat16: whether it computes in it, not only emulates it."""
+    """A GPU that torch can use.
+
+    free, total: bytes. bfloat16: whether it computes in it, not only emulates it. capability: NVIDIA's compute
+    capability, of which that depends and much else; None where there is no such thing.
+    """
 
     name: str
     free: int
     total: int
     bfloat16: bool = True
+    capability: tuple[int, int] | None = (8, 0)
+
+    def can(self, weights_dtype: str) -> bool:
+        """Whether it multiplies numbers of eight bits: "int8" or "fp8"."""
+        return self.capability is not None and self.capability >= EIGHT_BITS[weights_dtype]
 
 
 @dataclass(frozen=True)
@@ -78,7 +89,8 @@ def look(tools: bool = True) -> Machine:
             free, total = torch.cuda.mem_get_info(index)
             with torch.cuda.device(index):
                 bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-            gpus.append(Gpu(torch.cuda.get_device_name(index), free, total, bfloat16))
+            capability = torch.cuda.get_device_capability(index) if torch.version.cuda else None
+            gpus.append(Gpu(torch.cuda.get_device_name(index), free, total, bfloat16, capability))
     memory, available = host_memory()
     return Machine(
         torch=str(torch.__version__),

@@ -18,7 +18,7 @@ from game.console import tell
 from game.errors import EngineError, InputError
 from game.models.fit import examine, gigabytes
 from game.models.loader import choose_device, choose_dtype, find_weights, is_large, random_weights
-from game.models.machine import Machine, look
+from game.models.machine import EIGHT_BITS, Gpu, Machine, look
 
 if TYPE_CHECKING:
     from engine.config.model import ModelConfig
@@ -103,6 +103,14 @@ def _videos() -> str:
         return f"none can be written: {error}"
 
 
+def _eight_bits(gpu: Gpu) -> str:
+    """In words, which weights of eight bits the GPU can multiply."""
+    can = [f"weights_dtype={name}" for name in EIGHT_BITS if gpu.can(name)]
+    if can:
+        return f"weights of eight bits: {' or '.join(can)} (a third less memory for the weights)"
+    return f"no weights of eight bits: these take compute capability {'.'.join(map(str, EIGHT_BITS['int8']))}"
+
+
 def _machine(machine: Machine) -> list[str]:
     memory = ""
     if machine.memory is not None and machine.available is not None:
@@ -119,6 +127,7 @@ def _gpu(machine: Machine) -> list[str]:
         for gpu in machine.gpus:
             own = "" if gpu.bfloat16 else ", no bfloat16: float16 is used"
             lines.append(f"GPU           {gpu.name}, {gigabytes(gpu.free)} of {gigabytes(gpu.total)} free{own}")
+            lines.append(f"              {_eight_bits(gpu)}")
         driver = machine.driver or next((line.split(", ")[1] for line in machine.installed if ", " in line), None)
         return [*lines, f"              driver {driver}"] if driver else lines
     if unused is None:

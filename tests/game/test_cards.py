@@ -1,0 +1,109 @@
+"""Which settings fit the cards that people own, by count; and what is said where a card cannot do what is asked."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.cost.memory import MemoryCount
+from engine.families import build_networks, family_of, lighten
+from engine.weights.placement import Place, Placement
+from game.config.settings import Settings, load_settings
+from game.errors import ConfigError, InputError
+from game.models.fit import check_bits, examine
+from game.models.machine import Gpu, Machine
+from game.tools.doctor import _eight_bits
+
+GB = 2**30
+FREE = 0.94  # of a card's memory, beside a desktop
+
+
+def card(gigabytes: float, capability: tuple[int, int] | None = (8, 6)) -> Machine:
+    total = round(gigabytes * GB)
+    return Machine("2.13", "CUDA 13.0", (Gpu("a card", round(total * FREE), total, True, capability),),
+                   memory=32 * GB, available=28 * GB)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def counts() -> dict[str, MemoryCount]:
+    return {}
+
+
+def need(counts: dict[str, MemoryCount], *words: str) -> float:
+    """GPU memory in GB that settings take in bfloat16."""
+    settings = load_settings(words)
+    key = str(settings.model)
+    counts.setdefault(key, MemoryCount(settings.model))
+    bits = None if settings.weights_dtype == "same" else settings.weights_dtype
+    tower = Place("cpu", torch.float32) if settings.devices.image_tower else None
+    got = counts[key].need(Placement(Place("cuda", torch.bfloat16), image_tower=tower, bits=bits))
+    return got.gpu.total / GB
+
+
+# The README's table; each row is the least that is given up for a card of that size.
+@pytest.mark.parametrize(
+    ("gigabytes", "words"),
+    [
+        (8, ("model=waypoint",)),
+        (8, ("model=waypoint-360p",)),
+        (8, ("model=universal", "decoder=taehv")),
+        (8, ("model=universal", "weights_dtype=int8")),
+        (12, ("model=universal",)),
+        (16, ("model=universal",)),
+        (24, ("model=universal",)),
+    ],
+)
+def test_a_card_holds_what_the_table_says(counts, gigabytes, words):
+    assert need(counts, *words) < gigabytes * FREE
+
+
+@pytest.mark.slow
+def test_eight_gigabytes_are_too_few_for_the_largest_and_what_fits_is_offered():
+    fit = examine(load_settings(["model=universal", "dtype=bfloat16"]), "cuda", card(8))
+    assert not fit.fits
+    words = [offer for offer, _ in fit.offers]
+    assert "decoder=taehv" in words and "weights_dtype=int8" in words
+    old = examine(load_settings(["model=universal", "dtype=bfloat16"]), "cuda", card(8, (7, 0)))
+    assert not [offer for offer, _ in old.offers if "int8" in offer]
+
+
+@pytest.mark.parametrize("model", ["universal", "waypoint"])
+@pytest.mark.parametrize("bits", ["int8", "fp8"])
+def test_layers_of_eight_bits_are_most_of_the_weights_and_take_half(model, bits):
+    networks = build_networks(load_settings([f"model={model}"]).model, "meta")
+    networks.modules()["transformer"].to(torch.bfloat16)
+    networks = family_of(networks.config).loaded(networks, None)
+    before = sum(weight.nbytes for weight in networks.modules()["transformer"].state_dict().values())
+    lighten(networks, bits)
+    state = networks.modules()["transformer"].state_dict().values()
+    assert sum(weight.nbytes for weight in state) < 0.7 * before
+
+
+@pytest.mark.parametrize(
+    ("wanted", "capability", "can"),
+    [("int8", (7, 5), True), ("int8", (7, 0), False), ("fp8", (8, 9), True), ("fp8", (8, 6), False),
+     ("fp8", None, False)],
+)  # fmt: skip
+def test_eight_bits_are_had_only_where_the_card_can(wanted, capability, can):
+    settings = load_settings(["model=universal", f"weights_dtype={wanted}"])
+    machine = card(24, capability)
+    if can:
+        check_bits(settings, "cuda", machine)
+    else:
+        with pytest.raises(
+            InputError, match=r"cannot be had on a card.*(use weights_dtype=int8|leave weights_dtype away)"
+        ):
+            check_bits(settings, "cuda", machine)
+    check_bits(settings, "cpu", machine)
+    assert (f"weights_dtype={wanted}" in _eight_bits(machine.gpus[0])) == can
+
+
+def test_small_models_have_no_layers_for_it():
+    with pytest.raises(ConfigError, match="does nothing for tiny"):
+        load_settings(["weights_dtype=int8"])
+
+
+def test_a_recording_says_it():
+    settings: Settings = load_settings(["model=waypoint", "weights_dtype=int8", "threads=1"])
+    assert settings.overrides == ("weights_dtype=int8",)
+    assert replace(settings, weights_dtype="same").weights_dtype == "same"
