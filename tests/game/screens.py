@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -116,7 +115,11 @@ class _Player:
 class _Video:
     frames, fps = 1200, 20.0
 
+    def __init__(self, looked_at: list[int]) -> None:
+        self.looked_at = looked_at
+
     def at(self, frame: int) -> np.ndarray:
+        self.looked_at.append(frame)
         return landscape(160, 288, frame / 200, 0.0)
 
     def close(self) -> None:
@@ -129,6 +132,7 @@ class _Library:
     def __init__(self) -> None:
         self.root, self.in_trash = Path("recordings"), Trash()
         self.busy_with, self.renderings, self.readers = {}, {}, {}
+        self.looked_at: list[int] = []
         scenes = ("hall", "garden", "pool", "tower", "library")
         self.kept = [
             Entry(Path(f"recordings/{i}"), "session", "tiny", "universal", scene, datetime(2026, 5, 4 + i, 20, 15),
@@ -151,7 +155,7 @@ class _Library:
         return landscape(160, 288, entry.frames / 300, 0.0, hue=entry.frames)
 
     def open_video(self, entry: Entry, icons: bool = False) -> _Video:
-        return _Video()
+        return _Video(self.looked_at)
 
     def delete(self, entry: Entry) -> Thrown:
         return Thrown(entry.folder, Path("trash"))
@@ -183,6 +187,7 @@ class Stage:
     paint: Painter
     pads: Gamepads
     remarks: list[str]
+    now: float = 0.0
 
     def show(self, scenery: Scenery) -> np.ndarray:
         """Draws a scenery; gives the window's pixels, (H, W, 3) uint8."""
@@ -198,7 +203,7 @@ class Stage:
             busy = self.commands.background.begin(lambda: None)
             busy.result(20)
             stamp = self.menu.stamp
-            self.menu.tick(time.perf_counter())
+            self.menu.tick(self.now)
             quiet = 0 if self.menu.stamp != stamp else quiet + 1
             if quiet > 8:
                 return
@@ -266,7 +271,7 @@ def _recording(stage: Stage) -> Scenery:
     library = stage.commands.library
     stage.menu.push(RecordingPage(stage.commands, stage.menu, library.kept[0], library, lambda entry: None))
     stage.settle()
-    stage.menu.page._seek(21.0)
+    stage.menu.page.seek(21.0)
     stage.settle()
     return scenery(stage, menu=stage.menu.stamp)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import webbrowser
 from collections.abc import Callable
 from functools import partial
@@ -198,7 +197,8 @@ class RecordingPage(Page):
         library: Library,
         delete: Callable[[Entry], None] | None = None,
     ) -> None:
-        """entry: what is known of it so far. delete: throws it away, None where that is not offered."""
+        """entry: what is known of it. delete: throws it away, None where that is not offered. frame: the one that
+        is looked at; watching: whether the video runs on from there."""
         super().__init__()
         self._commands, self._menu, self._delete_it = commands, menu, delete
         self._library, self._entry = library, entry
@@ -206,7 +206,8 @@ class RecordingPage(Page):
         self._video: Video | None = None
         self._reading: Later | None = None
         self._opening: Later | None = None
-        self._frame = self._from = 0
+        self.frame = self._from = 0
+        self.watching = False
         self._playing_since: float | None = None
         self._asked: tuple[int, Later] | None = None
         self._pixels: np.ndarray | None = None
@@ -236,16 +237,19 @@ class RecordingPage(Page):
             self._entry, came = self._reading.value or self._entry, True
         if self._opening is not None and self._opening.look():
             self._video, came = self._opening.value, True
+        if self.watching and self._playing_since is None:
+            self._playing_since = now
         if self._playing_since is not None:
-            self._frame = self._from + int((now - self._playing_since) * self._fps)
-            if self._frame >= self._last:
-                self._frame, self._playing_since = self._last, None
+            self.frame = self._from + int((now - self._playing_since) * self._fps)
+            if self.frame >= self._last:
+                self.frame = self._last
+                self._stop()
         if self._asked is not None and self._asked[1].look():
             self._pixels = self._asked[1].value if self._asked[1].value is not None else self._pixels
             came = True
-        busy = self._asked is not None and (self._asked[1].waiting or self._asked[0] == self._frame)
+        busy = self._asked is not None and (self._asked[1].waiting or self._asked[0] == self.frame)
         if self._video is not None and not busy:
-            self._asked = (self._frame, Later(self._commands.background.begin(self._video.at, self._frame)))
+            self._asked = (self.frame, Later(self._commands.background.begin(self._video.at, self.frame)))
         return self._tick_work() or came
 
     def _tick_work(self) -> bool:
@@ -316,11 +320,11 @@ class RecordingPage(Page):
             rows.append(Note(entry.problem, bad=True))
         if self._video is not None and self._last > 0:
             rows += [
-                Button("Watch" if self._playing_since is None else "Stop", "The video, without the engine",
+                Button("Stop" if self.watching else "Watch", "The video, without the engine",
                        self._watch, name="watch"),
-                Slider("Moment", "From here you watch, or replay", value=self._frame / fps, low=0.0,
+                Slider("Moment", "From here you watch, or replay", value=self.frame / fps, low=0.0,
                        high=self._last / fps, show=lambda v: f"{clock_words(v)} / {clock_words(self._last / fps)}",
-                       put=self._seek, room=7.5, steps=40),
+                       put=self.seek, room=7.5, steps=40),
             ]  # fmt: skip
         elif self._opening is not None and self._opening.problem:
             rows.append(Note(self._opening.problem, bad=True))
@@ -372,18 +376,22 @@ class RecordingPage(Page):
         self._commands.background.begin(judging.cancel)
 
     def _watch(self) -> None:
-        if self._playing_since is not None:
-            self._playing_since = None
-            return
-        self._from = 0 if self._frame >= self._last else self._frame
-        self._playing_since = time.perf_counter()
+        if self.watching:
+            self._stop()
+        else:
+            self._from = 0 if self.frame >= self._last else self.frame
+            self.watching = True  # from the next tick on
 
-    def _seek(self, seconds: float) -> None:
-        self._frame = max(0, min(self._last, round(seconds * self._fps)))
-        self._playing_since = None
+    def _stop(self) -> None:
+        self.watching, self._playing_since = False, None
+
+    def seek(self, seconds: float) -> None:
+        """Goes to a moment."""
+        self.frame = max(0, min(self._last, round(seconds * self._fps)))
+        self._stop()
 
     def _replay(self) -> None:
-        self._commands.replay(self._entry.folder, self._frame)
+        self._commands.replay(self._entry.folder, self.frame)
 
     def _render(self) -> None:
         weights = self._commands.preferences.weights

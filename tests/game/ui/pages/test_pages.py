@@ -55,20 +55,22 @@ def open_recording(stage, number: int = 0):
 def test_a_recording_is_watched_from_any_moment_and_stops_at_its_end(stage):
     open_recording(stage)
     page = stage.menu.page
-    page._seek(59.0)
+    page.seek(59.0)
     stage.settle()
-    assert page._asked[0] == 1180 and page._pixels is not None
+    assert page.frame == 1180 and stage.commands.library.looked_at[-1] == 1180
     choose(stage, "Watch")
-    assert page._playing_since is not None
-    page.tick(page._playing_since + 0.5)
-    assert 1185 <= page._frame <= 1195
-    page.tick(page._playing_since + 100.0)
-    assert page._frame == 1199 and page._playing_since is None
+    assert page.watching and page.frame == 1180
+    stage.now += 0.5
+    stage.settle()
+    assert page.frame == 1190 == stage.commands.library.looked_at[-1]
+    stage.now += 100.0
+    stage.settle()
+    assert page.frame == 1199 and not page.watching
 
 
 def test_a_replay_begins_at_the_moment_chosen_and_leaves_the_menu(stage):
     entry = open_recording(stage)
-    stage.menu.page._seek(10.0)
+    stage.menu.page.seek(10.0)
     choose(stage, "Replay live")
     assert ("replay", entry.folder, 200) in stage.commands.player.asked and not stage.menu.is_open
 
