@@ -15,6 +15,8 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on imp
 
 import pygame
 
+_DESKTOP = 0x1001  # SDL_WINDOW_FULLSCREEN_DESKTOP
+
 
 @cache
 def sdl() -> ctypes.CDLL | None:
@@ -30,6 +32,9 @@ def sdl() -> ctypes.CDLL | None:
         lib.SDL_GetWindowPosition.argtypes, lib.SDL_GetWindowPosition.restype = [ctypes.c_void_p, where, where], None
         lib.SDL_SetWindowPosition.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
         lib.SDL_SetWindowPosition.restype = None
+        lib.SDL_SetWindowFullscreen.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        lib.SDL_SetWindowSize.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
+        lib.SDL_SetWindowSize.restype = None
         lib.SDL_InitSubSystem.argtypes = [ctypes.c_uint32]
         lib.SDL_QuitSubSystem.argtypes, lib.SDL_QuitSubSystem.restype = [ctypes.c_uint32], None
         lib.SDL_IsGameController.argtypes = [ctypes.c_int]
@@ -62,6 +67,19 @@ def move_window(position: tuple[int, int]) -> None:
     lib, window = sdl(), _window()
     if lib is not None and window is not None:
         lib.SDL_SetWindowPosition(window, *position)
+
+
+def fill_screen(full: bool) -> bool:
+    """Has the window fill the screen, or not any more, and keep its drawing context. Returns whether that worked."""
+    lib, window = sdl(), _window()
+    return lib is not None and window is not None and lib.SDL_SetWindowFullscreen(window, _DESKTOP if full else 0) == 0
+
+
+def size_window(size: tuple[int, int]) -> None:
+    """Gives the window a size, and leaves its drawing context."""
+    lib, window = sdl(), _window()
+    if lib is not None and window is not None:
+        lib.SDL_SetWindowSize(window, *size)
 
 
 def _window() -> int | None:

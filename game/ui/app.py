@@ -102,7 +102,7 @@ class App:
         self.router = Router(
             self.commands, self._pads, self.menu, leave=self.quit, redraw=self._redraw, save=self._save
         )
-        self._view = View(self._paint, Hud(self._paint), self.menu)
+        self._view = View(self._paint, Hud(self._paint), self.menu, self.window.gpu)
         self._presenter = Presenter(self.commands, self.menu)
         self.commands.use_menu(self.router.open_menu, self.menu.close, self.menu.pop)
         on_display_lost(self._end_without_display)
@@ -226,11 +226,7 @@ class App:
         scenery = self._presenter.scenery(picture, surface.get_size(), now)
         if scenery.same_as(self.drawn):
             return
-        areas = self._view.draw(surface, scenery)
-        if areas is None:
-            pygame.display.flip()
-        else:
-            pygame.display.update(areas)
+        self.window.present(self._view.draw(surface, scenery))
         self.drawn = scenery
         if picture is not None and not picture.backdrop:
             height, width = picture.pixels.shape[:2]

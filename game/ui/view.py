@@ -22,6 +22,7 @@ from game.ui.window import TITLE
 if TYPE_CHECKING:
     from game.config.preferences import Preferences
     from game.ui.commands import Commands
+    from game.ui.gpu import Gpu
 
 Row = tuple[str, str, bool]  # name, value, whether it is worth a worry
 
@@ -484,8 +485,8 @@ class View:
     What has not changed is not drawn again: while the picture is the same, only what lies over it is, and only there.
     """
 
-    def __init__(self, paint: Painter, hud: Hud, menu: Menu | None = None) -> None:
-        self._paint, self._hud, self._menu = paint, hud, menu
+    def __init__(self, paint: Painter, hud: Hud, menu: Menu | None = None, gpu: Gpu | None = None) -> None:
+        self._paint, self._hud, self._menu, self._gpu = paint, hud, menu, gpu
         self._ground: pygame.Surface | None = None  # the picture in the window's size, shaded
         self._ground_of: tuple[Picture | None, Look, int] | None = None  # what it was made from, and its shade
         self._shown: tuple[pygame.Surface, tuple] | None = None  # the window, and whose picture lies on it
@@ -527,6 +528,8 @@ class View:
         self, surface: pygame.Surface, ground: tuple[Picture | None, Look, int]
     ) -> list[pygame.Rect] | None:
         """Puts the picture on the window, where something else is. Returns these areas, None for all of it."""
+        if self._gpu is not None:
+            return self._hand_over(self._gpu, surface, ground)
         if self._shown is not None and self._shown[0] is surface and self._same(self._shown[1], ground):
             kept = self._kept(surface, ground)
             for mark in self._marks:
@@ -538,6 +541,28 @@ class View:
         else:
             self._draw_world(surface, *ground)
         return None
+
+    def _hand_over(
+        self, gpu: Gpu, surface: pygame.Surface, ground: tuple[Picture | None, Look, int]
+    ) -> list[pygame.Rect] | None:
+        """Has the GPU show the picture; the surface is for what lies over it. Returns where it was cleared of that."""
+        known = self._shown is not None and self._shown[0] is surface
+        if self._shown is None or not known or not self._same(self._shown[1], ground):
+            picture, look, shade = ground
+            whole = surface.get_rect()
+            if picture is None:
+                gpu.show(None, (1, 1), whole, whole, smooth=True, shade=0, edge=INK)
+            else:
+                height, width = picture.pixels.shape[:2]
+                inside, place = pygame.Rect(0, 0, width, height), self._area(picture, whole.size, look.scale)
+                if picture.backdrop:
+                    inside, place = fitted(whole.size, (width, height)), whole
+                gpu.show(picture.pixels.tobytes(), (width, height), place, inside, smooth=look.scale == "smooth",
+                         shade=shade, edge=_EDGE)  # fmt: skip
+        self._shown = surface, ground
+        for mark in self._marks if known else [surface.get_rect()]:
+            surface.fill((0, 0, 0, 0), mark)
+        return self._marks if known else None
 
     def _kept(self, surface: pygame.Surface, ground: tuple[Picture | None, Look, int]) -> pygame.Surface:
         """The picture as it lies on the window, with nothing over it."""

@@ -6,7 +6,9 @@ import contextlib
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
@@ -18,22 +20,29 @@ if sys.platform.startswith("linux"):
 
 import pygame
 
-from game.input.sdl import move_window, window_position
+from game.errors import RunError
+from game.input.sdl import fill_screen, move_window, size_window, window_position
 from game.media.icons import key_cap
 from game.media.palette import INK, PAPER
 from game.ui.toolkit.paint import Painter
 
 if TYPE_CHECKING:
     from game.config.preferences import Preferences
+    from game.ui.gpu import Gpu
 
 TITLE = "Neural world"
+DRAW_VARIABLE = "NEURAL_WORLD_DRAW"
 _MOUSE = {1: "mouse left", 2: "mouse middle", 3: "mouse right"}
 _WHEEL = (4, 5)
 _lost_handler = None  # X keeps no reference to it
 
 
 class Window:
-    """The display surface, full screen or not, and who has the mouse. Raises pygame.error when none can be opened."""
+    """The display, full screen or not, what draws on it, and who has the mouse. Raises pygame.error when none can be
+    opened.
+
+    gpu: draws the window where there is a GPU to; None where the CPU does. drawn_by: which, and why, in words.
+    """
 
     def __init__(self, size: tuple[int, int] | None, full_screen: bool) -> None:
         _open_display()
@@ -43,7 +52,9 @@ class Window:
         pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
         self.full_screen = False
         self._place: tuple[int, int] | None = None  # to come back to from full screen
-        pygame.display.set_mode(self._size, pygame.RESIZABLE)
+        self.gpu, self.drawn_by = open_gpu(self._size)
+        if self.gpu is None:
+            pygame.display.set_mode(self._size, pygame.RESIZABLE)
         pygame.key.stop_text_input()  # an input method would keep keys to itself
         self.captured = False
         if full_screen:
@@ -51,13 +62,29 @@ class Window:
 
     @property
     def surface(self) -> pygame.Surface:
-        """Today's surface: another one after every change of size."""
-        return pygame.display.get_surface()
+        """What is drawn on today: another one after every change of size."""
+        if self.gpu is None:
+            return pygame.display.get_surface()
+        size = pygame.display.get_window_size()
+        if self.gpu.words.get_size() != size:
+            self.gpu.resize(size)
+        return self.gpu.words
+
+    def present(self, areas: list[pygame.Rect] | None) -> None:
+        """Shows what was drawn. areas: where; None for everywhere."""
+        if self.gpu is not None:
+            self.gpu.present(areas)
+        elif areas is None:
+            pygame.display.flip()
+        else:
+            pygame.display.update(areas)
 
     def toggle_full_screen(self) -> None:
         """Fills the screen with the window, or gives it its old size and place back."""
         self.full_screen = not self.full_screen
-        if self.full_screen:
+        if self.gpu is not None:
+            fill_screen(self.full_screen)
+        elif self.full_screen:
             self._size, self._place = self.surface.get_size(), window_position()
             pygame.display.set_mode((0, 0), pygame.FULLSCREEN)
         else:
@@ -71,6 +98,9 @@ class Window:
             self._set_size(window_position())
 
     def _set_size(self, place: tuple[int, int] | None) -> None:
+        if self.gpu is not None:
+            size_window(self._size)
+            return
         pygame.display.set_mode(self._size, pygame.RESIZABLE)
         if place is not None:  # pygame moves the window by the width of its frame otherwise
             move_window(place)
@@ -95,7 +125,7 @@ class Window:
         surface.fill(INK)
         at = (surface.get_width() // 2, surface.get_height() // 2 - 2 * unit)
         paint.put(surface, TITLE, 2 * unit, PAPER, at, anchor="center", bold=True, room=surface.get_width() - 2 * unit)
-        pygame.display.flip()
+        self.present(None)
 
     def close(self) -> None:
         """Takes the window off the screen at once, whatever is still to be finished."""
@@ -112,6 +142,30 @@ class Window:
         wanted = max(1.0, screen[1] / 1080)
         scale = min(wanted, 0.9 * screen[0] / 1152, 0.85 * screen[1] / 672)
         return round(1152 * scale), round(672 * scale)
+
+
+def open_gpu(size: tuple[int, int], flags: int = pygame.RESIZABLE) -> tuple[Gpu | None, str]:
+    """Opens a window that a GPU draws, if there is one and it is reachable. Returns what draws it, and that in words;
+    (None, why) where the CPU has to, and then no window is open.
+
+    NEURAL_WORLD_DRAW=cpu has the CPU draw all the same; =gpu takes OpenGL even where a program computes it.
+    """
+    wish = os.environ.get(DRAW_VARIABLE, "")
+    if wish == "cpu" or find_spec("moderngl") is None or pygame.display.get_driver() == "dummy":
+        return None, "the CPU" + (" (moderngl is not installed)" if find_spec("moderngl") is None else "")
+    from game.ui.gpu import Gpu, set_attributes
+
+    try:
+        set_attributes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the display cannot be waited for
+            pygame.display.set_mode(size, flags | pygame.OPENGL | pygame.DOUBLEBUF, vsync=1)
+        gpu = Gpu(pygame.display.get_window_size(), even_by_program=wish == "gpu")
+    except (pygame.error, RunError) as error:
+        pygame.display.quit()  # a window with an OpenGL context is of no use without
+        _open_display()
+        return None, f"the CPU ({error})"
+    return gpu, f"the GPU ({gpu.name})"
 
 
 @contextlib.contextmanager
