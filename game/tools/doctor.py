@@ -74,8 +74,10 @@ def _settings_of(name: str, words: Sequence[str], chosen: str) -> Settings:
 def _program() -> list[str]:
     system = platform.system()
     shown = system != "Linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    from game.ui.window import who_draws
+
     window = (
-        "a display is there"
+        f"a display is there; {who_draws()}"
         if shown
         else "no display here: render with --headless --script FILE, or play with --script -"
     )

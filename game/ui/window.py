@@ -146,7 +146,7 @@ class Window:
 
 def open_gpu(size: tuple[int, int], flags: int = pygame.RESIZABLE) -> tuple[Gpu | None, str]:
     """Opens a window that a GPU draws, if there is one and it is reachable. Returns what draws it, and that in words;
-    (None, why) where the CPU has to, and then no window is open.
+    (None, why) where the CPU has to.
 
     NEURAL_WORLD_DRAW=cpu has the CPU draw all the same; =gpu takes OpenGL even where a program computes it.
     """
@@ -162,10 +162,19 @@ def open_gpu(size: tuple[int, int], flags: int = pygame.RESIZABLE) -> tuple[Gpu 
             pygame.display.set_mode(size, flags | pygame.OPENGL | pygame.DOUBLEBUF, vsync=1)
         gpu = Gpu(pygame.display.get_window_size(), even_by_program=wish == "gpu")
     except (pygame.error, RunError) as error:
-        pygame.display.quit()  # a window with an OpenGL context is of no use without
-        _open_display()
-        return None, f"the CPU ({error})"
+        return None, f"the CPU ({error})"  # which opens a window of its own in place of that one
     return gpu, f"the GPU ({gpu.name})"
+
+
+def who_draws() -> str:
+    """What would draw the window here, and why, in words; a window is opened for it that nobody sees."""
+    try:
+        _open_display()
+        return f"drawn by {open_gpu((64, 64), pygame.HIDDEN)[1]}"
+    except pygame.error as error:
+        return f"none can be opened ({error})"
+    finally:
+        pygame.display.quit()
 
 
 @contextlib.contextmanager
