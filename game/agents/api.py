@@ -26,7 +26,8 @@ def load(model: str = SHIPPED, *words: str) -> World:
 
     Raises InputError for settings or weights that cannot be used.
     """
-    from game.models.loader import calm_threads, find_weights, open_world
+    from game.models.catalog import find_weights
+    from game.models.loader import calm_threads, open_world
 
     settings = load_settings([f"model={model}", *words])
     find_weights(settings)

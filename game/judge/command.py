@@ -76,7 +76,8 @@ def _rendered(
     open_model: OpenWorld | None,
 ) -> Path:  # fmt: skip
     from game.judge.suites import load_suite, render_suite, takes_of
-    from game.models.loader import find_weights, open_world
+    from game.models.catalog import find_weights
+    from game.models.loader import open_world
 
     wanted = load_suite(suite)
     takes_of(wanted, settings.model.mode, scene)

@@ -21,8 +21,7 @@ from game.config.paths import fetched_folder
 from game.config.settings import load_settings
 from game.console import Progress, tell
 from game.errors import InputError, RunError
-from game.models.digests import remember
-from game.models.loader import checkpoint, random_weights
+from game.models.catalog import checkpoint, random_weights, remember
 
 _PIECE = 1 << 20
 _TRIES, _PAUSE_S, _PATIENCE_S = 5, 2.0, 30.0

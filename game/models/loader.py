@@ -8,19 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.families import Checkpoint, family_of
-from game.config.paths import fetched_folder, weights_folder
+from engine.families import family_of
 from game.config.settings import Settings
 from game.errors import InputError
+from game.models.catalog import RANDOM, find_weights, is_large, remembered_sha256
 from game.models.compiling import compile_first
-from game.models.digests import remembered_sha256
 
 if TYPE_CHECKING:
     from engine.weights.placement import Placement
     from engine.world import WorldModel
 
 Progress = Callable[[str, float], None]
-RANDOM = "random"
 
 
 def calm_threads() -> None:
@@ -30,55 +28,6 @@ def calm_threads() -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
-
-
-def find_weights(settings: Settings) -> Path:
-    """The folder (or file) of the model's weights. Raises InputError, with what to do, if there is none."""
-    name = settings.model.name
-    if random_weights(settings):
-        remedy = f"time it with --bench model={name}, or choose another model or weights"
-        raise InputError("a model of random weights has no world to show", got=name, remedy=remedy)
-    if settings.weights is not None:
-        path = Path(settings.weights)
-        if not path.exists():
-            remedy = f"give the folder that holds {published(settings)}, or leave weights= away"
-            raise InputError(
-                "the weights are not there", got=path, expected="a folder or file that exists", remedy=remedy
-            )
-        return path
-    files = checkpoint(settings)
-    folder = None if files is None else files.folder
-    path = weights_folder(name) if folder is None else fetched_folder(folder)
-    if path.is_dir():
-        return path
-    if folder is None:
-        remedy = "make them with python -m engine.training, or name their folder with weights=DIR"
-    else:
-        where = published(settings)
-        remedy = f"python -m game --fetch model={name} downloads them; or name the folder of {where}: weights=DIR"
-    raise InputError(f"the model {name} comes without weights", remedy=remedy)
-
-
-def checkpoint(settings: Settings) -> Checkpoint | None:
-    """The files of the model; None for one that has none, such as a slice."""
-    found: Checkpoint | None = family_of(settings.model).checkpoint(settings.model)
-    return found
-
-
-def published(settings: Settings) -> str:
-    """Where the model's weights are published, for people."""
-    files = checkpoint(settings)
-    return "its weights" if files is None or files.repository is None else f"{files.repository} on Hugging Face"
-
-
-def random_weights(settings: Settings) -> bool:
-    """Whether the weights are to be made up: by weights=random, or because the model is a slice, that has no files."""
-    return settings.weights == RANDOM or (settings.weights is None and is_slice(settings))
-
-
-def is_slice(settings: Settings) -> bool:
-    """Whether the model is a few layers of a larger one, that only --bench can use."""
-    return settings.model.slice_of is not None
 
 
 def choose_device(settings: Settings) -> str:
@@ -118,11 +67,6 @@ def choose_dtype(settings: Settings, device: str, bfloat16: bool | None = None) 
 
         bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return "bfloat16" if bfloat16 else "float16"
-
-
-def is_large(settings: Settings) -> bool:
-    """Whether the model is one of those made for a GPU."""
-    return family_of(settings.model).large
 
 
 def placement(settings: Settings, device: str, dtype: str) -> Placement:

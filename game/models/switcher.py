@@ -11,8 +11,9 @@ from engine.families import shipped_models
 from game.config.settings import Settings, load_settings, options
 from game.console import say
 from game.errors import InputError
+from game.models.catalog import find_weights, is_slice
 from game.models.compiling import CompilingWorld
-from game.models.loader import Progress, find_weights, is_slice, open_world
+from game.models.loader import Progress, open_world
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.world import WorldModel

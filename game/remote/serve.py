@@ -19,7 +19,7 @@ from game.console import say
 from game.errors import InputError
 from game.files import check_folder
 from game.live.player import Habits
-from game.models.loader import find_weights, is_large
+from game.models.catalog import find_weights, is_large
 from game.models.switcher import Switcher
 from game.recording.format import Job
 from game.recording.library import Library

@@ -18,7 +18,8 @@ from game.config.settings import Settings, load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import RunError
 from game.files import check_folder, folder_error, write_json
-from game.models.loader import find_weights, is_slice, make_world, open_world, random_weights
+from game.models.catalog import find_weights, is_slice, random_weights
+from game.models.loader import make_world, open_world
 from game.recording.format import RunStats
 from game.tools.render import OpenWorld
 

@@ -16,8 +16,9 @@ from game.config.paths import weights_folder
 from game.config.settings import Settings, load_settings
 from game.console import tell
 from game.errors import EngineError, InputError
+from game.models.catalog import find_weights, is_large, random_weights
 from game.models.fit import examine, gigabytes
-from game.models.loader import choose_device, choose_dtype, find_weights, is_large, random_weights
+from game.models.loader import choose_device, choose_dtype
 from game.models.machine import EIGHT_BITS, Gpu, Machine, look
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from engine.block import Block
 from game.config.settings import Settings
 from game.console import Progress, say, tell
 from game.files import folder_error, write_json, write_whole
-from game.models.loader import make_world, open_world, random_weights
+from game.models.catalog import random_weights
+from game.models.loader import make_world, open_world
 from game.recording.format import RunStats
 
 if TYPE_CHECKING:

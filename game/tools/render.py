@@ -15,7 +15,8 @@ from game.console import GentleStop, Progress, say, tell
 from game.errors import ConfigError, InputError, RecordingError, RunError, ScriptError
 from game.files import check_folder
 from game.media.pictures import read_picture
-from game.models.loader import find_weights, open_world
+from game.models.catalog import find_weights
+from game.models.loader import open_world
 from game.recording.camera_path import Degrees
 from game.recording.format import ACTIONS, Happenings, Job, Recording, SessionHeader, holds_session, read_header
 from game.recording.replay import Replay, begin, check_first_frame, check_recorded, differences, first_difference

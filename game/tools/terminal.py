@@ -18,7 +18,8 @@ from game.config.settings import load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import InputError, RecordingError
 from game.files import check_folder, printable
-from game.models.loader import find_weights, open_world
+from game.models.catalog import find_weights
+from game.models.loader import open_world
 from game.recording.format import Job
 from game.recording.writer import Recorder, header_of, start_recorder
 from game.tools.render import OpenWorld, summary

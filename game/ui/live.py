@@ -34,7 +34,7 @@ def _play(
     words: list[str], job: Job, seconds: float | None, record: bool, profile: bool, debug: bool, window: Window | None
 ) -> int:
     from game.config.settings import load_settings, settings_file_of
-    from game.models.loader import find_weights
+    from game.models.catalog import find_weights
 
     settings = load_settings(words)
     find_weights(settings)

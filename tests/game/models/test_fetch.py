@@ -15,8 +15,8 @@ from game.cli import main
 from game.config.paths import fetched_folder
 from game.config.settings import load_settings
 from game.errors import InputError, RunError
+from game.models.catalog import find_weights
 from game.models.download import download, fetch
-from game.models.loader import find_weights
 from tests.engine.published import published_names
 from tests.game.hub import REPOSITORY, Hub, sha256
 

@@ -8,7 +8,7 @@ import game.tools.doctor
 from engine.cost.operations import BlockFlops
 from game.config.settings import load_settings
 from game.errors import InputError
-from game.models.loader import find_weights
+from game.models.catalog import find_weights
 from game.tools.bench import _more, bench
 from game.tools.doctor import doctor
 from tests.game.offline import real_world

@@ -6,7 +6,7 @@ import pytest
 
 import engine.weights.checkpoint
 from game.config.paths import cache_folder
-from game.models.digests import remember, remembered_sha256
+from game.models.catalog import remember, remembered_sha256
 from tests.game.hub import sha256
 
 
@@ -14,7 +14,7 @@ from tests.game.hub import sha256
 def read(tmp_path, monkeypatch):
     """Files that were really read; every file counts as large, and the store is the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("game.models.digests._LEAST", 1)
+    monkeypatch.setattr("game.models.catalog._LEAST", 1)
     seen, find_out = [], engine.weights.checkpoint.sha256_of
     monkeypatch.setattr(
         "engine.weights.checkpoint.sha256_of", lambda path, tell: seen.append(path.name) or find_out(path, tell)
@@ -60,7 +60,7 @@ def test_where_nothing_can_be_written_files_are_read_each_time(read, tmp_path):
 
 
 def test_small_files_are_not_worth_remembering(read, tmp_path, monkeypatch):
-    monkeypatch.setattr("game.models.digests._LEAST", 10)
+    monkeypatch.setattr("game.models.catalog._LEAST", 10)
     path = tmp_path / "w"
     path.write_bytes(b"abc")
     remembered_sha256(path)
