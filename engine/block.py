@@ -16,12 +16,15 @@ class Timings:
         context_ms: the context pass run since the block before (0.0 if the model has none).
         decode_ms: latents to frames on the host.
         total_ms: all of these together: what the block costs, wherever its context pass ran.
+        first_picture_ms: from the block's start until its first pictures are there; the others follow while these are
+            shown. 0.0 where nobody measured it.
     """
 
     denoise_ms: float
     context_ms: float
     decode_ms: float
     total_ms: float
+    first_picture_ms: float = 0.0
 
 
 @dataclass(frozen=True)

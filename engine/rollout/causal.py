@@ -100,6 +100,9 @@ class CausalPipeline:
         windows = self._history.extend(actions).to(networks.device, networks.dtype)
         return CausalInputs(condition, transformer.prepare_block(self._prepared, windows, latents, self.caches))
 
+    def ahead(self, index: int) -> None:
+        self._condition.ahead(index * self._config.block_latents, self._config.block_latents)
+
     def denoise(self, inputs: CausalInputs, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
         return self.sampler.denoise(inputs.condition, inputs.block, self.caches, draw)
 

@@ -22,6 +22,9 @@ class Condition(Protocol):
         Asked for once per block, in order. `actions` are those of the block's video frames.
         """
 
+    def ahead(self, first: int, latents: int) -> None:
+        """Makes what `for_block` of these will need whatever the actions; may do nothing."""
+
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         """Sees a finished block: frames (1, F, 3, H, W) in [-1, 1] and the latents (1, T, C, h, w) they came from."""
 
@@ -50,26 +53,33 @@ class FirstFrameCondition:
         self._nothing = torch.zeros_like(picture).expand(-1, time_ratio, -1, -1, -1)
         self._newest = self._stream.encode(picture).to(picture.device, torch.float32)
         self._index = 0  # of the latent that was encoded last
+        self._ready: dict[int, Tensor] = {}  # latents that were encoded before their block asked
         batch, _, _, height, width = self._newest.shape
         self._blank = self._newest.new_zeros(batch, 1, time_ratio, height, width)
 
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         return torch.cat([self._frame(index) for index in range(first, first + latents)], dim=1)
 
+    def ahead(self, first: int, latents: int) -> None:
+        for index in range(max(first, 1), first + latents):
+            if index > self._index and index <= self._settled:
+                self._ready[index] = self._encode(index)
+
     @property
     def steady(self) -> bool:
-        return self._index >= self._settled
+        return self._index >= self._settled and not self._ready
 
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         pass  # the first frame never changes
 
-    def snapshot(self) -> tuple[Any, Tensor, int]:
+    def snapshot(self) -> tuple[Any, Tensor, int, dict[int, Tensor]]:
         # The latent is replaced, never written to; and once it is settled, nobody asks the stream again.
         stream = self._stream.snapshot() if self._index < self._settled else None
-        return stream, self._newest, self._index
+        return stream, self._newest, self._index, dict(self._ready)
 
-    def restore(self, snapshot: tuple[Any, Tensor, int]) -> None:
-        stream, self._newest, self._index = snapshot
+    def restore(self, snapshot: tuple[Any, Tensor, int, dict[int, Tensor]]) -> None:
+        stream, self._newest, self._index, ready = snapshot
+        self._ready = dict(ready)
         if stream is not None:
             self._stream.restore(stream)
 
@@ -77,8 +87,13 @@ class FirstFrameCondition:
         if index == 0:
             return torch.cat((torch.ones_like(self._blank), self._newest), dim=2)
         if index <= self._settled:
-            self._newest = self._stream.encode(self._nothing).to(self._blank)
-            self._index = index
-            if index == self._settled:
-                self._stream = self._codec.encoder_stream()  # never used again: hundreds of megabytes are given back
+            self._newest = self._ready.pop(index) if index in self._ready else self._encode(index)
         return torch.cat((self._blank, self._newest), dim=2)
+
+    def _encode(self, index: int) -> Tensor:
+        """The next latent of the empty tail."""
+        latent = self._stream.encode(self._nothing).to(self._blank)
+        self._index = index
+        if index == self._settled:
+            self._stream = self._codec.encoder_stream()  # never used again: hundreds of megabytes are given back
+        return latent

@@ -95,6 +95,9 @@ class MemoryCondition:
     def steady(self) -> bool:
         return True
 
+    def ahead(self, first: int, latents: int) -> None:
+        pass  # where the player looks is not known yet
+
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
         device = self._walk.frames.device
         return self._walk.look(

@@ -37,6 +37,9 @@ class Pipeline(Protocol):
     def prepare(self, index: int, actions: Actions) -> Any:
         """What block `index` needs once; asked for in order, with the actions of the block's video frames."""
 
+    def ahead(self, index: int) -> None:
+        """Makes what block `index` will need whatever the player does, so that `prepare` need not; may do nothing."""
+
     def denoise(self, inputs: Any, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
         """The clean estimate after each denoising step; the last one is the block's latents.
 

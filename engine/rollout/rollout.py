@@ -114,11 +114,13 @@ class Rollout:
         return self._config.frames_of_block(self.blocks_done)
 
     @torch.inference_mode()
-    def step(self, actions: Actions) -> Block:
+    def step(self, actions: Actions, early: Callable[[np.ndarray], None] | None = None) -> Block:
         """Makes the next block.
 
         Args:
             actions: `next_frames` of them, one per video frame, of the model's action space.
+            early: handed the block's frames as they are finished, those of one latent frame at a time, in order; the
+                others are decoded meanwhile.
 
         Returns:
             The finished block. Its context pass is still to come: in `settle`, or at the beginning of the next step.
@@ -137,17 +139,19 @@ class Rollout:
         denoised = self._stopwatch.mark()
         if self.pipeline.commits:
             self._pending = _Pending(latents, inputs)
-        with self._lane.behind():
-            fetched = self._decode(latents)
-            decoded = self._stopwatch.mark()
-        if self._lane.parallel:  # the device goes on with it while the frames are decoded, and we wait for them alone
-            self._commit(decoded)
-        with record_function("export"):
-            frames = fetched()
+        parts: list[np.ndarray] = []
+        first_ms = 0.0
+        for fetched in self._decoded(latents):
+            with record_function("export"):
+                parts.append(fetched())
+            first_ms = first_ms or (time.perf_counter() - began) * 1000
+            if early is not None:
+                early(parts[-1])
+        frames = parts[0] if len(parts) == 1 else np.concatenate(parts)
         denoise_ms = self._stopwatch.between(start, denoised)
         if context is not None:
             self._context_ms = self._stopwatch.between(*context)
-        timings = self._timings(denoise_ms, (time.perf_counter() - began) * 1000)
+        timings = self._timings(denoise_ms, (time.perf_counter() - began) * 1000, first_ms)
         block = Block(self.blocks_done, self.frames_done, frames, actions, timings)
         self.blocks_done += 1
         self.frames_done += len(frames)
@@ -157,9 +161,12 @@ class Rollout:
     def settle(self) -> float:
         """Ends the context pass of the newest block, if it has not ended; returns its milliseconds, else 0.0.
 
+        What the next block needs and nobody at the keys can change is made, too: this is the time that is left over.
+
         On a GPU they are those by which it outlasted the decoding that it ran beside.
         """
         self._commit(None)
+        self.pipeline.ahead(self.blocks_done)
         if self._context is None:
             return 0.0
         self._context_ms, self._context = self._stopwatch.between(*self._context), None
@@ -225,6 +232,22 @@ class Rollout:
         noise = torch.randn(self.pipeline.noise_shape, generator=self._noise)
         return iter(send(noise, self._device))
 
+    def _decoded(self, latents: Tensor) -> Iterator[Callable[[], np.ndarray]]:
+        """The frames of one latent frame after the other, to be waited for.
+
+        On a GPU all of them are queued first, and the context pass behind; elsewhere each is there before the next.
+        """
+        each = latents.split(1, dim=1)
+        if not self._lane.parallel:
+            for latent in each:
+                yield self._decode(latent)
+            return
+        with self._lane.behind():
+            queued = [self._decode(latent) for latent in each]
+            decoded = self._stopwatch.mark()
+        self._commit(decoded)  # the device goes on with it while the frames are decoded, and we wait for them alone
+        yield from queued
+
     def _decode(self, latents: Tensor) -> Callable[[], np.ndarray]:
         """Latents to pictures, and these on their way to the host."""
         with record_function("decode"):
@@ -241,6 +264,6 @@ class Rollout:
             self.pipeline.commit(pending.latents, pending.inputs)
         self._pending, self._context = None, (start, self._stopwatch.mark())
 
-    def _timings(self, denoise_ms: float, step_ms: float) -> Timings:
+    def _timings(self, denoise_ms: float, step_ms: float, first_ms: float) -> Timings:
         context_ms, self._context_ms = self._context_ms, 0.0
-        return Timings(denoise_ms, context_ms, max(0.0, step_ms - denoise_ms), step_ms + context_ms)
+        return Timings(denoise_ms, context_ms, max(0.0, step_ms - denoise_ms), step_ms + context_ms, first_ms)

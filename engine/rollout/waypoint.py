@@ -76,6 +76,9 @@ class WaypointPipeline:
         controls = send(torch.from_numpy(controls_of(actions, self._config.mouse_scale)), self._networks.device)
         return self._kernels.transformer.prepare_block(self._prepared, controls, self.caches)
 
+    def ahead(self, index: int) -> None:
+        pass  # controls are all that a latent frame needs
+
     def denoise(self, inputs: Any, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
         noisy = draw()
         for step, (sigma, following) in enumerate(zip(self._sigmas, self._sigmas[1:], strict=False)):

@@ -258,3 +258,52 @@ def test_a_float16_copy_plays_nearly_the_same():
             module.half()
     ours, theirs = (play(new_rollout(n, picture(config), 5), config, 2).astype(float) for n in (half, exact))
     assert np.abs(ours - theirs).mean() < 4
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_frames_are_handed_out_early_a_latent_frame_at_a_time_and_are_the_blocks(config):
+    made, plain = world(config), play(world(config).start(picture(config), 5), config, 3)
+    rollout, early = made.start(picture(config), 5), []
+    for _ in range(3):
+        parts: list[np.ndarray] = []
+        actions = random_actions(config, rollout.next_frames, rollout.blocks_done)
+        block = rollout.step(actions, parts.append)
+        assert np.array_equal(np.concatenate(parts), block.frames)
+        assert 0 < block.timings.first_picture_ms <= block.timings.total_ms
+        early += parts
+    assert np.array_equal(np.concatenate(early), plain)
+    assert len(early) == 3 * getattr(config, "block_latents", 1)
+
+
+def test_the_rest_is_not_decoded_when_the_first_pictures_are_handed_out():
+    config = big_config()
+    rollout, log = world(config).start(picture(config), 5), []
+    decode = rollout.pipeline.decode
+    rollout.pipeline.decode = lambda latents: log.append("decoded") or decode(latents)
+    rollout.step(random_actions(config, rollout.next_frames), lambda frames: log.append("handed out"))
+    assert log == ["decoded", "handed out"] * 3
+
+
+def test_the_empty_tail_is_encoded_while_nobody_waits_and_is_the_same():
+    config, encoded = big_config(), []
+    made = world(config)
+    plain = play(made.start(picture(config), 5), config, 5)
+    rollout = made.start(picture(config), 5)
+    condition = rollout.pipeline._condition
+    encode = condition._encode
+    condition._encode = lambda index: encoded.append(index) or encode(index)
+    frames = []
+    for block in range(5):
+        rollout.settle()
+        before, first = len(encoded), 3 * block
+        frames.append(play(rollout, config, 1))
+        assert len(encoded) == before, "nothing is left for the block itself"
+        assert first + 2 in encoded or first == 0
+    assert np.array_equal(np.concatenate(frames), plain)
+    rollout.settle()
+    state, onwards = rollout.snapshot(), play(rollout, config, 2)
+    rollout.restore(state)
+    assert np.array_equal(play(rollout, config, 2), onwards)
+    fresh = made.start(picture(config), 5)
+    fresh.restore(state)
+    assert np.array_equal(play(fresh, config, 2), onwards)
