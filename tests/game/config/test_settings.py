@@ -6,7 +6,7 @@ import pytest
 
 from engine.config.model import LightDecoderConfig, MatrixGame2Config
 from game.config.settings import DeviceSettings, load_settings, options
-from game.errors import ConfigError
+from game.errors import ConfigError, InputError
 
 
 @pytest.mark.parametrize("model", ["tiny", "universal", "gta_drive", "templerun", "universal-slice"])
@@ -101,3 +101,28 @@ def test_two_threads_may_load_settings_at_once():
     with ThreadPoolExecutor(4) as pool:
         names = list(pool.map(lambda model: load_settings([f"model={model}"]).model.name, ["tiny", "universal"] * 2))
     assert names == ["tiny", "universal"] * 2
+
+
+PATHS = ["~/r", "ü é", "a,b", "a[b]", "a=b", "{x}", "'q'", '"', "12:30", "-x", "null", "$x", "a b"]
+NUMBERS = ["model.window", "model.fps", "threads", "play.rewind_mb", "model.width", "record.crf"]
+
+
+@pytest.mark.parametrize("text", PATHS)
+def test_the_folder_of_recordings_is_text_as_it_stands(text, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    expected = str(tmp_path / "r") if text == "~/r" else text
+    assert load_settings([f"record.root={text}"]).record.root == expected
+
+
+@pytest.mark.parametrize("name", ["weights", "decoder.weights", "record.root"])
+def test_a_path_under_a_home_that_is_not_there_is_one_line(name):
+    with pytest.raises(InputError, match=f"{name} is under a home folder that is not there"):
+        load_settings([f"{name}=~nobody-of-that-name/x"])
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("number", ["99999999999999999999", "-99999999999999999999", "9" * 400, "1e400"])
+def test_a_number_that_no_machine_counts_to_is_one_line(name, number):
+    with pytest.raises(InputError) as caught:
+        load_settings([f"{name}={number}"])
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
