@@ -25,7 +25,7 @@ def test_it_goes_on_from_any_snapshot_bit_for_bit_and_snapshots_share_slots(wind
     fresh = made.start(picture(config), 5)
     fresh.restore(snapshots[2])
     assert np.array_equal(play(fresh, config, 1), frames[2])
-    first, second = (snapshot.caches.slots for snapshot in snapshots[1:3])
+    first, second = (snapshot.pipeline.caches.slots for snapshot in snapshots[1:3])
     for old, new in zip(first, second, strict=True):
         shared = sum(before[0] is after[0] for before, after in zip(old, new, strict=False))
         assert shared == len(old) - max(0, 2 * config.block_latents - window)
