@@ -25,7 +25,7 @@ from game.recording.format import REPORT, picture_sha256
 from game.recording.replay import Replay
 from game.recording.script import Script, parse
 from game.recording.writer import Recorder, Scribe, header_of
-from game.world.playthrough import Journey
+from game.world.playthrough import Playthrough
 from game.world.scenes import PICTURE_SUFFIXES, Scene, find_scene, shipped_scenes
 
 if TYPE_CHECKING:
@@ -207,13 +207,13 @@ def _render_take(
         (folder / _KEY).unlink(missing_ok=True)
     except OSError as error:
         raise folder_error(folder, error) from error
-    journey = Journey(world, picture, seed)
-    header = header_of(world, journey.rollout, settings, source="headless", scene=take.scene.name)
+    playthrough = Playthrough(world, picture, seed)
+    header = header_of(world, playthrough.rollout, settings, source="headless", scene=take.scene.name)
     recorder = Recorder(
-        folder, header, name="clip", first_frame=journey.rollout.first_frame, wait=True, icons=False,
+        folder, header, name="clip", first_frame=playthrough.rollout.first_frame, wait=True, icons=False,
         settings=settings.record,
     )  # fmt: skip
-    replay, scribe = Replay(journey, actions), Scribe(recorder, journey)
+    replay, scribe = Replay(playthrough, actions), Scribe(recorder, playthrough)
     with GentleStop() as stop:
         try:
             while not replay.done and not stop.asked:

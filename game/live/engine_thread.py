@@ -24,7 +24,7 @@ from game.models.switcher import Models
 from game.recording.replay import Replay, begin_at, open_recording
 from game.recording.writer import Keeper
 from game.world.history import Moment, MomentId, Passage
-from game.world.playthrough import Journey, Played
+from game.world.playthrough import Played, Playthrough
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.world import WorldModel
@@ -39,7 +39,7 @@ _LEFT_BEHIND = 4  # the world before gets this part of the budget
 
 
 class Source:
-    """Makes a journey's next frames: of the person's controls, of a recording, or of nobody. say: tells a person."""
+    """Makes a playthrough's next frames: of the person's controls, of a recording, or of nobody."""
 
     def __init__(self, mailbox: Mailbox, controls: Controls) -> None:
         self._mailbox, self._controls = mailbox, controls
@@ -67,26 +67,26 @@ class Source:
         self._idle_frames = 0
         self._controls.forget_past(now)
 
-    def next(self, journey: Journey, now: float) -> tuple[Played, list[float | None]]:
+    def next(self, playthrough: Playthrough, now: float) -> tuple[Played, list[float | None]]:
         """The next frames, and for each the moment of the oldest control that it is the first to show."""
         played = None if self._replay is None else self._replayed(self._replay)
         if played is not None:
             self._controls.sample(len(played.block.frames), now)  # nobody's, and not to pile up
             return played, [None] * len(played.block.frames)
-        row = self._controls.sample(journey.next_frames, now)
+        row = self._controls.sample(playthrough.next_frames, now)
         idle = not any(frame.keys or any(frame.mouse or ()) for frame in row)
         before, self._idle_frames = self._idle_frames, self._idle_frames + len(row) if idle else 0
-        if idle and self._holds(journey, before):
-            return journey.hold(len(row)), [None] * len(row)
-        space = journey.world.action_space
+        if idle and self._holds(playthrough, before):
+            return playthrough.hold(len(row)), [None] * len(row)
+        space = playthrough.world.action_space
         actions = Actions.stack([space.action(frame.keys, frame.mouse) for frame in row])
-        return journey.step(actions), [frame.since for frame in row]
+        return playthrough.step(actions), [frame.since for frame in row]
 
-    def anchors(self, journey: Journey) -> bool:
+    def anchors(self, playthrough: Playthrough) -> bool:
         """Whether the world is to begin anew from its present picture by now."""
-        every, fps = self._mailbox.habits.anchor_every, journey.world.config.fps
-        due = 0 < every * fps <= journey.present.frames
-        return due and not self.replaying and not self._holds(journey, self._idle_frames)
+        every, fps = self._mailbox.habits.anchor_every, playthrough.world.config.fps
+        due = 0 < every * fps <= playthrough.present.frames
+        return due and not self.replaying and not self._holds(playthrough, self._idle_frames)
 
     def figures(self, fps: float) -> ReplayFigures | None:
         """Where the replay is, None without one."""
@@ -94,10 +94,10 @@ class Source:
             return None
         return ReplayFigures(self._name, self._replay.frame / fps, len(self._replay.actions) / fps)
 
-    def _holds(self, journey: Journey, idle_frames: int) -> bool:
+    def _holds(self, playthrough: Playthrough, idle_frames: int) -> bool:
         """Whether the picture is held once nobody has been at the keys for so long."""
         hold = self._mailbox.habits.idle_hold
-        return hold > 0 and idle_frames >= hold * journey.world.config.fps
+        return hold > 0 and idle_frames >= hold * playthrough.world.config.fps
 
     def _replayed(self, replay: Replay) -> Played | None:
         """The replay's next frames; None at its end."""
@@ -120,19 +120,19 @@ class Visit:
     """A world being played. scene: what it began with. quality: how it is made, see configs/quality. delivered: its
     newest moment that a person could see."""
 
-    journey: Journey
+    playthrough: Playthrough
     scene: SceneLike
     quality: str
     delivered: Moment
 
     def back_to_delivered(self) -> None:
         """Undoes a block that was thrown away before anybody saw it, if its world can go back."""
-        self.journey.settle()
-        if self.journey.present is not self.delivered:
+        self.playthrough.settle()
+        if self.playthrough.present is not self.delivered:
             try:
-                self.journey.go(self.delivered)
+                self.playthrough.go(self.delivered)
             except LookupError:
-                self.delivered = self.journey.present
+                self.delivered = self.playthrough.present
 
 
 @dataclass(frozen=True)
@@ -164,11 +164,11 @@ class Visits:
             return
         visit.back_to_delivered()
         self._drop_before()
-        visit.journey.put_by()
-        if visit.journey.present.snapshot is not None:
+        visit.playthrough.put_by()
+        if visit.playthrough.present.snapshot is not None:
             self.before = visit
         elif self.saved is not None and self.saved.visit is visit:
-            visit.journey.past.clear()  # what is saved stays, pinned
+            visit.playthrough.past.clear()  # what is saved stays, pinned
         self._share()
 
     def enter(self, visit: Visit) -> None:
@@ -176,21 +176,21 @@ class Visits:
         if visit is self.before:
             self.before = None
         self.current = visit
-        visit.journey.take_up()
+        visit.playthrough.take_up()
         self._share()
 
     def save(self, wanted: MomentId | None) -> None:
         """Keeps a moment of the current world's way, or its present where that one is gone, or of another world."""
         assert self.current is not None
-        journey, old = self.current.journey, self.saved
-        moment = (None if wanted is None else journey.find(wanted)) or journey.present
+        playthrough, old = self.current.playthrough, self.saved
+        moment = (None if wanted is None else playthrough.find(wanted)) or playthrough.present
         try:
-            kept = journey.pin(moment)
+            kept = playthrough.pin(moment)
         except LookupError:
-            kept = journey.keep()
+            kept = playthrough.keep()
         self.saved = Saved(self.current, kept)
         if old is not None:
-            old.visit.journey.let_go(old.moment)
+            old.visit.playthrough.let_go(old.moment)
         self._share()
 
     def forget(self) -> None:
@@ -200,31 +200,31 @@ class Visits:
     def figures(self) -> RewindFigures:
         """How far back the current world can go, and what all of them take."""
         saved = None if self.saved is None else self.saved.visit
-        taken = sum(visit.journey.past.bytes for visit in {self.current, self.before, saved} if visit is not None)
+        taken = sum(visit.playthrough.past.bytes for visit in {self.current, self.before, saved} if visit is not None)
         depth = 0.0
         if self.current is not None:
-            depth = self.current.journey.past.frames / self.current.journey.world.config.fps
+            depth = self.current.playthrough.past.frames / self.current.playthrough.world.config.fps
         return RewindFigures(depth, taken / _MB, self.budget / _MB)
 
     def _drop_before(self) -> None:
         if self.before is not None and self.saved is not None and self.saved.visit is self.before:
-            self.before.journey.past.clear()  # what is saved stays, pinned
+            self.before.playthrough.past.clear()  # what is saved stays, pinned
         self.before = None
 
     def _share(self) -> None:
         """Divides the budget between the worlds."""
         left = self.budget
         if self.saved is not None and self.saved.visit not in (self.current, self.before):
-            left -= self.saved.visit.journey.past.bytes
+            left -= self.saved.visit.playthrough.past.bytes
         if self.before is not None:
-            past = self.before.journey.past
+            past = self.before.playthrough.past
             past.set_budget(max(0, left // _LEFT_BEHIND))
             if past.bytes > left // 2 and not (self.saved is not None and self.saved.visit is self.before):
                 self._drop_before()
             else:
                 left -= past.bytes
         if self.current is not None:
-            self.current.journey.past.set_budget(max(0, left))
+            self.current.playthrough.past.set_budget(max(0, left))
 
 
 # -- the thread ------------------------------------------------------------------------------------------------------
@@ -320,13 +320,13 @@ class EngineThread:
         elif saved.visit is self._visits.current:
             self._go(saved.moment)
         else:
-            saved.visit.journey.go(saved.moment)
+            saved.visit.playthrough.go(saved.moment)
             self._change_to(saved.visit)
 
     def go(self, wanted: MomentId) -> None:
         """Goes on from a moment of the world that is played; as near as there is where that one is not kept."""
         visit = self._visits.current
-        moment = None if visit is None else visit.journey.nearest(wanted)
+        moment = None if visit is None else visit.playthrough.nearest(wanted)
         if moment is None:
             self._stay()  # it was of a world that has been left since
         else:
@@ -372,7 +372,7 @@ class EngineThread:
             self._return()
             return
         self._source.begin_replay(replay, folder.name)
-        self._enter(Visit(replay.journey, opened.scene, self._quality, replay.journey.present), epoch)
+        self._enter(Visit(replay.playthrough, opened.scene, self._quality, replay.playthrough.present), epoch)
         if opened.differences:
             self._mailbox.notice(f"Not quite the recording's frames: {opened.differences}")
 
@@ -392,12 +392,12 @@ class EngineThread:
             return
         try:
             world = self._models.at_quality(self._world, name)
-            journey = Journey(world, visit.delivered.picture, self._mailbox.habits.seed, self._visits.budget)
+            playthrough = Playthrough(world, visit.delivered.picture, self._mailbox.habits.seed, self._visits.budget)
         except Exception as error:  # out of memory, for one: nothing has happened to the world that is played
             self._stay(f"The quality stays as it is: {_words(error)}")
             return
         self._leave()
-        self._enter(Visit(journey, self._scene, name, journey.present))
+        self._enter(Visit(playthrough, self._scene, name, playthrough.present))
 
     # -- playing -----------------------------------------------------------------------------------------------------
 
@@ -457,14 +457,14 @@ class EngineThread:
         self._mailbox.tell(state=State.LOADING, words=words, progress=0.0, scene=scene.name, replay=None)
         assert self._world is not None
         try:
-            journey = Journey(self._world, scene.picture(), self._mailbox.habits.seed, self._visits.budget)
+            playthrough = Playthrough(self._world, scene.picture(), self._mailbox.habits.seed, self._visits.budget)
         except EngineError as error:
             if self._visits.before is None:
                 raise
             self._mailbox.notice(str(error))
             self._return()
             return
-        self._enter(Visit(journey, scene, self._quality, journey.present), epoch)
+        self._enter(Visit(playthrough, scene, self._quality, playthrough.present), epoch)
 
     def _leave(self) -> None:
         """Ends what belongs to the current world, and puts it where it can be returned to."""
@@ -486,9 +486,9 @@ class EngineThread:
         assert visit is not None
         self._source.end_replay()
         try:
-            visit.journey.go(moment)
+            visit.playthrough.go(moment)
         except LookupError:  # nothing is kept from which it could be made again: as near as there is
-            visit.journey.go(visit.journey.past.moments()[0])
+            visit.playthrough.go(visit.playthrough.past.moments()[0])
         self._arrive(epoch)
 
     def _stay(self, words: str = "") -> None:
@@ -498,7 +498,7 @@ class EngineThread:
         visit, epoch = self._visits.current, self._mailbox.epoch
         if visit is None:
             return
-        if visit.journey.present is not visit.delivered:
+        if visit.playthrough.present is not visit.delivered:
             visit.back_to_delivered()
             self._arrive(epoch)
         else:
@@ -512,7 +512,7 @@ class EngineThread:
     def _enter(self, visit: Visit, epoch: int | None = None) -> None:
         self._visits.enter(visit)
         # A world that is begun from here on is of this one's quality.
-        self._scene, self._world, self._quality = visit.scene, visit.journey.world, visit.quality
+        self._scene, self._world, self._quality = visit.scene, visit.playthrough.world, visit.quality
         if self._recording_wanted:
             self._record()
         self._arrive(self._mailbox.epoch if epoch is None else epoch)
@@ -521,7 +521,7 @@ class EngineThread:
         """Shows where play goes on from, whatever it came from."""
         visit = self._visits.current
         assert visit is not None
-        present = visit.delivered = visit.journey.present
+        present = visit.delivered = visit.playthrough.present
         self._source.arrived(self._mailbox.clock())
         told = control_of(present.actions, len(present.pictures) - 1)
         self._mailbox.arrive(Picture(present.picture, control=told, moment=present.id), _passages(visit), epoch)
@@ -530,16 +530,16 @@ class EngineThread:
     def _begin_anew(self, visit: Visit) -> None:
         """Anchors a world: its picture stands still while it is looked at as a first frame."""
         self._mailbox.stand_still()
-        visit.journey.anchor()
-        visit.delivered = visit.journey.present
+        visit.playthrough.anchor()
+        visit.delivered = visit.playthrough.present
 
     def _make_block(self, epoch: int) -> None:
         visit = self._visits.current
         assert visit is not None
-        if self._source.anchors(visit.journey):
+        if self._source.anchors(visit.playthrough):
             self._begin_anew(visit)
         began = self._mailbox.clock()
-        played, since = self._source.next(visit.journey, began)
+        played, since = self._source.next(visit.playthrough, began)
         seconds = None if played.held else self._mailbox.clock() - began
         given = zip(played.block.actions, since, strict=True)  # what the model got, not what was held
         told = [FrameControl(action.keys, action.mouse, moment) for action, moment in given]
@@ -547,7 +547,7 @@ class EngineThread:
             visit.delivered = played.moment
             self._keeper.add(played, self._mailbox.stats)
         # else: something else was asked for meanwhile; nobody will see this block, and it is in no recording
-        visit.journey.settle()
+        visit.playthrough.settle()
         self._mailbox.tell_past(_passages(visit), epoch)
         now = self._mailbox.clock()
         if not played.held:
@@ -564,9 +564,9 @@ class EngineThread:
     def _record(self) -> None:
         visit = self._visits.current
         assert visit is not None
-        visit.journey.settle()
+        visit.playthrough.settle()
         try:
-            self._keeper.start(visit.journey, visit.scene.name)
+            self._keeper.start(visit.playthrough, visit.scene.name)
         except (EngineError, OSError) as error:  # a full disk must not end the game
             self._recording_wanted = False
             self._mailbox.notice(f"Cannot record: {error}")
@@ -583,7 +583,7 @@ class EngineThread:
         visit, visits = self._visits.current, self._visits
         if visit is None:
             return
-        world = visit.journey.world
+        world = visit.playthrough.world
         self.vram_mb, self.steps = device_mb(world.device), len(world.config.denoising_steps)
         self._mailbox.tell(
             recording=self._keeper.recording,
@@ -639,7 +639,7 @@ def _words(error: Exception) -> str:
 
 def _passages(visit: Visit) -> tuple[Passage, ...]:
     """What can be rewound in a world, as a client may show it."""
-    return tuple(moment.passage for moment in visit.journey.past.moments())
+    return tuple(moment.passage for moment in visit.playthrough.past.moments())
 
 
 class _Elsewhere(Exception):

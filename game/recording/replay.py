@@ -1,4 +1,4 @@
-"""A recording, or a script, played again on a journey: the same actions and the same events, so the same frames.
+"""A recording, or a script, played again on a playthrough: the same actions and the same events, so the same frames.
 
 `begin` and `Replay` do it; `open_recording` and `begin_at` bring a recording into a world that is played live, at any
 of its moments. The checks say beforehand whether a recording can be followed, and afterwards why it was not.
@@ -36,7 +36,7 @@ from game.recording.format import (
     read_recording,
 )
 from game.world.history import Moment
-from game.world.playthrough import Journey, Played
+from game.world.playthrough import Played, Playthrough
 from game.world.scenes import Scene
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
@@ -48,31 +48,33 @@ _NOTHING = Happenings()
 
 def begin(
     recording: Recording, world: WorldModel, picture: np.ndarray, seed: int, budget: int = 0, tell: Tell | None = None
-) -> Journey:
-    """A journey where the recording begins: its prelude played, if it has one.
+) -> Playthrough:
+    """A playthrough where the recording begins: its prelude played, if it has one.
 
-    picture, seed: the recording's own, or others for another world with its actions. budget: see Journey. tell: the
+    picture, seed: the recording's own, or others for another world with its actions. budget: see Playthrough. tell: the
     share of the prelude that is done.
     """
-    journey = Journey(world, picture, seed, budget)
-    change_kernels_at(recording.header.compiled_from, journey.rollout, world)
-    journey.run(recording.prelude, tell)
-    journey.forget_events()
-    return journey
+    playthrough = Playthrough(world, picture, seed, budget)
+    change_kernels_at(recording.header.compiled_from, playthrough.rollout, world)
+    playthrough.run(recording.prelude, tell)
+    playthrough.forget_events()
+    return playthrough
 
 
 class Replay:
-    """Drives a journey by actions that are known beforehand.
+    """Drives a playthrough by actions that are known beforehand.
 
     Args:
-        journey: where the actions begin.
+        playthrough: where the actions begin.
         actions: one per video frame; what is missing of the last block is filled up with no keys.
         happenings: what else there is to do, and when.
         where: names the source in errors.
     """
 
-    def __init__(self, journey: Journey, actions: Actions, happenings: Happenings = _NOTHING, where: str = "") -> None:
-        self.journey, self.actions, self.frame = journey, actions, 0
+    def __init__(
+        self, playthrough: Playthrough, actions: Actions, happenings: Happenings = _NOTHING, where: str = ""
+    ) -> None:
+        self.playthrough, self.actions, self.frame = playthrough, actions, 0
         self._happenings, self._where = happenings, where
         self._seams = happenings.seams
         self._held = dict(happenings.held)
@@ -89,27 +91,27 @@ class Replay:
     def next_frames(self) -> int:
         """How many frames the next `play` makes."""
         until = self._held.get(self.frame)
-        return self.journey.next_frames if until is None else until - self.frame
+        return self.playthrough.next_frames if until is None else until - self.frame
 
     def play(self) -> Played:
         """The next frames. Raises ScriptError where the recording's blocks are not this model's."""
         if self._returns[self.frame] and self.frame not in self._kept:
-            self._kept[self.frame] = self.journey.keep()
+            self._kept[self.frame] = self.playthrough.keep()
         for event in self._happenings.events.get(self.frame, ()):
             self._happen(event)
         until = self._held.get(self.frame)
-        played = self.journey.hold(until - self.frame) if until is not None else self._step()
+        played = self.playthrough.hold(until - self.frame) if until is not None else self._step()
         self.frame += len(played.block.frames)
         return played
 
     def leave(self) -> None:
         """Lets go of all moments that were kept to return to."""
         for moment in self._kept.values():
-            self.journey.let_go(moment)
+            self.playthrough.let_go(moment)
         self._kept = {}
 
     def _step(self) -> Played:
-        frames = self.journey.next_frames
+        frames = self.playthrough.next_frames
         place = bisect_right(self._seams, self.frame)
         if place < len(self._seams) and self._seams[place] < self.frame + frames:
             what = f"video frame {self.frame}: the recording's blocks are not this model's"
@@ -118,27 +120,27 @@ class Replay:
         taken = self.actions[self.frame : self.frame + frames]
         missing = frames - len(taken)
         if missing:
-            taken = Actions.join([taken, Actions.stack([self.journey.world.action_space.action()] * missing)])
-        return self.journey.step(taken)
+            taken = Actions.join([taken, Actions.stack([self.playthrough.world.action_space.action()] * missing)])
+        return self.playthrough.step(taken)
 
     def _happen(self, event: Event) -> None:
         if isinstance(event, Anchor):
-            self.journey.anchor(event.seed)
+            self.playthrough.anchor(event.seed)
         elif isinstance(event, Return):
             self._return(event.frame)
         else:
             picture = read_picture(event.first_frame)
-            self.journey.enter(picture, event.seed, event.actions, compiled_from=event.compiled_from)
+            self.playthrough.enter(picture, event.seed, event.actions, compiled_from=event.compiled_from)
 
     def _return(self, frame: int) -> None:
         moment = self._kept.get(frame)
         if moment is None:
             what = f"video frame {self.frame}: the recording returns into the middle of a block"
             raise ScriptError(f"{self._where}, {what}", got=frame)
-        self.journey.go(moment)
+        self.playthrough.go(moment)
         self._returns[frame] -= 1
         if not self._returns[frame]:
-            self.journey.let_go(self._kept.pop(frame))
+            self.playthrough.let_go(self._kept.pop(frame))
 
 
 # -- live, from any moment ---------------------------------------------------------------------------------------------
@@ -174,7 +176,7 @@ def begin_at(
 ) -> Replay:
     """A replay brought to video frame `frame`, or to the block that holds it.
 
-    progress: told what is being done and the share of it; what it raises ends the work. budget: as Journey. Raises
+    progress: told what is being done and the share of it; what it raises ends the work. budget: as Playthrough. Raises
     ScriptError where the recording cannot be followed.
     """
     recording = opened.recording
@@ -185,13 +187,13 @@ def begin_at(
     def tell(share: float) -> None:
         progress("Playing up to there", share * before / whole)
 
-    journey = begin(recording, world, opened.picture, recording.header.seed, budget, tell)
-    replay = Replay(journey, recording.actions, recording.happenings, recording.folder.name)
+    playthrough = begin(recording, world, opened.picture, recording.header.seed, budget, tell)
+    replay = Replay(playthrough, recording.actions, recording.happenings, recording.folder.name)
     while (ahead := frame - replay.frame) > 0:
         if replay.frame and ahead < replay.next_frames:
             break
         replay.play()
-        journey.settle()
+        playthrough.settle()
         progress("Playing up to there", (before + replay.frame) / whole)
     return replay
 

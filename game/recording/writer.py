@@ -1,6 +1,6 @@
 """Writes a session's folder while it happens: videos, action log, first frame, report.
 
-`Recorder` writes blocks; `Scribe` brings it a journey, with what happened between blocks; `Keeper` begins and ends
+`Recorder` writes blocks; `Scribe` brings it a playthrough, with what happened between blocks; `Keeper` begins and ends
 recordings while a person plays on. Adding a block costs a hash and a few lines of text: pictures are drawn and encoded
 on the encoders' threads, which also finish the files, so that recording never holds up a play clock.
 """
@@ -42,7 +42,7 @@ from game.recording.format import (
     picture_sha256,
     prelude_files,
 )
-from game.world.playthrough import Anchored, Event, Journey, Played
+from game.world.playthrough import Anchored, Event, Played, Playthrough
 
 if TYPE_CHECKING:  # these bring torch along, which the window does not wait for
     from engine.rollout.rollout import Rollout
@@ -456,7 +456,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-# -- a journey into a recorder -----------------------------------------------------------------------------------------
+# -- a playthrough into a recorder -------------------------------------------------------------------------------------
 
 
 class RecorderLike(Protocol):
@@ -474,21 +474,21 @@ class RecorderLike(Protocol):
 
 
 class Scribe:
-    """One recording of a journey, from its present moment on.
+    """One recording of a playthrough, from its present moment on.
 
     A moment that came by since is named by the recorded frames before it; to any other the world was brought by
     actions, which the recorder gets then.
     """
 
-    def __init__(self, recorder: RecorderLike, journey: Journey) -> None:
+    def __init__(self, recorder: RecorderLike, playthrough: Playthrough) -> None:
         self.recorder, self.frames = recorder, 0
-        self._journey = journey
+        self._journey = playthrough
         self._mark = object()  # not the scribe: moments that knew it would keep each other, and whole worlds, alive
-        journey.present.mark = (self._mark, 0)
-        journey.forget_events()
+        playthrough.present.mark = (self._mark, 0)
+        playthrough.forget_events()
 
     def add(self, played: Played) -> None:
-        """Records the journey's newest frames. Raises what Recorder.add and Recorder.enter raise."""
+        """Records the playthrough's newest frames. Raises what Recorder.add and Recorder.enter raise."""
         events = [self._told(event) for event in played.events]
         self.recorder.add(played.block, events, played.held)
         self.frames += len(played.block.frames)
@@ -537,11 +537,11 @@ class Keeper:
         """Video frames of the recording so far."""
         return 0 if self._scribe is None else self._scribe.frames
 
-    def start(self, journey: Journey, scene: str) -> None:
-        """Begins a recording at the journey's present moment. Raises RecordingError."""
+    def start(self, playthrough: Playthrough, scene: str) -> None:
+        """Begins a recording at the playthrough's present moment. Raises RecordingError."""
         assert self._make is not None
-        told = journey.actions_of(journey.present)
-        self._scribe = Scribe(self._make(journey.rollout, journey.world, scene, told), journey)
+        told = playthrough.actions_of(playthrough.present)
+        self._scribe = Scribe(self._make(playthrough.rollout, playthrough.world, scene, told), playthrough)
 
     def add(self, played: Played, stats: Callable[[], Reportable]) -> None:
         """Records frames; what goes wrong is said, and ends the recording if it must. stats: for its report then."""

@@ -22,7 +22,7 @@ from game.recording.format import ACTIONS, Happenings, Job, Recording, SessionHe
 from game.recording.replay import Replay, begin, check_first_frame, check_recorded, differences, first_difference
 from game.recording.script import Script
 from game.recording.writer import Recorder, Scribe, header_of, start_recorder
-from game.world.playthrough import Journey
+from game.world.playthrough import Playthrough
 from game.world.scenes import Scene, find_scene, shipped_scenes
 
 if TYPE_CHECKING:
@@ -48,20 +48,20 @@ def render(source: Script | Recording, words: list[str], job: Job, open_model: O
     progress = Progress()
     world = (open_model or (lambda s: open_world(s, progress, say)))(settings)
     progress.clear()
-    journey = _begin(source, world, picture, _seed(source, job), progress)
-    prelude = journey.actions_of(journey.present)
-    header = header_of(world, journey.rollout, settings, source="headless", scene=first.name, prelude=prelude)
+    playthrough = _begin(source, world, picture, _seed(source, job), progress)
+    prelude = playthrough.actions_of(playthrough.present)
+    header = header_of(world, playthrough.rollout, settings, source="headless", scene=first.name, prelude=prelude)
     if isinstance(source, Recording):
         _say_what_differs(source.header, header)
     recorder = start_recorder(
-        job.out, header, name=job.name, first_frame=journey.rollout.first_frame, prelude=prelude, wait=True,
+        job.out, header, name=job.name, first_frame=playthrough.rollout.first_frame, prelude=prelude, wait=True,
         current=settings.record.current, settings=settings.record, keep_live=False,
     )  # fmt: skip
     happenings = source.happenings if isinstance(source, Recording) else Happenings()
-    replay = Replay(journey, actions, happenings, str(source.path))
+    replay = Replay(playthrough, actions, happenings, str(source.path))
     with GentleStop() as stop:  # around the closing, too: a file cut short there would be lost
         try:
-            run(replay, Scribe(recorder, journey), progress, stop)
+            run(replay, Scribe(recorder, playthrough), progress, stop)
         except Exception:
             with contextlib.suppress(RecordingError):  # the first failure is the one to tell
                 recorder.close()
@@ -87,13 +87,13 @@ def run(replay: Replay, scribe: Scribe, progress: Progress, stop: GentleStop) ->
 
 def _begin(
     source: Script | Recording, world: WorldModel, picture: np.ndarray, seed: int, progress: Progress
-) -> Journey:
-    """The journey at the moment where the source begins."""
+) -> Playthrough:
+    """The playthrough at the moment where the source begins."""
     if not isinstance(source, Recording):
-        return Journey(world, picture, seed)
-    journey = begin(source, world, picture, seed, tell=lambda share: progress("playing up to the recording", share))
+        return Playthrough(world, picture, seed)
+    playthrough = begin(source, world, picture, seed, tell=lambda share: progress("playing up to the recording", share))
     progress.clear()
-    return journey
+    return playthrough
 
 
 def _settings(source: Script | Recording, words: list[str]) -> Settings:

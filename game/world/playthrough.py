@@ -1,7 +1,7 @@
 """A world being played: its rollouts one after another, what they were told, and the way back. No threads, no clock.
 
-Live play, rendering and replay all drive one of these; they differ in where actions come from and frames go. A journey
-is at a `Moment` between two blocks. From there it goes on by a block (`step`), by a still picture (`hold`), from its
+Live play, rendering and replay all drive one of these; they differ in where actions come from and frames go. It is at a
+`Moment` between two blocks. From there it goes on by a block (`step`), by a still picture (`hold`), from its
 own picture encoded anew (`anchor`), or somewhere else (`go`, `enter`). What is not a block is noted, and comes out
 with the next block as its events, so that a recording can tell it and a replay do the same.
 """
@@ -55,7 +55,7 @@ class Played:
     moment: Moment
 
 
-class Journey:
+class Playthrough:
     """One visit to a world.
 
     Args:

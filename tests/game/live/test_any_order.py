@@ -402,11 +402,11 @@ class AnyOrder(RuleBasedStateMachine):
             recording = read_recording(recorder.folder / ACTIONS)
             header = recording.header
             world = World(header.model, header.quality, Table(FakeClock()))
-            journey = begin(recording, world, read_picture(recording.first_frame), header.seed, 2**30)
-            replay, frames = Replay(journey, recording.actions, recording.happenings), []
+            playthrough = begin(recording, world, read_picture(recording.first_frame), header.seed, 2**30)
+            replay, frames = Replay(playthrough, recording.actions, recording.happenings), []
             while not replay.done:
                 frames += list(replay.play().block.frames)
-                journey.settle()
+                playthrough.settle()
             assert np.array_equal(frames[: len(recorder.frames)], recorder.frames), "a recording replays identical"
             self.done.append(recorder.folder)
 

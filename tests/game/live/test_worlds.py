@@ -23,7 +23,7 @@ from game.recording.format import ACTIONS, Job, read_recording
 from game.recording.script import load
 from game.recording.writer import LiveRecordings
 from game.tools.render import render
-from game.world.playthrough import Journey
+from game.world.playthrough import Playthrough
 from game.world.scenes import Scene
 from tests.engine.tiny import big_config, small_config, world
 from tests.game.fakes import FakeModels, FakeRecorder, FakeScene, FakeWorld, read_frame, wait_until
@@ -589,12 +589,12 @@ def test_a_recording_with_a_broken_picture_inside_ends_its_replay_and_not_the_ga
 def test_of_worlds_that_were_left_only_those_to_return_to_stay_in_memory(stages, monkeypatch):
     made = []
 
-    def journey(*args, **kwargs):
-        new = Journey(*args, **kwargs)
+    def playthrough(*args, **kwargs):
+        new = Playthrough(*args, **kwargs)
         made.append(weakref.ref(new))
         return new
 
-    monkeypatch.setattr("game.live.engine_thread.Journey", journey)
+    monkeypatch.setattr("game.live.engine_thread.Playthrough", playthrough)
     gc.collect()
     gc.disable()
     try:

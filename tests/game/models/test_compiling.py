@@ -27,7 +27,7 @@ from game.recording.format import Enter, Job, read_recording
 from game.recording.script import load
 from game.recording.writer import Recorder, Scribe
 from game.tools.render import render
-from game.world.playthrough import Journey
+from game.world.playthrough import Playthrough
 from tests.engine.tiny import picture, play
 from tests.game.fakes import FakeModels, FakeScene, FakeWorld, wait_until
 from tests.game.live.stage import ThreadStage
@@ -92,13 +92,13 @@ class Doubling:
 
 
 class Doubled:
-    """A journey through a world whose `Doubling` kernels are there when the test says so, and its recording."""
+    """A playthrough through a world whose `Doubling` kernels are there when the test says so, and its recording."""
 
     def __init__(self) -> None:
         self.world = CompilingWorld(fast_world(), "max", lambda *words: None, make=Doubling)
         assert wait_until(lambda: self.world.work.outcome is not None)
         self._outcome, self.world.work.outcome = self.world.work.outcome, None
-        self.journey = Journey(self.world, picture(self.world.config), 0, 2**30)
+        self.playthrough = Playthrough(self.world, picture(self.world.config), 0, 2**30)
         self._scribe: Scribe | None = None
 
     def compiled(self) -> None:
@@ -107,20 +107,20 @@ class Doubled:
     def play(self, blocks: int) -> None:
         for _ in range(blocks):
             idle = self.world.action_space.action()
-            played = self.journey.step(Actions.stack([idle] * self.journey.next_frames))
+            played = self.playthrough.step(Actions.stack([idle] * self.playthrough.next_frames))
             if self._scribe is not None:
                 self._scribe.add(played)
-            self.journey.settle()
+            self.playthrough.settle()
 
     def record(self, folder: Path) -> None:
-        journey, told = self.journey, self.journey.actions_of(self.journey.present)
+        playthrough, told = self.playthrough, self.playthrough.actions_of(self.playthrough.present)
         settings = load_settings(["weights=."])
         header = game.recording.writer.header_of(
-            self.world, journey.rollout, settings, source="live", scene="", prelude=told
+            self.world, playthrough.rollout, settings, source="live", scene="", prelude=told
         )  # fmt: skip
-        first = journey.rollout.first_frame
+        first = playthrough.rollout.first_frame
         recorder = Recorder(make_folder(folder), header, name="session", first_frame=first, prelude=told, wait=True)
-        self._scribe = Scribe(recorder, journey)
+        self._scribe = Scribe(recorder, playthrough)
 
     def stop(self) -> None:
         self._scribe.recorder.close()
@@ -261,7 +261,7 @@ def test_a_return_to_before_the_recording_notes_the_block_too_and_its_replay_cha
     doubled.play(2)
     doubled.record(tmp_path / "a")
     doubled.play(1)
-    doubled.journey.go(doubled.journey.past.moments()[back_to])
+    doubled.playthrough.go(doubled.playthrough.past.moments()[back_to])
     doubled.play(4)
     doubled.stop()
     (event,) = events_of(tmp_path / "a")
@@ -272,13 +272,13 @@ def test_a_return_to_before_the_recording_notes_the_block_too_and_its_replay_cha
 
 def test_a_return_to_a_rollout_that_no_compiled_kernels_make_replays_without_them(tmp_path, doubled):
     doubled.play(2)
-    plain = doubled.journey.keep()
-    doubled.journey.anchor()
+    plain = doubled.playthrough.keep()
+    doubled.playthrough.anchor()
     doubled.compiled()
     doubled.play(2)
     doubled.record(tmp_path / "a")
     doubled.play(1)
-    doubled.journey.go(plain)
+    doubled.playthrough.go(plain)
     doubled.play(3)
     doubled.stop()
     (event,) = events_of(tmp_path / "a")
@@ -288,11 +288,11 @@ def test_a_return_to_a_rollout_that_no_compiled_kernels_make_replays_without_the
 
 def test_a_recording_of_a_rollout_that_no_compiled_kernels_make_says_so_and_replays(tmp_path, doubled):
     doubled.play(2)
-    plain = doubled.journey.keep()
-    doubled.journey.anchor()
+    plain = doubled.playthrough.keep()
+    doubled.playthrough.anchor()
     doubled.compiled()
     doubled.play(1)
-    doubled.journey.go(plain)
+    doubled.playthrough.go(plain)
     doubled.record(tmp_path / "a")
     doubled.play(3)
     doubled.stop()
@@ -303,11 +303,11 @@ def test_a_recording_of_a_rollout_that_no_compiled_kernels_make_says_so_and_repl
 
 def test_after_a_rewind_kernels_change_where_no_block_was_made_before(tmp_path, doubled):
     doubled.play(4)
-    saved = doubled.journey.keep()
-    doubled.journey.go(doubled.journey.past.moments()[1])
+    saved = doubled.playthrough.keep()
+    doubled.playthrough.go(doubled.playthrough.past.moments()[1])
     doubled.compiled()
     doubled.play(1)
-    doubled.journey.go(saved)
+    doubled.playthrough.go(saved)
     doubled.record(tmp_path / "a")
     doubled.play(2)
     doubled.stop()

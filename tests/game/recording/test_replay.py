@@ -17,7 +17,7 @@ from game.recording.replay import Replay, begin
 from game.recording.script import load
 from game.recording.writer import Recorder, Scribe, header_of
 from game.tools.render import render
-from game.world.playthrough import Journey
+from game.world.playthrough import Playthrough
 from tests.engine.tiny import big_config, picture, random_actions, small_config, waypoint_config, world
 from tests.game.offline import read_video
 
@@ -35,30 +35,30 @@ def made(request):
 
 
 class Person:
-    """Plays a journey, and records it while they like."""
+    """Plays a playthrough, and records it while they like."""
 
     def __init__(self, made, seed: int = 5) -> None:
         self.world, self.draws = made, np.random.default_rng(seed)
-        self.journey = Journey(made, picture(made.config), seed, 2**30)
+        self.playthrough = Playthrough(made, picture(made.config), seed, 2**30)
         self.scribe: Scribe | None = None
         self.recorder: Recorder | None = None
 
     def record(self, folder) -> None:
         folder.mkdir()
-        journey = self.journey
-        prelude = journey.actions_of(journey.present)
-        header = header_of(self.world, journey.rollout, load_settings(), source="live", scene="x", prelude=prelude)
-        first = journey.rollout.first_frame
+        playthrough = self.playthrough
+        prelude = playthrough.actions_of(playthrough.present)
+        header = header_of(self.world, playthrough.rollout, load_settings(), source="live", scene="x", prelude=prelude)
+        first = playthrough.rollout.first_frame
         self.recorder = Recorder(folder, header, name="session", first_frame=first, prelude=prelude, wait=True)
-        self.scribe = Scribe(self.recorder, journey)
+        self.scribe = Scribe(self.recorder, playthrough)
 
     def play(self, blocks: int = 1) -> None:
         for _ in range(blocks):
             seed = int(self.draws.integers(10**9))
-            self._keep(self.journey.step(random_actions(self.world.config, self.journey.next_frames, seed)))
+            self._keep(self.playthrough.step(random_actions(self.world.config, self.playthrough.next_frames, seed)))
 
     def hold(self, frames: int) -> None:
-        self._keep(self.journey.hold(frames))
+        self._keep(self.playthrough.hold(frames))
 
     def stop(self) -> dict:
         return self.recorder.close()
@@ -66,7 +66,7 @@ class Person:
     def _keep(self, played) -> None:
         if self.scribe is not None:
             self.scribe.add(played)
-        self.journey.settle()
+        self.playthrough.settle()
 
 
 def replayed(folder, out, made) -> None:
@@ -78,10 +78,10 @@ def test_a_rewind_is_a_cut_in_the_recording_and_replays(tmp_path, made, capsys):
     person = Person(made)
     person.record(tmp_path / "a")
     person.play(4)
-    person.journey.go(person.journey.past.moments()[2])
+    person.playthrough.go(person.playthrough.past.moments()[2])
     person.play(2)
-    person.journey.go(person.journey.past.moments()[2])
-    person.journey.go(person.journey.past.moments()[0])
+    person.playthrough.go(person.playthrough.past.moments()[2])
+    person.playthrough.go(person.playthrough.past.moments()[0])
     person.play(2)
     report = person.stop()
     replayed(tmp_path / "a", tmp_path / "b", made)
@@ -106,11 +106,11 @@ def test_a_world_that_was_recorded_is_gone_as_soon_as_nobody_holds_it(tmp_path, 
     person.record(tmp_path / "a")
     person.play(3)
     person.stop()
-    held = [weakref.ref(x) for x in (person.journey, person.journey.rollout, person.journey.present)]
+    held = [weakref.ref(x) for x in (person.playthrough, person.playthrough.rollout, person.playthrough.present)]
     gc.collect()
     gc.disable()
     try:
-        person.journey = person.scribe = None
+        person.playthrough = person.scribe = None
         assert [ref() for ref in held] == [None, None, None]
     finally:
         gc.enable()
@@ -121,9 +121,9 @@ def test_a_recording_may_begin_in_the_middle(tmp_path, made, capsys):
     person.play(3)
     person.record(tmp_path / "a")
     person.play(2)
-    person.journey.go(person.journey.past.moments()[3])  # where it began
+    person.playthrough.go(person.playthrough.past.moments()[3])  # where it began
     person.play(2)
-    person.journey.go(person.journey.past.moments()[1])  # before it began
+    person.playthrough.go(person.playthrough.past.moments()[1])  # before it began
     person.play(2)
     person.stop()
     recording = read_recording(tmp_path / "a" / "actions.jsonl")
@@ -139,14 +139,14 @@ def test_a_recording_may_begin_in_the_middle(tmp_path, made, capsys):
 def test_a_quick_save_from_before_the_recording_replays(tmp_path, made, capsys):
     person = Person(made)
     person.play(2)
-    saved = person.journey.keep()
+    saved = person.playthrough.keep()
     person.play(1)
-    person.journey.go(person.journey.past.moments()[1])
+    person.playthrough.go(person.playthrough.past.moments()[1])
     person.play(2)
     person.record(tmp_path / "a")
     person.play(1)
     for _ in range(2):
-        person.journey.go(saved)
+        person.playthrough.go(saved)
         person.play(2)
     person.stop()
     replayed(tmp_path / "a", tmp_path / "b", made)
@@ -160,12 +160,12 @@ def test_anchors_and_holds_replay(tmp_path, made, capsys):
     person.hold(3)
     person.hold(2)
     person.play(1)
-    person.journey.anchor()
+    person.playthrough.anchor()
     person.play(2)
     person.hold(4)
-    person.journey.anchor()
-    person.journey.go(person.journey.past.moments()[1])
-    person.journey.anchor()
+    person.playthrough.anchor()
+    person.playthrough.go(person.playthrough.past.moments()[1])
+    person.playthrough.anchor()
     person.play(1)
     report = person.stop()
     recording = read_recording(tmp_path / "a" / "actions.jsonl")
@@ -181,8 +181,8 @@ def test_anchors_and_holds_replay(tmp_path, made, capsys):
 def test_a_recording_of_an_anchored_world_begins_with_the_picture_it_was_anchored_on(tmp_path, made, capsys):
     person = Person(made)
     person.play(2)
-    person.journey.anchor()
-    first = person.journey.present.picture
+    person.playthrough.anchor()
+    first = person.playthrough.present.picture
     person.play(1)
     person.record(tmp_path / "a")
     person.play(2)
@@ -199,21 +199,21 @@ def test_a_person_can_take_over_a_replay_at_any_moment(tmp_path, made):
     person.play(1)
     person.record(tmp_path / "a")
     person.play(2)
-    person.journey.go(person.journey.past.moments()[2])
+    person.playthrough.go(person.playthrough.past.moments()[2])
     person.play(2)
-    there = person.journey.present
+    there = person.playthrough.present
     person.play(2)
     person.stop()
     recording = read_recording(tmp_path / "a" / "actions.jsonl")
-    journey = begin(recording, made, picture(made.config), recording.header.seed, 2**30)
-    replay = Replay(journey, recording.actions, recording.happenings)
+    playthrough = begin(recording, made, picture(made.config), recording.header.seed, 2**30)
+    replay = Replay(playthrough, recording.actions, recording.happenings)
     while replay.frame < there.mark[1]:
         replay.play()
     replay.leave()
-    np.testing.assert_array_equal(journey.present.picture, there.picture)
-    person.journey.go(there)
-    told = random_actions(made.config, journey.next_frames, 99)
-    np.testing.assert_array_equal(journey.step(told).block.frames, person.journey.step(told).block.frames)
+    np.testing.assert_array_equal(playthrough.present.picture, there.picture)
+    person.playthrough.go(there)
+    told = random_actions(made.config, playthrough.next_frames, 99)
+    np.testing.assert_array_equal(playthrough.step(told).block.frames, person.playthrough.step(told).block.frames)
 
 
 def test_a_recording_changed_by_hand_is_told_with_its_line(tmp_path):
@@ -221,7 +221,7 @@ def test_a_recording_changed_by_hand_is_told_with_its_line(tmp_path):
     person = Person(made)
     person.record(tmp_path / "a")
     person.play(2)
-    person.journey.go(person.journey.past.moments()[1])
+    person.playthrough.go(person.playthrough.past.moments()[1])
     person.play(1)
     person.stop()
     log = tmp_path / "a" / "actions.jsonl"

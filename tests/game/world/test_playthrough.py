@@ -1,4 +1,4 @@
-"""A journey can go back anywhere it remembers, and what it then makes is what it would have made, bit for bit."""
+"""A playthrough can go back anywhere it remembers, and what it then makes is what it would have made, bit for bit."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from engine.actions import Actions
 from game.config.settings import load_settings
 from game.models.loader import open_world
 from game.world.history import Tape
-from game.world.playthrough import Anchored, Journey, Played, Went
+from game.world.playthrough import Anchored, Played, Playthrough, Went
 from game.world.scenes import shipped_scenes
 from tests.engine.tiny import big_config, picture, random_actions, small_config, world
 
@@ -15,11 +15,11 @@ CONFIGS = [pytest.param(big_config(), id="big-like"), pytest.param(small_config(
 ROOM = 2**30
 
 
-def journey(config, budget: int = ROOM, seed: int = 5) -> Journey:
-    return Journey(world(config), picture(config), seed, budget)
+def playthrough(config, budget: int = ROOM, seed: int = 5) -> Playthrough:
+    return Playthrough(world(config), picture(config), seed, budget)
 
 
-def step(made: Journey, seed: int = 0) -> Played:
+def step(made: Playthrough, seed: int = 0) -> Played:
     """The next block; its actions depend on how far the rollout is, and on `seed`."""
     start = made.present.start
     played = made.step(random_actions(made.world.config, made.next_frames, seed * 1009 + made.present.frames))
@@ -28,13 +28,13 @@ def step(made: Journey, seed: int = 0) -> Played:
     return played
 
 
-def frames(made: Journey, blocks: int, seed: int = 0) -> np.ndarray:
+def frames(made: Playthrough, blocks: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([step(made, seed).block.frames for _ in range(blocks)])
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_going_back_and_on_with_the_same_keys_gives_the_same_frames(config):
-    made = journey(config)
+    made = playthrough(config)
     frames(made, 2)
     there = made.present
     onwards = frames(made, 4)
@@ -49,10 +49,10 @@ def test_going_back_and_on_with_the_same_keys_gives_the_same_frames(config):
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_every_moment_within_the_budget_can_be_returned_to(config):
-    made = journey(config)
+    made = playthrough(config)
     whole = frames(made, 21)
     roomy = made.past.bytes
-    tight = journey(config, roomy // 3)
+    tight = playthrough(config, roomy // 3)
     np.testing.assert_array_equal(frames(tight, 20), whole[: tight.present.frames])
     assert tight.past.bytes <= roomy // 3
     moments = tight.past.moments()
@@ -69,10 +69,10 @@ def test_every_moment_within_the_budget_can_be_returned_to(config):
 
 def test_a_long_walk_keeps_to_its_budget_and_its_near_past():
     config = small_config()
-    made = journey(config)
+    made = playthrough(config)
     frames(made, 4)
     budget = 20 * made.past.bytes
-    made = journey(config, budget)
+    made = playthrough(config, budget)
     most = 0
     for _ in range(400):
         step(made)
@@ -84,15 +84,15 @@ def test_a_long_walk_keeps_to_its_budget_and_its_near_past():
 
 def test_a_budget_too_small_for_one_state_keeps_none():
     config = small_config()
-    made = journey(config, 1000)
-    plain = frames(journey(config), 5)
+    made = playthrough(config, 1000)
+    plain = frames(playthrough(config), 5)
     np.testing.assert_array_equal(frames(made, 5), plain)
     assert made.past.frames == 0 and made.present.snapshot is None
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_kept_moment_outlives_its_past_and_its_path(config):
-    made = journey(config)
+    made = playthrough(config)
     frames(made, 3)
     kept, told = made.keep(), made.actions_of(made.present)
     onwards = frames(made, 2)
@@ -111,25 +111,25 @@ def test_a_kept_moment_outlives_its_past_and_its_path(config):
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_an_anchor_begins_a_new_rollout_from_the_present_picture_and_can_be_undone(config):
-    made = journey(config)
+    made = playthrough(config)
     frames(made, 2)
     before, onwards = made.present, None
     made.anchor()
     assert made.present.frames == 0 and made.present.start.seed == 6
     np.testing.assert_array_equal(made.present.picture, before.picture)
     anchored = frames(made, 2)
-    fresh = Journey(made.world, before.picture, 6)
+    fresh = Playthrough(made.world, before.picture, 6)
     np.testing.assert_array_equal(frames(fresh, 2), anchored)
     made.go(before)
     onwards = frames(made, 2)
-    straight = journey(config)
+    straight = playthrough(config)
     frames(straight, 2)
     np.testing.assert_array_equal(frames(straight, 2), onwards)
 
 
 def test_a_hold_shows_the_present_picture_and_moves_nothing():
     config = big_config()
-    made, plain = journey(config), journey(config)
+    made, plain = playthrough(config), playthrough(config)
     frames(made, 2), frames(plain, 2)
     held = made.hold(5)
     assert held.held and held.block.frames.shape[0] == 5 and len(held.block.actions) == 5
@@ -138,7 +138,7 @@ def test_a_hold_shows_the_present_picture_and_moves_nothing():
 
 
 def test_what_happens_between_blocks_comes_out_with_the_next():
-    made = journey(small_config())
+    made = playthrough(small_config())
     assert step(made).events == ()
     there = made.present
     step(made)
@@ -151,7 +151,7 @@ def test_what_happens_between_blocks_comes_out_with_the_next():
 
 def test_entering_a_state_by_its_actions_is_being_there():
     config = big_config()
-    made = journey(config)
+    made = playthrough(config)
     frames(made, 3)
     told, onwards = made.actions_of(made.present), None
     first, seed = made.present.start.first_frame, made.present.start.seed
@@ -177,7 +177,7 @@ def test_a_tape_gives_back_what_was_recorded_on_it(config):
 
 
 def test_the_shipped_world_goes_back_and_on_bit_for_bit():
-    made = Journey(open_world(load_settings()), shipped_scenes()[0].picture(), 1, 2**28)
+    made = Playthrough(open_world(load_settings()), shipped_scenes()[0].picture(), 1, 2**28)
     frames(made, 12)
     there = made.present
     onwards = frames(made, 12)
