@@ -93,7 +93,9 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--mapping", metavar="FILE", help="with --judge: what another program's columns of actions are")
     what.add_argument("--export", metavar="FORMAT", choices=("lerobot", "parquet"),
                       help="recordings as training data: lerobot or parquet, to --out")  # fmt: skip
+    what.add_argument("--matrix", action="store_true", help="with --bench: every setting that fits, a row each")
     what.add_argument("--doctor", action="store_true", help="what this machine can run and how fast")
+    what.add_argument("--report", action="store_true", help="with --doctor: all of it as a file, for an issue")
     what.add_argument("--fetch", action="store_true", help="download the weights of a large model")
     what.add_argument("--serve", action="store_true", help="the model here, windows and browsers elsewhere")
     what.add_argument("--connect", metavar="ADDRESS", help="play in a window on a server that prints this address")
@@ -217,7 +219,7 @@ def _check_together(flags: argparse.Namespace) -> None:
     _check_serving(flags)
     told = {"--scene": flags.scene, "--seed": flags.seed, "--name": flags.name}
     if flags.doctor or flags.fetch:
-        told |= {"--out": flags.out, "--profile": flags.profile or None}
+        told |= {"--out": None if flags.report else flags.out, "--profile": flags.profile or None}
     if flags.judge:
         told = {"--name": flags.name, "--profile": flags.profile or None}
     if flags.serve:
@@ -233,6 +235,9 @@ def _check_together(flags: argparse.Namespace) -> None:
             "add --script FILE, or --script -",
         ),
         *((bool(way != "headless" and unused), f"{unused} does nothing with --{way}", "leave it away") for way in ways),
+        (flags.matrix and not flags.bench, "--matrix belongs to --bench", "add --bench"),
+        (flags.report and not flags.doctor, "--report belongs to --doctor", "add --doctor"),
+        (flags.matrix and flags.players is not None, "--players and --matrix exclude each other", "one of them"),
         (flags.blocks is not None and not flags.bench, "--blocks belongs to --bench", "add --bench"),
         (
             flags.seconds is not None and not live and not flags.connect,
@@ -307,6 +312,10 @@ def _tell(error: Exception, debug: bool) -> int:
         line = f"{type(error).__name__}: {words}" + ("" if debug else "; --debug shows where")
     line = printable(line)
     say(f"game: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}")
+    if not isinstance(error, InputError):
+        from game.tools.report import note_failure
+
+        note_failure(error, line)
     return EXIT_INPUT if isinstance(error, InputError) else EXIT_FAILED
 
 
@@ -317,6 +326,10 @@ def _run(command: _Command) -> int:
 
         out = command.out or Path("sweeps") / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
         return sweep(flags, command.recordings, command.words, out)
+    if flags.doctor and flags.report:
+        from game.tools.report import report
+
+        return report(command.words, command.out)
     if flags.doctor:
         from game.tools.doctor import doctor
 
@@ -325,6 +338,10 @@ def _run(command: _Command) -> int:
         from game.models.download import fetch
 
         return fetch(command.words)
+    if flags.matrix:
+        from game.tools.matrix import matrix
+
+        return matrix(command.words, flags.blocks, command.out)
     if flags.bench:
         from game.tools.bench import bench
 

@@ -179,6 +179,19 @@ def _read(path: Path) -> str:
         return ""  # not this kind of system
 
 
+def watts() -> float | None:
+    """Power that the first NVIDIA GPU draws now; None where its driver does not say."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    query = [tool, "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
+        return round(float(done.stdout.split()[0]), 1)
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+        return None
+
+
 def _nvidia_smi() -> tuple[str, ...]:
     """Name, driver and memory of each NVIDIA GPU, as its own tool says; empty without tool or GPU."""
     tool = shutil.which("nvidia-smi")

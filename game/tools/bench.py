@@ -20,6 +20,7 @@ from game.errors import RunError
 from game.files import check_folder, folder_error, write_json
 from game.models.catalog import find_weights, is_slice, random_weights
 from game.models.loader import make_world, open_world
+from game.models.machine import watts
 from game.recording.format import RunStats
 from game.tools.render import OpenWorld
 
@@ -78,14 +79,17 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
     warmup_ms = (time.perf_counter() - began) * 1000
     before = gemm_gflops(str(world.device), world.dtype)
     stats, start, cpu = RunStats(), time.perf_counter(), time.process_time()
+    firsts: list[float] = []
     with GentleStop() as stop:
         while not stop.asked and _more(stats.blocks, blocks, time.perf_counter() - start):
-            stats.add(_settled(rollout, actions, part))
+            block = _settled(rollout, actions, part)
+            firsts.append(block.timings.first_picture_ms)
+            stats.add(block)
             progress("timing", stats.blocks / blocks if blocks else (time.perf_counter() - start) / 10.0)
     progress.clear()
     if not stats.blocks:
         raise RunError("stopped before a block was timed")
-    cpu = (time.process_time() - cpu) / stats.blocks
+    cpu, drawn = (time.process_time() - cpu) / stats.blocks, watts() if world.device.type == "cuda" else None
     gemm = max(before, gemm_gflops(str(world.device), world.dtype))
     speed, flops = stats.to_report(config.fps), _flops(world, part)
     floor_ms = flops / (gemm * 1e6)
@@ -99,6 +103,7 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
             "threads": torch.get_num_threads(),
             "block_ms": speed["block_ms"],
             "stage_ms": speed["stage_ms"],
+            "first_picture_ms": round(sorted(firsts)[len(firsts) // 2], 3) if any(firsts) else None,
             "generated_fps": speed["generated_fps"],
             "realtime_factor": speed["realtime_factor"],
             "flops_per_block": flops,
@@ -106,6 +111,9 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
             "floor_ms": round(floor_ms, 3),
             "floor_ratio": round(speed["block_ms"]["p50"] / floor_ms, 3) if floor_ms else None,
             "peak_rss_mb": peak_rss_mb(),
+            "peak_gpu_mb": _peak_gpu_mb(world.device),
+            "watts": drawn,
+            "weights_dtype": settings.weights_dtype,
             "first_block_ms": round(first_ms, 3),
             "warmup_ms": round(warmup_ms, 3),
             "blocks": stats.blocks,
@@ -116,6 +124,15 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
             "torch": str(torch.__version__),
         }
     )
+
+
+def _peak_gpu_mb(device: torch.device) -> float | None:
+    """The most that torch ever held of a GPU's memory, in MB; None elsewhere."""
+    if device.type != "cuda":
+        return None
+    import torch
+
+    return round(torch.cuda.max_memory_reserved(device) / 2**20, 1)
 
 
 def _warm(rollout: Rollout, actions: _Actions, blocks: int | None, progress: Progress) -> float:
@@ -277,6 +294,7 @@ def table(results: dict) -> str:
     rows = [
         ("model", f"{results['model']} on {where}"),
         ("block", f"{block['p50']:.1f} ms (p95 {block['p95']:.1f}), median of {results['blocks']}"),
+        ("  first picture", f"{results['first_picture_ms']:.1f} ms" if results["first_picture_ms"] else "as the block"),
         ("  denoise", f"{stage['denoise']:.1f} ms"),
         ("  context pass", f"{stage['context']:.1f} ms"),
         ("  decode", f"{stage['decode']:.1f} ms"),
