@@ -111,8 +111,9 @@ class Router:
 
     def _steers(self, *, looks: bool) -> None:
         """The person steers: they have the controls, and have found what steers."""
-        self._commands.steered = True
-        self._commands.looked = self._commands.looked or looks
+        if self._player.status.state is State.PLAYING and not self._player.paused:  # otherwise nothing was seen of it
+            self._commands.steered = True
+            self._commands.looked = self._commands.looked or looks
         self._take_over()
 
     def _handle_mouse(self, event: pygame.event.Event, now: float) -> None:

@@ -77,8 +77,8 @@ class Gpu:
             raise RunError(f"OpenGL is computed by the CPU here ({self.name})")
         self._linear, self._nearest = (moderngl.LINEAR, moderngl.LINEAR), (moderngl.NEAREST, moderngl.NEAREST)
         self._blend, self._strip = moderngl.BLEND, moderngl.TRIANGLE_STRIP
-        self._picture_program = self._context.program(vertex_shader=_VERTICES, fragment_shader=_PICTURE)
-        self._words_program = self._context.program(vertex_shader=_VERTICES, fragment_shader=_WORDS)
+        self._picture_program: Any = self._context.program(vertex_shader=_VERTICES, fragment_shader=_PICTURE)
+        self._words_program: Any = self._context.program(vertex_shader=_VERTICES, fragment_shader=_WORDS)
         self._arrays = [self._context.vertex_array(p, []) for p in (self._picture_program, self._words_program)]
         self._picture: Any = None
         self._place: Area = (0.0, 0.0, 1.0, 1.0)

@@ -319,6 +319,7 @@ NOTICE_SECONDS = 5.0
 _FADE_SECONDS = 1.5
 _SLOW_START = 0.5  # s a new world may take before the window says what it waits for
 _FIGURES_EVERY = 0.25  # s
+_SPARE_SECONDS = 5.0  # the machine must keep up for so long before the clock goes back to full speed
 _BEAT = 0.05  # s
 BEATS = 40  # drawings of a loading bar's way to and fro
 _MANY_TIMES, _MANY_PIXELS = 6, 1_500_000  # enlarged more than so, and to more pixels
@@ -386,6 +387,7 @@ class Presenter:
         self._used_since: float | None = None  # the person has used the keys
         self._loading_since = math.inf
         self._figures: tuple[float, Numbers | None] = (-math.inf, None)
+        self._could_since = math.inf  # the machine could keep up with more than it was asked to
 
     def say(self, words: str, until: float) -> None:
         """Shows a passing line."""
@@ -409,6 +411,15 @@ class Presenter:
             figures = commands.player.figures(now)
             self._figures = (now, numbers_of(figures, status))
             commands.advice = figures.advice
+            self._go_back_to_full_speed(now, status.pace < 1.0 and figures.pace.possible >= 1.0)
+
+    def _go_back_to_full_speed(self, now: float, could: bool) -> None:
+        """A clock that a person slowed goes back to full speed once the machine could keep up for a while."""
+        self._could_since = min(self._could_since, now) if could else math.inf
+        if now - self._could_since >= _SPARE_SECONDS:
+            self._could_since = math.inf
+            self._commands.player.set_pace(1.0)
+            self.say("This machine keeps up again: back at full speed", now + NOTICE_SECONDS)
 
     def scenery(self, picture: Picture | None, size: tuple[int, int], now: float) -> Scenery:
         """What there is to see now. size: of the window."""

@@ -512,7 +512,10 @@ class Menu:
         page.focus = one.widget.key
         first = focusable(placed)[0]
         top = 0 if one.area.top == first.area.top else one.area.top - plan.unit
-        page.scroll = max(min(page.scroll, top), one.area.bottom + plan.unit - plan.view.height)
+        last = all(other.area.top <= one.area.top for other in focusable(placed))
+        end = page_height(placed)  # with what is only read below the last one, as long as both are seen
+        bottom = end if last and one.area.top >= end - plan.view.height else one.area.bottom + plan.unit
+        page.scroll = max(min(page.scroll, top), bottom - plan.view.height)
         self._clamp(placed, plan)
 
     def _clamp(self, placed: list[Placed], plan: Plan) -> None:

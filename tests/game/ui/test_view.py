@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # before pygame: these tests want no window on anybody's screen
 
@@ -17,7 +18,7 @@ from game.live.status import Picture, ReplayFigures, State, Status
 from game.media.icons import PLACES
 from game.media.palette import ACCENT
 from game.ui.toolkit.paint import TEXT_SIZES, Painter, text_unit
-from game.ui.view import BEATS, Hud, KeyLine, Look, Scenery, View, clock_words, numbers_of
+from game.ui.view import BEATS, Hud, KeyLine, Look, Presenter, Scenery, View, clock_words, numbers_of
 from tests.game.screens import ADVICE, FIGURES
 
 SIZES = [(200, 150), (320, 240), (300, 900), (640, 400), (900, 300), (1280, 720), (2560, 1440)]
@@ -194,3 +195,40 @@ def test_a_moving_bar_draws_the_dimmed_picture_under_it_only_once(monkeypatch):
 def test_a_mild_advice_is_no_warning_and_keeps_its_key():
     mild, warning = (View._lines(scenery((640, 400), advice=replace(ADVICE, mild=mild)))[0] for mild in (True, False))
     assert (mild[1], warning[1]) == (False, True) and mild[2] == warning[2] == "F4"
+
+
+class Told:
+    """A player whose figures a test chooses."""
+
+    def __init__(self) -> None:
+        self.status, self.possible, self.paused, self.paces = replace(PLAYING, pace=0.6), 0.6, False, []
+
+    def figures(self, now):
+        return replace(FIGURES, pace=replace(FIGURES.pace, pace=self.status.pace, possible=self.possible))
+
+    def set_pace(self, share):
+        self.paces.append(share)
+        self.status = replace(self.status, pace=share)
+
+
+def test_a_slowed_clock_goes_back_to_full_speed_once_the_machine_keeps_up_for_a_while():
+    player = Told()
+    presenter = Presenter(SimpleNamespace(player=player, steered=False, advice=None), SimpleNamespace())
+
+    def play(seconds, since):
+        for quarter in range(int(4 * seconds)):
+            presenter.note(since + quarter / 4)
+
+    play(20, 0.0)
+    assert not player.paces, "it does not keep up"
+    player.possible = 1.0
+    play(4, 20.0)
+    player.possible = 0.9
+    play(1, 24.0)
+    player.possible = 1.0
+    play(4, 25.0)
+    assert not player.paces, "not for long enough at a time"
+    play(3, 29.0)
+    assert player.paces == [1.0]
+    play(20, 40.0)
+    assert player.paces == [1.0], "and then it is left alone"
