@@ -342,6 +342,10 @@ def _run(command: _Command) -> int:
         from game.tools.matrix import matrix
 
         return matrix(command.words, flags.blocks, command.out)
+    if flags.bench and flags.players is not None:
+        from game.remote.bench import bench_players
+
+        return bench_players(command.words, flags.players, flags.blocks, command.out)
     if flags.bench:
         from game.tools.bench import bench
 

@@ -97,6 +97,8 @@ class Library:
     folders that this program is recording into.
     """
 
+    fetches = False  # whether they lie on another machine, from which `fetch` brings one here
+
     def __init__(self, root: Path, elsewhere: Folders = tuple, being_written: Folders = tuple) -> None:
         self.root = root
         self._elsewhere, self._being_written = elsewhere, being_written
@@ -226,6 +228,10 @@ class Library:
             if (one := self._renderings.get(entry.folder)) is not None and one.running:
                 raise RecordingError("it is being rendered already", got=entry.folder)
             self._renderings[entry.folder] = start_rendering(entry.folder, entry.name, entry.frames, self.root, words)
+
+    def fetch(self, entry: Entry) -> Path:
+        """Brings a recording from another machine here; returns its folder. Raises RecordingError, RunError."""
+        raise RecordingError("it is here already", got=entry.folder)
 
     def rendering(self, folder: Path) -> Rendering | None:
         """The rendering of a recording that was begun, until it is done `without`."""

@@ -15,7 +15,7 @@ import numpy as np
 from game.errors import RecordingError, RunError
 from game.files import folder_error
 from game.media.video import Video
-from game.recording.library import Entry, Thrown, Trash
+from game.recording.library import Entry, Library, Thrown, Trash
 from game.remote.client import Line
 from game.remote.pictures import decode, size_of
 
@@ -30,18 +30,38 @@ class _There:
     files: dict[str, int] = field(default_factory=dict)
 
 
-class RemoteLibrary:
+class RemoteLibrary(Library):
     """The recordings of a server, for the window's menu: listed, watched, replayed, fetched to here.
 
-    Answers as game.recording.library.Library does, as far as it can be done from here. root: where `fetch` puts them.
+    line: to the server. root: where `fetch` puts them. What is done to a recording is done on the server.
     """
 
-    remote = True
+    fetches = True
 
     def __init__(self, line: Line, root: Path) -> None:
-        self._line, self.root = line, root
+        super().__init__(root)
+        self._line = line
         self._there: dict[Path, _There] = {}
+        self._known: dict[Path, Entry] = {}
         self._watched: list[Path] = []
+
+    def listed(self) -> list[Path]:
+        """See Library. Raises RunError if the server does not answer."""
+        return [entry.folder for entry in self.entries()]
+
+    def made(self, folder: Path) -> datetime:
+        """See Library."""
+        return self.glance(folder).made
+
+    def glance(self, folder: Path) -> Entry:
+        """See Library."""
+        if folder not in self._known:
+            raise RecordingError("the server has no such recording", got=folder)
+        return self._known[folder]
+
+    def read(self, folder: Path) -> Entry:
+        """See Library."""
+        return self.glance(folder)
 
     def entries(self) -> list[Entry]:
         """See Library. Raises RunError if the server does not answer."""
@@ -53,7 +73,7 @@ class RemoteLibrary:
                 entry, there = _entry(item)
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise RunError("the server's list of recordings is not understood") from error
-            self._there[entry.folder] = there
+            self._there[entry.folder], self._known[entry.folder] = there, entry
             found.append(entry)
         return found
 
@@ -121,13 +141,6 @@ class RemoteLibrary:
     def render(self, entry: Entry, words: tuple[str, ...] = ()) -> None:
         """Cannot be done from here. Raises RecordingError."""
         raise RecordingError("not rendered", got=entry.folder.name, remedy="fetch it and render it here, or there")
-
-    def rendering(self, folder: Path) -> None:
-        """See Library: there is none."""
-        return None
-
-    def without(self, rendering: object) -> None:
-        """See Library."""
 
     def close(self) -> list[str]:
         """Removes what was fetched to be watched."""

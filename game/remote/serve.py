@@ -68,7 +68,7 @@ def serve(words: list[str], flags: ServeFlags, job: Job, *, record: bool = False
         tls=_tls(flags),
     )
     models = Switcher(words, compile_first=record)
-    shared = SharedModels(models, Turns(_slots(is_large(settings), settings.threads)), fixed=flags.players > 1)
+    shared = SharedModels(models, Turns(slots_of(is_large(settings), settings.threads)), fixed=flags.players > 1)
     recordings = LiveRecordings(models, job)
     library = Library(root, being_written=recordings.being_written)
     inbox = Inbox(root / _INBOX)
@@ -168,7 +168,7 @@ def _tls(flags: ServeFlags) -> ssl.SSLContext | None:
     return context
 
 
-def _slots(large: bool, threads: int) -> int:
+def slots_of(large: bool, threads: int) -> int:
     """How many blocks are made at once: small models on a CPU have a core each, all others all that there is."""
     cores = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
     return 1 if large else max(1, cores // max(1, threads))

@@ -40,7 +40,7 @@ def connect(
             player.attach(controls, wake)
             return player
 
-        how = PlaySettings(seconds, debug, settings_file, library)  # type: ignore[arg-type]
+        how = PlaySettings(seconds, debug, settings_file, library)
         return play(how, make_player)
     finally:
         player.shutdown()

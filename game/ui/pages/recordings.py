@@ -256,7 +256,8 @@ class RecordingPage(Page):
         came = False
         if self._working is not None and self._working.look():
             done, self._working, came = self._working, None, True
-            self._menu.remark = done.problem or self._menu.remark
+            fetched = f"Fetched: {done.value}" if isinstance(done.value, Path) else self._menu.remark
+            self._menu.remark = done.problem or fetched
         came = self._tick_judging() or came
         rendering = self._rendering
         return came if rendering is None else self._tick_rendering(rendering) or came
@@ -330,13 +331,23 @@ class RecordingPage(Page):
             rows.append(Note(self._opening.problem, bad=True))
         rows.append(Button("Replay live from here", "The world is made again, bit for bit; keys, sticks and clicks "
                            "take over", self._replay, enabled=entry.problem is None))  # fmt: skip
-        rows.append(self._render_button())
-        rows.append(self._judge_button())
+        if self._library.fetches:
+            rows.append(self._fetch_button())
+        else:
+            rows += [self._render_button(), self._judge_button()]
         if self._delete_it is not None:
             busy = self._library.busy(entry.folder)
             rows.append(Button("Delete", "Not now" if busy else "It can be brought back", self._delete, note=busy,
                                bad=True, enabled=not busy))  # fmt: skip
         return rows
+
+    def _fetch_button(self) -> Button:
+        words = "Fetching…" if self._working is not None else "Fetch to here"
+        return Button(words, f"All its files, to {self._library.root}", self._fetch, enabled=self._working is None,
+                      name="fetch")  # fmt: skip
+
+    def _fetch(self) -> None:
+        self._working = Later(self._commands.background.begin(self._library.fetch, self._entry))
 
     def _render_button(self) -> Button:
         rendering = self._rendering
