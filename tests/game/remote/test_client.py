@@ -201,8 +201,10 @@ def test_a_lossless_sessions_pictures_are_those_that_were_recorded(tmp_path):
     with ServerThread(tmp_path, FakeWorld(fps=50.0, first=2, later=3), recorder=recorder) as server:
         player = connected(server, pictures=PNG)
         player.on_block = lambda header, pixels: came.update({header.first_frame: pixels} if header.number >= 0 else {})
+        play(player, numbered(player, 1))
         player.toggle_recording()
-        play(player, numbered(player, 40))
+        play(player, lambda: player.status.recording)
+        play(player, numbered(player, player.look(time.perf_counter()).number + 36))
         player.shutdown()
     blocks = [block for block in recorders[0].blocks if block.first_frame in came]
     assert len(blocks) >= 6

@@ -98,8 +98,8 @@ def test_the_unit_starts_what_the_command_line_knows():
     if shutil.which("systemd-analyze"):
         done = subprocess.run(["systemd-analyze", "verify", str(EXAMPLES / "neural-world.service")],
                               capture_output=True, text=True, check=False)  # fmt: skip
-        wrong = [one for one in done.stderr.splitlines() if "neural-world.service" in one and "not executable" not in one]
-        assert not wrong
+        said = [line for line in done.stderr.splitlines() if "neural-world.service" in line]
+        assert not [line for line in said if "not executable" not in line]
 
 
 def test_the_container_starts_what_the_command_line_knows():
