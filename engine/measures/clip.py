@@ -84,18 +84,23 @@ def commands(actions: Actions, mode: str) -> np.ndarray:
     return axes
 
 
+def _tensor(frames: np.ndarray) -> Tensor:
+    """The same memory, where that can be shared with torch."""
+    return torch.from_numpy(np.require(frames, requirements=["C", "W"]))
+
+
 def to_stated_size(frames: np.ndarray) -> np.ndarray:
     """Frames (T, H, W, 3) uint8 at 192x112, by area; those of that size as they are."""
     if frames.shape[1:3] == STATED_SIZE:
         return frames
-    planes = rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float()
+    planes = rearrange(_tensor(frames), "t h w c -> t c h w").float()
     small = F.interpolate(planes, size=STATED_SIZE, mode="area").round().to(torch.uint8)
     return rearrange(small, "t c h w -> t h w c").contiguous().numpy()
 
 
 def signed(frames: np.ndarray) -> Tensor:
     """(T, H, W, 3) uint8 -> (T, 3, H, W) in -1..1, as measures of pictures take them."""
-    return rearrange(torch.from_numpy(np.ascontiguousarray(frames)), "t h w c -> t c h w").float() / 127.5 - 1
+    return rearrange(_tensor(frames), "t h w c -> t c h w").float() / 127.5 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,4 +256,4 @@ def _cells(levels: Tensor) -> np.ndarray:
 
 def _grey(frames: np.ndarray) -> Tensor:
     """(n, H, W, 3) uint8 -> (n, H, W) brightness in grey levels."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).float() @ torch.tensor(LUMA)
+    return _tensor(frames).float() @ torch.tensor(LUMA)

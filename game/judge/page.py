@@ -93,7 +93,7 @@ def _table(title: str, judged: Sequence[Judged], rows: list[str]) -> str:
         f"<th style='border-bottom-color:{_colour(n)}'>{_text(one.name)}</th>" for n, one in enumerate(judged)
     )
     return (
-        f"<div class='scroll'><table><thead><tr><th>{title}</th><th class='unit'></th>{heads}</tr></thead>"
+        f"<div class='scroll'><table{_several(judged)}><thead><tr><th>{title}</th><th class='unit'></th>{heads}</tr>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -127,9 +127,14 @@ def _following(judged: Sequence[Judged]) -> str:
             ]
         rows.append(f"<tr><td>{direction.replace('_', ' ')}</td>{''.join(cells)}</tr>")
     return (
-        f"<div class='scroll'><table><thead><tr><th>Following</th>{inputs}</tr><tr class='sub'><th></th>{heads}</tr>"
+        f"<div class='scroll'><table{_several(judged)}><thead><tr><th>Following</th>{inputs}</tr>"
+        f"<tr class='sub'><th></th>{heads}</tr>"
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+def _several(judged: Sequence[Judged]) -> str:
+    return " class='several'" if len(judged) > 1 else ""
 
 
 def _drift_rows(judged: Sequence[Judged]) -> list[str]:

@@ -125,15 +125,17 @@ def _suite_group(folder: Path) -> Group:
 
 
 def _told_apart(groups: list[Group]) -> list[Group]:
+    """With the folder's name, and a number if need be, where two have one name."""
+    result: list[Group] = []
     names = [group.name for group in groups]
-    counted: dict[str, int] = {}
-    result = []
     for group in groups:
-        counted[group.name] = counted.get(group.name, 0) + 1
-        again = names.count(group.name) > 1
-        result.append(
-            Group(f"{group.name} ({counted[group.name]})" if again else group.name, group.sources, group.suite)
-        )
+        name = group.name
+        if names.count(name) > 1:
+            source = group.sources[0][0]
+            home = source.folder.parents[1] if group.suite else source.folder.parent
+            name = f"{name}, {home.name}"
+        again = sum(one.name.startswith(name) for one in result)
+        result.append(Group(f"{name} ({again + 1})" if again else name, group.sources, group.suite))
     return result
 
 
