@@ -94,6 +94,7 @@ def test_a_process_of_its_own_judges_a_recording(tmp_path):
     assert judging.page.is_file() and (folder / "judge.json").is_file()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_judged_is_told_in_its_own_words(tmp_path):
     folder = recording(tmp_path / "walk")
     (folder / "clip.mp4").unlink()
