@@ -49,6 +49,7 @@ class Painter:
         self._text = lru_cache(maxsize=512)(self._render)
         self._wide = lru_cache(maxsize=2048)(self._measure)
         self._glasses = lru_cache(maxsize=24)(self._make_glass)
+        self._caps = lru_cache(maxsize=256)(self._make_cap)
         self._patches: dict[int, tuple[np.ndarray, pygame.Surface]] = {}
         self._fallbacks = fallbacks or Fallbacks()
 
@@ -66,6 +67,7 @@ class Painter:
             return False
         self._text.cache_clear()
         self._wide.cache_clear()
+        self._caps.cache_clear()
         return True
 
     # -- text --------------------------------------------------------------------------------------------------------
@@ -163,13 +165,9 @@ class Painter:
 
     def cap(self, surface: pygame.Surface, words: str, unit: int, at: tuple[int, int]) -> int:
         """A key cap with a name on it. at: its middle left. Returns its width."""
-        width, size = self.cap_wide(words, unit), round(0.85 * unit)
-        area = pygame.Rect(0, 0, width, round(1.5 * unit))
-        area.midleft = at
-        self.panel(surface, area, LINE, round(0.35 * unit))
-        self.panel(surface, area.inflate(-2, -2), RAISED, round(0.35 * unit) - 1)
-        self.put(surface, words, size, PAPER, area.center, anchor="center")
-        return width
+        cap = self._caps(words, unit)
+        surface.blit(cap, cap.get_rect(midleft=at))
+        return cap.get_width()
 
     def patch(self, surface: pygame.Surface, rgba: np.ndarray, x: int, y: int) -> None:
         """Lays an RGBA patch, (h, w, 4) uint8, over a surface with its upper left corner at (x, y)."""
@@ -184,6 +182,14 @@ class Painter:
             known = (rgba, pygame.image.frombuffer(rgba.tobytes(), (width, height), "RGBA").convert_alpha())
             self._patches[id(rgba)] = known  # holding the array keeps its id from being given to another
         return known[1]
+
+    def _make_cap(self, words: str, unit: int) -> pygame.Surface:
+        cap = pygame.Surface((self.cap_wide(words, unit), round(1.5 * unit)), pygame.SRCALPHA)
+        area = cap.get_rect()
+        self.panel(cap, area, LINE, round(0.35 * unit))
+        self.panel(cap, area.inflate(-2, -2), RAISED, round(0.35 * unit) - 1)
+        self.put(cap, words, round(0.85 * unit), PAPER, area.center, anchor="center")
+        return cap
 
     # -- what is kept ------------------------------------------------------------------------------------------------
 
