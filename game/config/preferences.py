@@ -86,7 +86,7 @@ class Preferences:
     )
     folder: str = _entry("", "folder of your own first pictures; empty: your pictures folder")
     weights: str = _entry("", "folder of the large models' weights")
-    keys_shown: bool = _entry(False, "the keys are shown for ten seconds at the first start only")
+    keys_shown: bool = _entry(False, "the keys are shown at the first start only, until one of them is used")
     recent: tuple[str, ...] = _entry((), "pictures you last started from")
     controls: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=default_controls)
     commands: Mapping[str, tuple[str, ...]] = field(default_factory=default_commands)
