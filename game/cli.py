@@ -307,6 +307,8 @@ def _tell(error: Exception, debug: bool) -> int:
         traceback.print_exception(error)
     if isinstance(error, EngineError):
         line = str(error)
+    elif isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        line = "there is not enough memory for this; close other programs, or choose a smaller model"
     else:
         words = " ".join(str(error).split()) or "it says nothing more"
         line = f"{type(error).__name__}: {words}" + ("" if debug else "; --debug shows where")

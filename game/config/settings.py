@@ -203,6 +203,7 @@ def load_settings(overrides: Sequence[str] = (), defaults: Sequence[str] = ()) -
     said = tuple(name.removeprefix("play.") for name in names if name.startswith("play."))
     telling = ("model.", "quality.", "weights_dtype=", *(("decoder=",) if settings.decoder.sizes else ()))
     numbers = tuple(word for word in words if word.startswith(telling))
+    _between("model.fps", settings.model.fps, 0.1, 1000.0)
     model = _with_quality(settings.model, settings.quality)
     return replace(settings, model=model, overrides=numbers, said_of_play=said)
 
@@ -259,6 +260,7 @@ def _compose(words: list[str]) -> dict[str, Any]:
 
 
 _MOST = 2**53  # the largest whole number that a float holds exactly
+_MOST_OF_MODEL = 2**20  # of anything in a model: nothing that is larger could be built
 
 
 def _table(data: Any) -> dict[str, Any]:
@@ -271,8 +273,10 @@ def _table(data: Any) -> dict[str, Any]:
         elif isinstance(value, list):
             for inside in value:
                 check(inside, name)
-        elif isinstance(value, int | float) and not -_MOST <= value <= _MOST:
-            raise ConfigError(f"{name} is out of range", got=_shortly(value), expected=f"at most {_MOST:g}")
+        elif isinstance(value, int | float) and not abs(value) <= (
+            most := _MOST_OF_MODEL if "model." in name else _MOST
+        ):
+            raise ConfigError(f"{name} is out of range", got=_shortly(value), expected=f"at most {most:g}")
 
     assert isinstance(data, dict)
     check(data, "")

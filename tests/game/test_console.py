@@ -29,7 +29,12 @@ cli._run = run
 sys.exit(cli.main(["--doctor"]))
 """
 OUTPUTS = [">&-", "2>&-", "<&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full", ">/dev/full 2>&1"]
-FAILURES = [("InputError('\\xe9 \\U0001f3f0')", 2), ("RunError('a\\nb')", 1), ("OSError(5, 'x')", 1)]
+FAILURES = [
+    ("InputError('\\xe9 \\U0001f3f0')", 2),
+    ("RunError('a\\nb')", 1),
+    ("OSError(5, 'x')", 1),
+    ("MemoryError()", 1),
+]
 
 
 def tells(shell: str, raises: str = "", **variables: str) -> subprocess.CompletedProcess:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 
 import pytest
@@ -70,7 +71,7 @@ def test_each_option_reaches_what_it_is_for(configs, monkeypatch):
     """The window gets all of them as preferences; how late blocks begin and how much is kept go to the player."""
     seen: dict = {}
 
-    def play(how, make_player):
+    def play(how, make_player, window=None):
         seen["now"] = how.settings_file.now
         make_player(None, None)
         return 0
@@ -78,6 +79,7 @@ def test_each_option_reaches_what_it_is_for(configs, monkeypatch):
     def local_player(*args, habits, margin, **others):
         seen.update(habits=habits, margin=margin)
 
+    monkeypatch.setattr("game.ui.window.early_window", lambda preferences: contextlib.nullcontext())
     monkeypatch.setattr("game.ui.app.play", play)
     monkeypatch.setattr("game.live.player.LocalPlayer", local_player)
     usual = {name: yaml.safe_load(values[0][0]) for name, values in OTHER.items()}

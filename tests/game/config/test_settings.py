@@ -126,3 +126,9 @@ def test_a_number_that_no_machine_counts_to_is_one_line(name, number):
     with pytest.raises(InputError) as caught:
         load_settings([f"{name}={number}"])
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("word", ["model.window=10000000", "model.width=1e9", "model.fps=1e-300", "model.fps=1e9"])
+def test_a_number_that_nothing_could_be_built_with_is_one_line(word):
+    with pytest.raises(InputError, match=r"range|expected int|NaN"):
+        load_settings([word])
