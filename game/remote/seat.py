@@ -450,6 +450,10 @@ class Seat:
         else:
             self._player.replay(folder, frame)
 
+    def changed(self) -> tuple[Any, ...]:
+        """What `told` is made of: while all of it is the same, so is that."""
+        return self._player.status, self._mailbox.next_frames, self._mailbox.client_epoch
+
     def told(self) -> wire.Told:
         """What the world is about, as a client is told."""
         status, space = self._player.status, self._player.status.space

@@ -203,6 +203,7 @@ class _Held:
         self.serial = -1
         self.left_at: float | None = time.monotonic()
         self.told = ""
+        self.known: tuple[Any, ...] = ()
         self.place: tuple[int, Made] | None = None
         self.asker: asyncio.Future[bool] | None = None
 
@@ -237,6 +238,10 @@ class _Held:
             if self.client is None:  # nobody will acknowledge what nobody asked for
                 while len(self.kept) > wire.MOST_WAITING:
                     self.kept.popleft()
+        changed = (*self.seat.changed(), len(self.watchers))
+        if len(changed) == len(self.known) and all(a is b for a, b in zip(changed, self.known, strict=True)):
+            return
+        self.known = changed
         told = wire.encode(replace(self.seat.told(), watchers=len(self.watchers)))
         if told != self.told:
             self.told = told
