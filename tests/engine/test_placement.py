@@ -84,7 +84,7 @@ def test_a_rollout_over_two_devices_mixes_none_of_their_tensors(words, decoded_o
     program = [sys.executable, "-m", "tests.engine.second_device", *words.split()]
     done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.split() == [decoded_on, decoded_on]
+    assert set(done.stdout.split()) == {decoded_on}
 
 
 def test_parts_in_another_precision_make_nearly_the_same_frames():
