@@ -368,6 +368,11 @@ class Pacer:
         self._stats = PlayStats()
 
     @property
+    def head_start(self) -> float:
+        """Seconds before the frames run out at which the next block must start."""
+        return self._times.head_start()
+
+    @property
     def pace(self) -> float:
         """Share of the model's rate that the clock is to keep to."""
         return self._pace

@@ -23,7 +23,7 @@ from game.models.machine import device_mb, free_memory, rewind_budget
 from game.models.switcher import Models
 from game.recording.replay import Replay, begin_at, open_recording
 from game.recording.writer import Keeper
-from game.world.history import Moment, MomentId, Passage
+from game.world.history import Moment, MomentId
 from game.world.playthrough import Played, Playthrough
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
@@ -502,7 +502,7 @@ class EngineThread:
             visit.back_to_delivered()
             self._arrive(epoch)
         else:
-            self._mailbox.tell_past(_passages(visit), epoch)
+            self._mailbox.tell_past(visit.playthrough.past.passages(), epoch)
 
     def _return(self) -> None:
         """Goes on in the world before; where there was no memory to keep it, it begins anew."""
@@ -524,7 +524,8 @@ class EngineThread:
         present = visit.delivered = visit.playthrough.present
         self._source.arrived(self._mailbox.clock())
         told = control_of(present.actions, len(present.pictures) - 1)
-        self._mailbox.arrive(Picture(present.picture, control=told, moment=present.id), _passages(visit), epoch)
+        picture = Picture(present.picture, control=told, moment=present.id)
+        self._mailbox.arrive(picture, visit.playthrough.past.passages(), epoch)
         self._tell_figures(state=State.PLAYING, words="", exit_code=0, scene=visit.scene.name)
 
     def _begin_anew(self, visit: Visit) -> None:
@@ -548,7 +549,7 @@ class EngineThread:
             self._keeper.add(played, self._mailbox.stats)
         # else: something else was asked for meanwhile; nobody will see this block, and it is in no recording
         visit.playthrough.settle()
-        self._mailbox.tell_past(_passages(visit), epoch)
+        self._mailbox.tell_past(visit.playthrough.past.passages(), epoch)
         now = self._mailbox.clock()
         if not played.held:
             self._mailbox.settled(now - began)
@@ -635,11 +636,6 @@ def _words(error: Exception) -> str:
     """What went wrong, in a line."""
     words = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
     return " ".join(words.split())[:_MOST_WORDS]
-
-
-def _passages(visit: Visit) -> tuple[Passage, ...]:
-    """What can be rewound in a world, as a client may show it."""
-    return tuple(moment.passage for moment in visit.playthrough.past.moments())
 
 
 class _Elsewhere(Exception):

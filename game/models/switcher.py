@@ -117,7 +117,7 @@ class Switcher:
         """See Models. weights: folder of the large models', "" for none."""
         found = []
         for name in options("model"):
-            settings = load_settings(self._for(name, self.quality, weights))
+            settings = load_settings(self.words_for(name, self.quality, weights))
             if is_slice(settings):
                 continue
             config, problem = settings.model, ""
@@ -138,7 +138,7 @@ class Switcher:
         """See Models."""
 
         def opener(progress: Progress) -> WorldModel:
-            words = self._for(model, quality, weights)  # hydra takes its time: not in the window's thread
+            words = self.words_for(model, quality, weights)  # hydra takes its time: not in the window's thread
             self.settings, self._chosen = load_settings(words), words
             return self._open(progress)
 
@@ -168,7 +168,7 @@ class Switcher:
         self._of[world] = self.settings
         return world
 
-    def _for(self, model: str, quality: str, weights: str) -> list[str]:
+    def words_for(self, model: str, quality: str, weights: str) -> list[str]:
         """The words for another model: the command line's, without those that are about the one it named."""
         mine = ("model", "quality", "weights")
         kept = [word for word in self._words if word.partition("=")[0].split(".")[0] not in mine]

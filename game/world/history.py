@@ -192,6 +192,7 @@ class Timeline:
         self.playing: Start | None = None
         self.frames = 0  # video frames between the oldest moment and the newest
         self._moments: deque[Moment] = deque()
+        self._passages: deque[Passage] = deque()  # theirs: copied for a window after every block
         self._ledger = Ledger()
         self._plain = 0  # bytes of pictures
         self._starts: dict[Start, int] = {}  # how many moments each has here
@@ -213,6 +214,10 @@ class Timeline:
         """All of them, oldest first; a copy."""
         return tuple(self._moments)
 
+    def passages(self) -> tuple[Passage, ...]:
+        """What a window may show of them, oldest first; a copy."""
+        return tuple(self._passages)
+
     def add(self, moment: Moment, block_seconds: float = 0.0) -> None:
         """Appends a moment and makes room for it. block_seconds: what making one again takes."""
         if moment.snapshot is not None:
@@ -221,6 +226,7 @@ class Timeline:
         self._plain += moment.pictures.nbytes
         self.frames += len(moment.pictures) if self._moments and moment.frames else 0
         self._moments.append(moment)
+        self._passages.append(moment.passage)
         moment.left = False
         most = int(MOST_AGAIN_S / block_seconds) if block_seconds > 0 else _MOST_AGAIN
         self.trim(max(1, min(_MOST_AGAIN, most)))
@@ -235,6 +241,7 @@ class Timeline:
             return
         while self._moments[-1] is not moment:
             self._moments[-1].left = True
+            self._passages.pop()
             self._forget(self._moments.pop(), first=False)
         self._thinned = min(self._thinned, max(1, len(self._moments) - 1))
 
@@ -267,6 +274,7 @@ class Timeline:
     def clear(self) -> None:
         """Forgets everything."""
         while self._moments:
+            self._passages.pop()
             self._forget(self._moments.pop(), first=False)
         self.frames = 0
         self._thinned, self._since_kept = 1, 0
@@ -314,6 +322,7 @@ class Timeline:
     def _drop_oldest(self) -> None:
         """Forgets the oldest moment, and those after it that only it could be returned to by."""
         while len(self._moments) > 1:
+            self._passages.popleft()
             self._forget(self._moments.popleft(), first=True)
             self._thinned = max(1, self._thinned - 1)
             if self._moments[0].snapshot is not None:

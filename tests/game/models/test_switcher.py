@@ -36,5 +36,5 @@ def test_what_is_chosen_keeps_the_command_lines_other_words(tmp_path):
 def test_coming_back_to_the_command_lines_model_brings_its_numbers_back():
     switcher = Switcher(["model=tiny", "model.window=3"])
     switcher.choose("universal", "default", "")
-    assert "model.window=3" not in switcher._for("universal", "default", "")
-    assert "model.window=3" in switcher._for("tiny", "default", "")
+    assert "model.window=3" not in switcher.words_for("universal", "default", "")
+    assert "model.window=3" in switcher.words_for("tiny", "default", "")
