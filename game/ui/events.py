@@ -45,7 +45,7 @@ class Router:
         self._window, self._controls, self._player = commands.window, commands.controls, commands.player
         self._paused_before = False  # the menu was opened on a paused world
         self._leaning = False  # a stick is out of its dead zone
-        self._notches: dict[str, float] = {}  # ways the wheel was turned -> until when that counts as held
+        self.notches: dict[str, float] = {}  # ways the wheel was turned -> until when that counts as held
 
     def handle(self, event: pygame.event.Event, now: float) -> None:
         """Does what an event asks for."""
@@ -135,7 +135,7 @@ class Router:
                 self._steers(looks=True)
         elif event.type == pygame.MOUSEWHEEL:
             for name in wheel_notches(event):
-                self._notches[name] = max(now, self._notches.get(name, now)) + 1.0 / self._player.fps
+                self.notches[name] = max(now, self.notches.get(name, now)) + 1.0 / self._player.fps
                 self._input(name, True, now)
         elif event.type == pygame.MOUSEBUTTONDOWN and event.button == 1 and self._mouse_is_useful():
             self._window.capture()
@@ -147,8 +147,8 @@ class Router:
 
     def tick(self, now: float) -> None:
         """Lets time pass: a notch of the wheel is a press that lasts for a video frame."""
-        for name in [name for name, until in self._notches.items() if now >= until]:
-            del self._notches[name]
+        for name in [name for name, until in self.notches.items() if now >= until]:
+            del self.notches[name]
             self._input(name, False, now)
 
     def _lean(self, now: float) -> None:
@@ -175,7 +175,7 @@ class Router:
     def let_go(self) -> None:
         """The person looks elsewhere: nothing stays pressed, and the mouse is theirs again."""
         now = time.perf_counter()
-        released, self._notches = [*self._notches, *(one.name for one in self._pads.let_go())], {}
+        released, self.notches = [*self.notches, *(one.name for one in self._pads.let_go())], {}
         for name in released:
             self._input(name, False, now)
         self._player.let_go(now)

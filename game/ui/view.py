@@ -600,7 +600,7 @@ class View:
         others: list[pygame.Rect] = []
         if scenery.keys_strength > 0 and scenery.keys:
             taken.append(hud.keys(surface, scenery.keys, scenery.keys_strength))
-        for words, bad, cap in self._lines(scenery):
+        for words, bad, cap in passing_lines(scenery):
             y = taken[-1].bottom + unit // 2 if taken else unit // 2
             taken.append(hud.remark(surface, words, y, bad=bad, cap=cap))
         free = self._free_down_to(surface, scenery)
@@ -615,21 +615,6 @@ class View:
             numbers = hud.numbers(surface, scenery.numbers, [*taken, *others], free - unit // 2)
             others += [numbers] if numbers is not None else []
         return taken + others
-
-    @staticmethod
-    def _lines(scenery: Scenery) -> list[tuple[str, bool, str]]:
-        """The passing lines: words, whether they warn, and the key that does what they offer."""
-        status, advice, lines = scenery.status, scenery.advice, []
-        if advice is not None and not scenery.paused:
-            words = advice.words + (f". {advice.remedy[:1].upper()}{advice.remedy[1:]}" if advice.remedy else "")
-            lines.append((words, not advice.mild, scenery.ease if advice.suggestion is not None else ""))
-        if scenery.remark:
-            lines.append((scenery.remark, False, ""))
-        if status.rewinding and scenery.picture is not None:
-            lines.append((f"◀◀   {clock_words(scenery.picture.behind_s)} back", False, ""))
-        elif status.held:
-            lines.append(("Held while you are away: any key goes on", False, ""))
-        return lines
 
     def _free_down_to(self, surface: pygame.Surface, scenery: Scenery) -> int:
         """The y above which nothing but the picture is: the pause card or the icons begin there."""
@@ -707,6 +692,21 @@ class View:
             high, wide = icon.rgba.shape[:2]
             marks.append(pygame.Rect(area.left + icon.x, area.top + icon.y, wide, high))
         return marks
+
+
+def passing_lines(scenery: Scenery) -> list[tuple[str, bool, str]]:
+    """The passing lines: words, whether they warn, and the key that does what they offer."""
+    status, advice, lines = scenery.status, scenery.advice, []
+    if advice is not None and not scenery.paused:
+        words = advice.words + (f". {advice.remedy[:1].upper()}{advice.remedy[1:]}" if advice.remedy else "")
+        lines.append((words, not advice.mild, scenery.ease if advice.suggestion is not None else ""))
+    if scenery.remark:
+        lines.append((scenery.remark, False, ""))
+    if status.rewinding and scenery.picture is not None:
+        lines.append((f"◀◀   {clock_words(scenery.picture.behind_s)} back", False, ""))
+    elif status.held:
+        lines.append(("Held while you are away: any key goes on", False, ""))
+    return lines
 
 
 def fitted(inner: Sequence[int], outer: Sequence[int]) -> pygame.Rect:

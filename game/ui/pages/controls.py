@@ -46,8 +46,8 @@ class ControlsPage(Page):
         self._mode = first_space().mode
         self._waiting_for: tuple[str, str] | None = None  # (table, name) that takes the next input
         self._preview = Controls(fps=_PREVIEW_FPS)
-        self._told = FrameControl((), (0.0, 0.0))
-        self._shown: tuple[float, FrameControl] = (0.0, self._told)
+        self.shown = FrameControl((), (0.0, 0.0))  # what the preview says that the model is told
+        self._shown_since = 0.0
         self._sampled_at = 0.0
 
     @property
@@ -58,7 +58,7 @@ class ControlsPage(Page):
     def opened(self) -> None:
         """See Page."""
         space = self._commands.status.space
-        self._set_mode((space or first_space()).mode)
+        self.set_mode((space or first_space()).mode)
 
     def closed(self) -> None:
         """See Page."""
@@ -75,10 +75,10 @@ class ControlsPage(Page):
         prefer = self._commands.preferences
         self._preview.lean(*self._pads.stick(prefer.look_stick, prefer.dead_zone), now)
         told = self._preview.sample(1, now)[0]
-        since, shown = self._shown
+        since, shown = self._shown_since, self.shown
         if told.keys or any(told.mouse or ()) or now - since > _STILL:
-            self._shown = (now, told)
-        return self._shown[1] != shown
+            self._shown_since, self.shown = now, told
+        return self.shown != shown
 
     def takes_motion(self, dx: int, dy: int, now: float) -> None:
         """See Page."""
@@ -106,7 +106,7 @@ class ControlsPage(Page):
         rows: list[Widget] = [
             Canvas("preview", units=5.2, paint_it=self._draw_preview),
             Choice("Mode", "Each mode has keys of its own", value=mode, options=modes,
-                   put=self._set_mode),
+                   put=self.set_mode),
             Choice("Preset", "Replaces the keys of this mode", value=preset_of(table, mode),
                    options=[(name, name) for name in PRESETS], put=self._take_preset),
         ]  # fmt: skip
@@ -152,7 +152,7 @@ class ControlsPage(Page):
 
     # -- what it changes ---------------------------------------------------------------------------------------------
 
-    def _set_mode(self, mode: str) -> None:
+    def set_mode(self, mode: str) -> None:
         self._mode = mode
         self._preview.tune(feel_of(self._commands.preferences))
         self._preview.configure(action_space(mode), _PREVIEW_FPS)
@@ -206,7 +206,7 @@ class ControlsPage(Page):
     # -- how the preview looks ---------------------------------------------------------------------------------------
 
     def _draw_preview(self, paint: Painter, surface: pygame.Surface, area: pygame.Rect, unit: int) -> None:
-        space, told = action_space(self._mode), self._shown[1]
+        space, told = action_space(self._mode), self.shown
         room = pygame.Rect(area.left + unit, area.top, area.width - 2 * unit, area.height - unit // 2)
         paint.panel(surface, room, INK, unit // 2)
         high = round(room.height / 0.34)  # of a picture whose icons fill the room

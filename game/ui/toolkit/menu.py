@@ -230,9 +230,9 @@ class Menu:
         self.is_open = False
         self.stamp = 0
         self.remark = ""
-        self._section = 0
+        self.section = 0
         self._stack: list[Page] = []  # pages laid over the section's
-        self._inside = False  # whether the focus is on the page, or on the sections
+        self.inside = False  # whether the focus is on the page, or on the sections
         self._repeat: tuple[str, float] | None = None
         self._dragged: Placed | None = None
         self._size = (640, 400)
@@ -245,8 +245,8 @@ class Menu:
         """Opens it, at a section and a page over that section's if they are given."""
         if name is not None:
             self._leave_stack()
-            self._section = self._number(name)
-        self._inside = name is not None
+            self.section = self._number(name)
+        self.inside = name is not None
         was_open, self.is_open = self.is_open, True
         if not was_open or name is not None:
             self._enter()
@@ -260,15 +260,15 @@ class Menu:
             return
         self._leave_stack()
         self._leave()
-        self.is_open, self._inside, self._repeat, self._dragged, self.remark = False, False, None, None, ""
-        self._section = 0
+        self.is_open, self.inside, self._repeat, self._dragged, self.remark = False, False, None, None, ""
+        self.section = 0
         self._touch()
         self._done()
 
     def push(self, page: Page) -> None:
         """Lays a page over the present one."""
         self._stack.append(page)
-        self._inside = True
+        self.inside = True
         self._enter()
         self._touch()
 
@@ -277,8 +277,8 @@ class Menu:
         if self._stack:
             self._leave()
             self._stack.pop()
-        elif self._inside:
-            self._inside = False
+        elif self.inside:
+            self.inside = False
         else:
             self.close()
         self._touch()
@@ -286,16 +286,16 @@ class Menu:
     @property
     def takes_all(self) -> bool:
         """Whether the page in view waits for whatever input comes next."""
-        return self._inside and self.page is not None and self.page not in self._broken and self.page.waits
+        return self.inside and self.page is not None and self.page not in self._broken and self.page.waits
 
     @property
     def page(self) -> Page | None:
         """The page in view."""
-        return self._stack[-1] if self._stack else self.sections[self._section].page
+        return self._stack[-1] if self._stack else self.sections[self.section].page
 
     def page_widgets(self) -> list[Widget]:
         """What stands on the page in view, or what says that it has failed."""
-        return [one.widget for one in self._placed()]
+        return [one.widget for one in self.placed()]
 
     def tick(self, now: float) -> None:
         """Lets time pass: a held key repeats, pictures come."""
@@ -313,7 +313,7 @@ class Menu:
     def input(self, name: str, down: bool, now: float) -> None:
         """An input, named as game/config/bindings.py does, went down or up."""
         page = self.page
-        if page is not None and self._inside and self._guarded(page, page.takes_input, name, down, now):
+        if page is not None and self.inside and self._guarded(page, page.takes_input, name, down, now):
             self._touch()
             return
         what = _NAMES.get(name)
@@ -330,7 +330,7 @@ class Menu:
             self.pop() if self._stack else self.close()
         elif what == "back":
             self.pop()
-        elif not self._inside:
+        elif not self.inside:
             self._do_outside(what)
         else:
             self._do_inside(what)
@@ -339,18 +339,18 @@ class Menu:
     def _do_outside(self, what: str) -> None:
         if what in ("up", "down", "home", "end", "page up", "page down"):
             last = len(self.sections) - 1
-            goal = {"up": self._section - 1, "down": self._section + 1, "home": 0, "page up": 0}.get(what, last)
+            goal = {"up": self.section - 1, "down": self.section + 1, "home": 0, "page up": 0}.get(what, last)
             self._go_to(goal % len(self.sections))
         elif what in ("accept", "right", "swap"):
-            section = self.sections[self._section]
+            section = self.sections[self.section]
             if what == "accept" and section.act is not None:
                 self._attempt(section.act)
             elif section.page is not None:
-                self._inside = True
+                self.inside = True
 
     def _do_inside(self, what: str) -> None:
-        placed = self._placed()
-        at = self._focused(placed)
+        placed = self.placed()
+        at = self.focused(placed)
         if what == "swap" or (at is None and what == "left"):
             self.pop()
         elif at is None:
@@ -367,7 +367,7 @@ class Menu:
             if other is not None:
                 self._focus(other)
             elif dx < 0 and not self._stack:
-                self._inside = False
+                self.inside = False
             elif dy < 0 and self.page is not None:
                 self.page.scroll = 0  # what stands above the first row comes into view
         else:
@@ -375,7 +375,7 @@ class Menu:
 
     def _leap(self, what: str, placed: list[Placed], at: Placed) -> None:
         """Home, End and a page's height up or down."""
-        known, reach = focusable(placed), self._plan().view.height
+        known, reach = focusable(placed), self.plan().view.height
         if what in ("home", "end"):
             self._focus(known[0 if what == "home" else -1])
             return
@@ -388,37 +388,37 @@ class Menu:
 
     def move(self, pos: tuple[int, int], rel: tuple[int, int], now: float) -> None:
         """The mouse moved."""
-        plan, page = self._plan(), self.page
-        if page is not None and self._inside:
+        plan, page = self.plan(), self.page
+        if page is not None and self.inside:
             self._guarded(page, page.takes_motion, *rel, now)
         if self._dragged is not None:
-            area = self._on_window(self._dragged.area, plan)
+            area = self.on_window(self._dragged.area, plan)
             if self._attempt(self._dragged.widget.drag, area, plan.unit, pos[0]):
                 self._touch()
             return
         over = self._under(pos, plan)
-        if over is not None and page is not None and (not self._inside or over.widget.key != page.focus):
-            self._inside = True
+        if over is not None and page is not None and (not self.inside or over.widget.key != page.focus):
+            self.inside = True
             page.focus = over.widget.key
             self._touch()
 
     def press(self, pos: tuple[int, int]) -> None:
         """The left button went down."""
-        plan = self._plan()
+        plan = self.plan()
         self.remark = ""
         number = self._section_under(pos, plan)
         if number is not None:
             self._leave_stack()
             self._go_to(number)
-            self._inside = False
+            self.inside = False
             self._do_outside("accept")
         elif self._leads_back(plan) and plan.head.collidepoint(pos):
             self.pop()
         elif (over := self._under(pos, plan)) is not None and self.page is not None:
-            self._inside = True
+            self.inside = True
             self.page.focus = over.widget.key
             self._dragged = over
-            self._attempt(over.widget.click, self._on_window(over.area, plan), plan.unit, pos[0])
+            self._attempt(over.widget.click, self.on_window(over.area, plan), plan.unit, pos[0])
         self._touch()
 
     def release(self) -> None:
@@ -428,23 +428,23 @@ class Menu:
     def wheel(self, steps: float) -> None:
         """The wheel was turned; > 0 is up."""
         if self.page is not None:
-            self.page.scroll -= round(3 * steps * self._plan().unit)
-            self._clamp(self._placed(), self._plan())
+            self.page.scroll -= round(3 * steps * self.plan().unit)
+            self._clamp(self.placed(), self.plan())
             self._touch()
 
     @property
     def corner(self) -> tuple[int, int]:
         """The upper right of what is free beside the page's title."""
-        return self._plan().corner
+        return self.plan().corner
 
     # -- where things are --------------------------------------------------------------------------------------------
 
-    def _plan(self) -> Plan:
-        return make_plan(self._size, self._paint.unit_of(self._size), sections=not self._inside)
+    def plan(self) -> Plan:
+        return make_plan(self._size, self._paint.unit_of(self._size), sections=not self.inside)
 
-    def _placed(self) -> list[Placed]:
+    def placed(self) -> list[Placed]:
         """The page's widgets and where they lie."""
-        page, plan = self.page, self._plan()
+        page, plan = self.page, self.plan()
         if page is None:
             return []
         widgets = self._failed(page) if page in self._broken else self._guarded(page, page.widgets)
@@ -481,16 +481,16 @@ class Menu:
             Button("Try again", act=self._enter),
         ]
 
-    def _on_window(self, area: pygame.Rect, plan: Plan) -> pygame.Rect:
+    def on_window(self, area: pygame.Rect, plan: Plan) -> pygame.Rect:
         return area.move(plan.view.left, plan.view.top - (self.page.scroll if self.page is not None else 0))
 
     def _under(self, pos: tuple[int, int], plan: Plan) -> Placed | None:
         if self.page is None or not plan.view.collidepoint(pos):
             return None
         inside = (pos[0] - plan.view.left, pos[1] - plan.view.top + self.page.scroll)
-        return next((one for one in focusable(self._placed()) if one.area.collidepoint(inside)), None)
+        return next((one for one in focusable(self.placed()) if one.area.collidepoint(inside)), None)
 
-    def _section_rows(self, plan: Plan) -> list[pygame.Rect]:
+    def section_rows(self, plan: Plan) -> list[pygame.Rect]:
         return plan.rows(len(self.sections))
 
     def _leads_back(self, plan: Plan) -> bool:
@@ -498,15 +498,15 @@ class Menu:
         return bool(self._stack) or plan.sides is None
 
     def _section_under(self, pos: tuple[int, int], plan: Plan) -> int | None:
-        return next((i for i, row in enumerate(self._section_rows(plan)) if row.collidepoint(pos)), None)
+        return next((i for i, row in enumerate(self.section_rows(plan)) if row.collidepoint(pos)), None)
 
-    def _focused(self, placed: list[Placed]) -> Placed | None:
+    def focused(self, placed: list[Placed]) -> Placed | None:
         known, page = focusable(placed), self.page
         chosen = next((one for one in known if page is not None and one.widget.key == page.focus), None)
         return chosen or (known[0] if known else None)
 
     def _focus(self, one: Placed) -> None:
-        plan, placed, page = self._plan(), self._placed(), self.page
+        plan, placed, page = self.plan(), self.placed(), self.page
         if page is None:
             return
         page.focus = one.widget.key
@@ -524,7 +524,7 @@ class Menu:
 
     def _go_to(self, section: int) -> None:
         self._leave()
-        self._section = section
+        self.section = section
         self._enter()
 
     def _enter(self) -> None:
@@ -548,11 +548,11 @@ class Menu:
         """Draws a section where nobody sees it, so that its words are rendered before somebody waits for them."""
         if self.is_open:
             return
-        section, inside, self._section = self._section, self._inside, self._number(name)
+        section, inside, self.section = self.section, self.inside, self._number(name)
         surface = pygame.Surface(size)
-        for self._inside in (False, True):
+        for self.inside in (False, True):
             self.draw(surface)
-        self._section, self._inside = section, inside
+        self.section, self.inside = section, inside
 
     def _number(self, name: str) -> int:
         return next(i for i, section in enumerate(self.sections) if section.name == name)
@@ -562,7 +562,7 @@ class Menu:
     def draw(self, surface: pygame.Surface, notice: str = "") -> list[pygame.Rect]:
         """Draws it over whatever is there. notice: a passing line from outside. Returns where it lies."""
         self._size = surface.get_size()
-        plan = self._plan()
+        plan = self.plan()
         if plan.sides is not None:
             self._draw_sections(surface, plan, plan.sides)
         if plan.body.width:
@@ -574,9 +574,9 @@ class Menu:
         paint.panel(surface, sides, PANEL, round(0.7 * unit))
         at = (sides.left + round(1.5 * unit), sides.top + round(1.9 * unit))
         paint.put(surface, self._title, round(1.15 * unit), ACCENT, at, bold=True, room=sides.width - 2 * unit)
-        for number, (section, row) in enumerate(zip(self.sections, self._section_rows(plan), strict=True)):
-            current = number == self._section
-            if current and not self._inside:
+        for number, (section, row) in enumerate(zip(self.sections, self.section_rows(plan), strict=True)):
+            current = number == self.section
+            if current and not self.inside:
                 paint.panel(surface, row, RAISED, round(0.4 * unit))
             if current:
                 bar = pygame.Rect(row.left + unit // 3, 0, max(2, unit // 6), round(1.1 * unit))
@@ -590,16 +590,16 @@ class Menu:
         paint, unit, page = self._paint, plan.unit, self.page
         paint.panel(surface, plan.body, PANEL, round(0.7 * unit))
         at = (plan.body.left + round(1.5 * unit), plan.body.top + round(1.9 * unit))
-        name = page.title if page is not None else self.sections[self._section].name
+        name = page.title if page is not None else self.sections[self.section].name
         name = f"‹  {name}" if self._leads_back(plan) else name
         paint.put(surface, name, round(1.4 * unit), PAPER, at, bold=True, room=plan.body.width - 3 * unit)
         hint = self._usual_hint()
         if page is not None:
-            placed = self._placed()
+            placed = self.placed()
             self._clamp(placed, plan)
-            at_focus = self._focused(placed)
-            self._draw_widgets(surface, plan, placed, at_focus if self._inside else None)
-            if self._inside:
+            at_focus = self.focused(placed)
+            self._draw_widgets(surface, plan, placed, at_focus if self.inside else None)
+            if self.inside:
                 hint = "↑ ↓ scroll    ← back    Esc close" if at_focus is None else at_focus.widget.tell() or hint
         middle = plan.footer.centery
         surface.fill(LINE, (plan.view.left + unit // 2, plan.footer.top, plan.view.width - unit, 1))
@@ -609,8 +609,8 @@ class Menu:
                   room=plan.view.width - 2 * unit)  # fmt: skip
 
     def _usual_hint(self) -> str:
-        if not self._inside:
-            section = self.sections[self._section]
+        if not self.inside:
+            section = self.sections[self.section]
             does = "→ or Enter open" if section.act is None else f"Enter {section.name.lower()}"
             return f"↑ ↓ choose    {does}    Esc close"
         return "↑ ↓ choose    ← → change    Enter do    Backspace back    Esc close"
@@ -621,7 +621,7 @@ class Menu:
         scrolled = self.page.scroll if self.page is not None else 0
         for one in placed:
             if one.area.bottom > scrolled and one.area.top < scrolled + plan.view.height:
-                area = self._on_window(one.area, plan)
+                area = self.on_window(one.area, plan)
                 try:
                     one.widget.draw(self._paint, surface, area, plan.unit, one is at)
                 except Exception as error:  # a picture that cannot be drawn costs its own place

@@ -239,7 +239,7 @@ class Slider(Widget):
         self._row(paint, surface, area, unit, focused)
         paint.put(surface, self.show(self.value), round(0.9 * unit), PAPER, (area.right - unit, area.centery),
                   anchor="midright")  # fmt: skip
-        rail = self._rail(area, unit)
+        rail = self.rail(area, unit)
         paint.panel(surface, rail, LINE, rail.height // 2)
         filled = pygame.Rect(rail.left, rail.top, max(rail.height, round(rail.width * self._share())), rail.height)
         paint.panel(surface, filled, ACCENT, rail.height // 2)
@@ -258,11 +258,11 @@ class Slider(Widget):
 
     def drag(self, area, unit, x):
         """See Widget."""
-        rail = self._rail(area, unit)
+        rail = self.rail(area, unit)
         self._put_share((x - rail.left) / max(1, rail.width))
         return True
 
-    def _rail(self, area: pygame.Rect, unit: int) -> pygame.Rect:
+    def rail(self, area: pygame.Rect, unit: int) -> pygame.Rect:
         part = value_area(area, unit)
         return pygame.Rect(
             part.left, area.centery - max(1, unit // 8), part.width - round(self.room * unit), max(3, unit // 4)

@@ -398,7 +398,7 @@ def test_notches_of_the_wheel_rewind_and_each_gives_its_command_once(player):
         yield lambda: not p.app.drawn.status.rewinding
         wheel(3)
         yield lambda: len(p.world.rollouts) >= 2 and p.app.player.status.scene == "court" and p.shown >= 1
-        assert not p.app.router._notches or p.state is State.PLAYING
+        assert not p.app.router.notches or p.state is State.PLAYING
 
     assert player(script, keys_shown=True).play() == 0
 
@@ -411,7 +411,7 @@ def test_opening_the_menu_lets_go_of_the_wheel(player):
         wheel(-50)
         p.tap(pygame.K_ESCAPE)
         yield lambda: p.app.menu.is_open
-        assert not p.app.router._notches and not p.app.player.status.rewinding
+        assert not p.app.router.notches and not p.app.player.status.rewinding
 
     assert player(script, keys_shown=True).play() == 0
 

@@ -157,9 +157,9 @@ def test_the_mouse_in_the_controls_page_shows_what_the_model_would_get(player):
         page, stamp = p.app.menu.page, p.app.menu.stamp
         for _ in range(8):
             event(pygame.MOUSEMOTION, pos=(400, 200), rel=(9, -6), buttons=(0, 0, 0))
-        yield lambda: page._shown[1].mouse[1] > 0.02 and page._shown[1].mouse[0] > 0.02
+        yield lambda: page.shown.mouse[1] > 0.02 and page.shown.mouse[0] > 0.02
         assert p.app.menu.stamp > stamp
-        yield lambda: page._shown[1].mouse == (0.0, 0.0)
+        yield lambda: page.shown.mouse == (0.0, 0.0)
         assert all(mouse == (0.0, 0.0) for _, mouse in p.world.taken)
 
     assert player(script, keys_shown=True).play() == 0

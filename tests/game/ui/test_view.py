@@ -18,7 +18,18 @@ from game.live.status import Picture, ReplayFigures, State, Status
 from game.media.icons import PLACES
 from game.media.palette import ACCENT
 from game.ui.toolkit.paint import TEXT_SIZES, Painter, text_unit
-from game.ui.view import BEATS, Hud, KeyLine, Look, Presenter, Scenery, View, clock_words, numbers_of
+from game.ui.view import (
+    BEATS,
+    Hud,
+    KeyLine,
+    Look,
+    Presenter,
+    Scenery,
+    View,
+    clock_words,
+    numbers_of,
+    passing_lines,
+)
 from tests.game.screens import ADVICE, FIGURES
 
 SIZES = [(200, 150), (320, 240), (300, 900), (640, 400), (900, 300), (1280, 720), (2560, 1440)]
@@ -185,15 +196,15 @@ def test_a_moving_bar_draws_the_dimmed_picture_under_it_only_once(monkeypatch):
     size, drawn = (640, 400), []
     surface, paint = pygame.display.set_mode(size), Painter()
     view, backdrop = View(paint, Hud(paint)), replace(BLACK, backdrop=True)
-    draw = View._draw_world
-    monkeypatch.setattr(View, "_draw_world", lambda *args: (drawn.append(1), draw(*args)))
+    enlarge = pygame.transform.smoothscale
+    monkeypatch.setattr(pygame.transform, "smoothscale", lambda *args: drawn.append(1) or enlarge(*args))
     for beat in range(10):
         view.draw(surface, Scenery(backdrop, Status(words="Starting torch"), False, size, beat=beat))
     assert len(drawn) == 1
 
 
 def test_a_mild_advice_is_no_warning_and_keeps_its_key():
-    mild, warning = (View._lines(scenery((640, 400), advice=replace(ADVICE, mild=mild)))[0] for mild in (True, False))
+    mild, warning = (passing_lines(scenery((640, 400), advice=replace(ADVICE, mild=mild)))[0] for mild in (True, False))
     assert (mild[1], warning[1]) == (False, True) and mild[2] == warning[2] == "F4"
 
 
@@ -232,3 +243,31 @@ def test_a_slowed_clock_goes_back_to_full_speed_once_the_machine_keeps_up_for_a_
     assert player.paces == [1.0]
     play(20, 40.0)
     assert player.paces == [1.0], "and then it is left alone"
+
+
+def test_what_lies_over_the_picture_changes_without_the_picture_being_enlarged_again(monkeypatch):
+    size, drawn = (1280, 720), []
+    surface, paint = pygame.display.set_mode(size), Painter()
+    view = View(paint, Hud(paint))
+    plain = scenery(size, advice=None, status=replace(PLAYING, recording=False))
+    remark = replace(plain, remark="Scene: garden")
+    assert view.draw(surface, plain) is None, "all of the window"
+    before = pygame.surfarray.array3d(surface)
+    view.draw(surface, remark)
+    enlarge = pygame.transform.smoothscale
+    monkeypatch.setattr(pygame.transform, "smoothscale", lambda *args: drawn.append(1) or enlarge(*args))
+    areas = view.draw(surface, plain)
+    assert not drawn and areas and sum(a.width * a.height for a in areas) < size[0] * size[1] / 4
+    assert (pygame.surfarray.array3d(surface) == before).all(), "and nothing of the remark is left"
+
+
+def test_the_window_is_drawn_whole_again_when_the_system_has_drawn_over_it():
+    size = (640, 400)
+    surface, paint = pygame.display.set_mode(size), Painter()
+    view = View(paint, Hud(paint))
+    view.draw(surface, scenery(size))
+    before = pygame.surfarray.array3d(surface)
+    surface.fill((1, 2, 3))
+    view.forget()
+    assert view.draw(surface, scenery(size)) is None
+    assert (pygame.surfarray.array3d(surface) == before).all()

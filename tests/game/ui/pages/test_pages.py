@@ -236,7 +236,7 @@ def test_a_folder_is_gone_into_and_taken(stage, tmp_path):
 def test_a_preset_and_a_mode_are_chosen_for_that_mode_only(stage):
     stage.menu.open("Controls")
     page = stage.menu.page
-    page._set_mode("templerun")
+    page.set_mode("templerun")
     choose(stage, "Preset")
     prefer = stage.commands.preferences
     assert prefer.controls["templerun"]["W"][0] == "up" and prefer.controls["universal"]["W"][0] == "w"
@@ -312,7 +312,7 @@ def test_a_page_that_is_only_read_is_scrolled_by_the_keys(tmp_path):
         menu.input(name, False, 0.0)
     assert menu.page.title == "Paused" and menu.page.scroll > 0 and menu.is_open
     menu.input("left", True, 0.0)
-    assert not menu._inside
+    assert not menu.inside
     stage.commands.background.stop()
     pygame.display.quit()
 

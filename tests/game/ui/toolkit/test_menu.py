@@ -78,10 +78,10 @@ def test_keyboard_and_gamepad_open_a_page_and_do_what_stands_first(menu, done, k
 def test_the_mouse_opens_a_page_and_presses_what_it_points_at(menu, done, size):
     menu.draw(pygame.display.set_mode(size))
     menu.open()
-    menu.press(menu._section_rows(menu._plan())[1].center)
+    menu.press(menu.section_rows(menu.plan())[1].center)
     assert done == ["opened"]
-    plan = menu._plan()
-    areas = {one.widget.label: menu._on_window(one.area, plan) for one in menu._placed()}
+    plan = menu.plan()
+    areas = {one.widget.label: menu.on_window(one.area, plan) for one in menu.placed()}
     menu.move(areas["toggle"].center, (1, 1), 0.0)
     assert menu.page.focus == "Toggle:toggle"
     menu.press(areas["toggle"].center)
@@ -153,10 +153,10 @@ def test_what_has_the_focus_is_always_in_view(menu, size):
     menu.open("Plain")
     for name in (*["down"] * 32, "up", "home", "end", "page up", "page up", "page down"):
         tap(menu, name)
-        plan = menu._plan()
-        assert plan.view.contains(menu._on_window(menu._focused(menu._placed()).area, plan))
+        plan = menu.plan()
+        assert plan.view.contains(menu.on_window(menu.focused(menu.placed()).area, plan))
     menu.wheel(-1000)
-    assert menu._on_window(menu._placed()[-1].area, plan).bottom <= plan.view.bottom
+    assert menu.on_window(menu.placed()[-1].area, plan).bottom <= plan.view.bottom
     menu.wheel(1000)
     assert menu.page.scroll == 0
 
@@ -175,16 +175,16 @@ def test_it_is_drawn_anew_only_when_something_changed(menu):
 def test_a_click_on_the_title_goes_back_from_a_page_over_a_page(menu, done, size):
     menu.draw(pygame.display.set_mode(size))
     menu.open("Plain", Plain(done))
-    menu.press(menu._plan().head.center)
-    assert menu.is_open and menu._inside and done == ["opened", "opened", "closed"]
-    menu.press(menu._plan().head.center)
-    assert menu.is_open and menu._inside == (size == BIG), "where both columns are seen there is nowhere to go back to"
+    menu.press(menu.plan().head.center)
+    assert menu.is_open and menu.inside and done == ["opened", "opened", "closed"]
+    menu.press(menu.plan().head.center)
+    assert menu.is_open and menu.inside == (size == BIG), "where both columns are seen there is nowhere to go back to"
 
 
 def test_warming_it_up_changes_nothing_a_person_would_see(menu, done):
-    stamp, section, focus = menu.stamp, menu._section, menu.sections[1].page.focus
+    stamp, section, focus = menu.stamp, menu.section, menu.sections[1].page.focus
     menu.warm((640, 400), "Plain")
-    assert (menu.stamp, menu._section, menu.sections[1].page.focus, menu._inside) == (stamp, section, focus, False)
+    assert (menu.stamp, menu.section, menu.sections[1].page.focus, menu.inside) == (stamp, section, focus, False)
     assert not done and not menu.is_open
 
 

@@ -45,7 +45,7 @@ def test_a_slider_stays_within_its_bounds_and_follows_the_mouse(put):
     slider(0.9).adjust(1)
     slider(0.0).adjust(-1)
     slider(0.45).adjust(1)
-    rail = slider(0.0)._rail(AREA, 12)
+    rail = slider(0.0).rail(AREA, 12)
     slider(0.2).drag(AREA, 12, rail.centerx)
     slider(0.2).drag(AREA, 12, -500)
     slider(0.2).click(AREA, 12, 5000)
