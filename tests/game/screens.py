@@ -131,7 +131,7 @@ class _Library:
 
     def __init__(self) -> None:
         self.root, self.in_trash = Path("recordings"), Trash()
-        self.busy_with, self.renderings, self.readers = {}, {}, {}
+        self.busy_with, self.renderings, self.readers, self.fetches = {}, {}, {}, False
         self.looked_at: list[int] = []
         scenes = ("hall", "garden", "pool", "tower", "library")
         self.kept = [
