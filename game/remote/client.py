@@ -64,6 +64,7 @@ from game.world.scenes import Scene
 
 _MARGIN = 0.008  # s
 _MOST_BUFFER = 1.5  # s that blocks may be asked for ahead, however bad the line is
+_MOST_CAUTION = 0.1  # s of it that a late block adds; how long it took counts for itself
 _MOST_UNEVEN = 0.3  # s that a block may take longer than the fastest before it is taken for a queue on the line
 _RECENT = 200  # blocks
 _PAST_BYTES = 128 * 2**20  # of encoded pictures, to run backwards
@@ -88,9 +89,9 @@ class _WayTimes(BlockTimes):
     def add(self, step: float, period: float, spare: float) -> None:
         """See BlockTimes."""
         if spare < -0.001:
-            self._caution = min(_MOST_BUFFER / 3, max(self._caution, -1.25 * spare))
+            self._caution = min(_MOST_CAUTION, max(self._caution, -1.25 * spare))
         else:
-            self._caution *= 0.99
+            self._caution *= 0.98
         self._blocks += 1
         if step < _MOST_BUFFER + 1.0:  # a line that was broken says nothing of it
             self.steps.append(step)

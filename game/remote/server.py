@@ -204,6 +204,7 @@ class _Held:
         self.left_at: float | None = time.monotonic()
         self.told = ""
         self.known: tuple[Any, ...] = ()
+        self.woken = False
         self.place: tuple[int, Made] | None = None
         self.asker: asyncio.Future[bool] | None = None
 
@@ -492,6 +493,9 @@ class Server:
             loop, place = self._loop, held
 
             def wake() -> None:
+                if place.woken:  # and has not looked since
+                    return
+                place.woken = True
                 with contextlib.suppress(RuntimeError):  # the loop has ended
                     loop.call_soon_threadsafe(self._pump, place)
 
@@ -654,6 +658,7 @@ class Server:
             held.asker.set_result(message.do == "allow")
 
     def _pump(self, held: _Held) -> None:
+        held.woken = False
         if held.seat is not None:
             held.pump()
 

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -80,6 +81,12 @@ class Child:
         times = self.process.cpu_times()
         return times.user + times.system
 
+    def added_cpu(self) -> float:
+        """Seconds of CPU time of all threads but the engine's: what serving adds."""
+        self._process.stdin.write("threads\n")  # type: ignore[union-attr]
+        self._process.stdin.flush()  # type: ignore[union-attr]
+        return float(self._process.stdout.readline())  # type: ignore[union-attr]
+
     def stop(self) -> None:
         """Ends it."""
         self._process.communicate("\n", timeout=60)
@@ -112,9 +119,9 @@ def remote(child: Child, seconds: float, warm: float = 4.0, **line) -> dict:
     while player.status.state is not State.PLAYING:
         time.sleep(0.01)
     play(player, warm)
-    late, cpu = player.figures(time.perf_counter()).pace.late_frames, child.cpu()
+    late, cpu, added = player.figures(time.perf_counter()).pace.late_frames, child.cpu(), child.added_cpu()
     shown = play(player, seconds)
-    cpu = child.cpu() - cpu
+    cpu, added = child.cpu() - cpu, child.added_cpu() - added
     figures = player.figures(time.perf_counter())
     player.shutdown()
     lost = relay.lost if relay else 0
@@ -128,6 +135,7 @@ def remote(child: Child, seconds: float, warm: float = 4.0, **line) -> dict:
         "ahead_ms": round(figures.line.ahead_ms, 1) if figures.line else None, "speed": round(figures.pace.speed, 3),
         "quality": figures.line.quality if figures.line else None, "lost_pieces": lost,
         "server_cpu_ms_a_frame": round(1000 * cpu / max(1, len(shown)), 2),
+        "added_cpu_ms_a_frame": round(1000 * added / max(1, len(shown)), 2),
     }  # fmt: skip
 
 
@@ -179,6 +187,12 @@ def lengthy(child: Child, seconds: float) -> dict:
     return {"seconds": seconds, "server_mb": server, "client_mb": mine}
 
 
+def _threads_cpu() -> float:
+    """CPU seconds of this process, without its engine threads."""
+    ours = {thread.native_id for thread in threading.enumerate() if thread.name == "engine"}
+    return sum(one.user_time + one.system_time for one in psutil.Process().threads() if one.id not in ours)
+
+
 def main() -> None:
     """See the module's text."""
     parser = argparse.ArgumentParser()
@@ -190,7 +204,8 @@ def main() -> None:
     if flags.serve:
         with ServerThread(Path(tempfile.mkdtemp()), stand_in(flags.serve[0], float(flags.serve[1]))) as server:
             print(server.port, flush=True)
-            sys.stdin.readline()
+            while sys.stdin.readline().strip() == "threads":
+                print(_threads_cpu(), flush=True)
         return
     results: dict[str, dict] = {}
     wanted = flags.only.split(",") if flags.only else []
