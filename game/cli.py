@@ -330,12 +330,14 @@ def _run(command: _Command) -> int:
         return sweep(flags, command.recordings, command.words, out)
     if flags.doctor and flags.report:
         from game.tools.report import report
+        from game.ui.window import who_draws
 
-        return report(command.words, command.out)
+        return report(command.words, command.out, who_draws)
     if flags.doctor:
         from game.tools.doctor import doctor
+        from game.ui.window import who_draws
 
-        return doctor(command.words)
+        return doctor(command.words, who_draws=who_draws)
     if flags.fetch:
         from game.models.download import fetch
 

@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 _HOPELESS = 0.05  # times real time; below it nothing lighter helps
 
 
-def doctor(words: Sequence[str], machine: Machine | None = None) -> int:
+def doctor(words: Sequence[str], machine: Machine | None = None, who_draws: Callable[[], str] | None = None) -> int:
     """Prints the diagnosis and returns the exit code.
 
     words: overrides (device=, dtype=, threads=, weights= count). machine: looked at by default. Raises InputError for
-    overrides that cannot be used.
+    overrides that cannot be used. who_draws: says what would draw the window; asked where there is a display.
     """
     settings = load_settings(words)
     machine = machine or look()
-    for line in (*_program(), *_machine(machine), *_gpu(machine)):
+    for line in (*_program(who_draws), *_machine(machine), *_gpu(machine)):
         tell(line)
     import torch
 
@@ -72,13 +72,12 @@ def _settings_of(name: str, words: Sequence[str], chosen: str) -> Settings:
     return load_settings([*kept, f"model={name}"])
 
 
-def _program() -> list[str]:
+def _program(who_draws: Callable[[], str] | None) -> list[str]:
     system = platform.system()
     shown = system != "Linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    from game.ui.window import who_draws
-
+    drawn = f"; {who_draws()}" if shown and who_draws is not None else ""
     window = (
-        f"a display is there; {who_draws()}"
+        f"a display is there{drawn}"
         if shown
         else "no display here: render with --headless --script FILE, or play with --script -"
     )

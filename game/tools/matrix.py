@@ -63,9 +63,8 @@ def matrix(
         find_weights(settings)
     check_folder(folder)
     device = choose_device(settings)
-    fitting, left_out = [], []
-    for row in rows(settings, words, device, machine):
-        (fitting if row.counted else left_out).append(row)
+    every = list(rows(settings, words, device, machine))
+    fitting, left_out = ([row for row in every if bool(row.counted) is counted] for counted in (True, False))
     made: list[dict[str, Any]] = []
     progress, run = Progress(), run or _run
     for number, row in enumerate(fitting):

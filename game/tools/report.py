@@ -9,7 +9,7 @@ import platform
 import re
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -29,12 +29,15 @@ _PART = r"[^\s\\/:*?\"'<>|,;()\[\]]"
 _PATH = re.compile(rf"(?<![\w.:/~])(?:[A-Za-z]:\\|~[\\/]|\\\\|/)(?:{_PART}+[\\/])+({_PART}*)")
 
 
-def report(words: Sequence[str], out: Path | None = None) -> int:
-    """Writes the file into `out`, the working directory by default, and prints its name. Returns the exit code."""
+def report(words: Sequence[str], out: Path | None = None, who_draws: Callable[[], str] | None = None) -> int:
+    """Writes the file into `out`, the working directory by default, and prints its name. Returns the exit code.
+
+    who_draws: as `doctor` has it.
+    """
     settings = load_settings(words)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        doctor(words)
+        doctor(words, who_draws=who_draws)
     python = f"Python {platform.python_version()} ({sys.implementation.name})"
     parts = [
         f"neural-world {VERSION}, {python}, {platform.platform()}",

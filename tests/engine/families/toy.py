@@ -82,20 +82,23 @@ class ToyPipeline:
         assert actions.mouse is not None
         return torch.from_numpy(np.concatenate((actions.mouse, actions.keyboard), axis=1)).to(self._told)
 
+    def ahead(self, index: int) -> None:
+        pass
+
     def denoise(self, inputs: Tensor, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
-        yield self._told + self._net(inputs).cumsum(0) + 0.01 * draw().flatten()
+        yield (self._told + self._net(inputs).cumsum(0) + 0.01 * draw().flatten())[None, None]
 
     def decode(self, latents: Tensor) -> Tensor:
         height, width = self._picture.shape[-2:]
         y, x = torch.arange(height)[:, None], torch.arange(width)[None]
         frames = []
-        for right, down, brighter in latents.tolist():
+        for right, down, brighter in latents[0, 0].tolist():
             moved = self._picture[0, 0][:, (y + round(down)) % height, (x + round(right)) % width]
             frames.append((moved + 0.1 * brighter).clamp(-1, 1))
         return torch.stack(frames)[None]
 
     def commit(self, latents: Tensor, inputs: Tensor) -> None:
-        self._told = latents[-1].clone()
+        self._told = latents[0, 0, -1].clone()
 
     def use(self, kernels: Kernels) -> None:
         pass
