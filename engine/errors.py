@@ -2,6 +2,16 @@
 
 from collections.abc import Iterable
 
+_LONGEST = 600  # characters of a part of the line: it is read by people
+
+
+def _shown(part: object) -> str:
+    try:
+        text = str(part)
+    except ValueError:  # a whole number of thousands of digits
+        text = "a number too long to be shown"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 100]}...{text[-97:]}"
+
 
 class EngineError(Exception):
     """Something the engine cannot do, said in one line.
@@ -15,13 +25,13 @@ class EngineError(Exception):
 
     def __init__(self, what: str, *, got: object = None, expected: object = None, remedy: str | None = None) -> None:
         self.what, self.got, self.expected, self.remedy = what, got, expected, remedy
-        parts = [what]
+        parts = [_shown(what)]
         if got is not None:
-            parts.append(f"got {got}")
+            parts.append(f"got {_shown(got)}")
         if expected is not None:
-            parts.append(f"expected {expected}")
+            parts.append(f"expected {_shown(expected)}")
         if remedy is not None:
-            parts.append(remedy)
+            parts.append(_shown(remedy))
         super().__init__(" ".join("; ".join(parts).split()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.errors import nearest
+from engine.errors import EngineError, nearest
 
 SCENES = ["forge", "garden", "hall", "library", "pool", "terrace", "tower"]
 MODELS = ["tiny", "universal", "universal-slice", "gta_drive", "templerun"]
@@ -61,3 +61,9 @@ def test_an_unrelated_word_is_not_taken_for_another(name, names):
 def test_the_nearest_of_several_is_meant():
     assert nearest("tower1", ["towel12", "tower", "power1"]) == "tower"
     assert nearest("hall", []) is None
+
+
+@pytest.mark.parametrize("got", ["9" * 5000, 10**5000, "a\n" * 4000, [1] * 9999])
+def test_an_error_is_one_line_that_can_be_read(got):
+    said = str(EngineError("that is wrong", got=got, expected="W S A D"))
+    assert "\n" not in said and len(said) < 800 and said.endswith("; expected W S A D")

@@ -106,7 +106,7 @@ repeat: 2
 """
 
 
-@cases("scripts", 300, 6000)
+@cases("scripts", 200, 6000)
 def test_scripts(numbers, tmp_path):
     path = tmp_path / "x.yaml"
     for number in numbers:
@@ -116,7 +116,7 @@ def test_scripts(numbers, tmp_path):
             source.actions(action_space("universal"))
 
 
-@cases("settings", 200, 4000)
+@cases("settings", 120, 4000)
 def test_settings(numbers, tmp_path):
     good = to_text(Preferences()).replace("\n# ", "\n").encode() + b"recent:\n  - a.png\n"
     path = tmp_path / "settings.yaml"
@@ -137,7 +137,7 @@ def recording(tmp_path_factory) -> Path:
     )
 
 
-@cases("recordings", 60, 1500)
+@cases("recordings", 30, 400)
 def test_recordings(numbers, recording, tmp_path, capsys):
     """Read, listed, and replayed where they can still be read."""
     names = [ACTIONS, ACTIONS, "prelude.jsonl", "report.json", "first_frame.png", "first_frame-2.png"]
@@ -170,7 +170,7 @@ class Net(nn.Module):
         self.first = nn.Linear(3, 4)
 
 
-@cases("weights", 300, 5000)
+@cases("weights", 150, 5000)
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_weights(numbers, suffix, tmp_path):
     path = tmp_path / f"w{suffix}"
@@ -195,7 +195,7 @@ def test_weights(numbers, suffix, tmp_path):
 PICTURES = ["png", "jpeg", "webp", "gif", "bmp", "tiff", "ppm"]
 
 
-@cases("pictures", 60, 1200)
+@cases("pictures", 30, 1200)
 @pytest.mark.parametrize("kind", PICTURES)
 def test_pictures(numbers, kind, tmp_path, capfd):
     pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -233,7 +233,7 @@ FLAGS = [
 ]
 
 
-@cases("flags", 60, 800)
+@cases("flags", 40, 800)
 def test_flags_and_words(numbers, tmp_path, monkeypatch, capsys):
     """As far as the point at which a model would be loaded."""
     monkeypatch.chdir(tmp_path)
