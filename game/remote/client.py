@@ -1025,7 +1025,7 @@ class RemotePlayer:
         first, self._welcome = self._welcome is None, welcome
         self._token = welcome.token
         if not welcome.resumed:
-            self._have = -1
+            self._have, self._told = -1, None
             self._past.clear()
             self._number = max(self._number, welcome.asked)
             if not first:

@@ -21,7 +21,7 @@ import psutil
 
 from engine.block import Block, Timings
 from game.input.controls import Controls
-from game.live.player import LocalPlayer
+from game.live.player import Habits, LocalPlayer
 from game.live.status import State
 from game.models.switcher import OneModel
 from game.remote.client import RemotePlayer
@@ -202,7 +202,9 @@ def main() -> None:
     parser.add_argument("--out", default="")
     flags = parser.parse_args()
     if flags.serve:
-        with ServerThread(Path(tempfile.mkdtemp()), stand_in(flags.serve[0], float(flags.serve[1]))) as server:
+        # A small past, which is full before memory is looked at.
+        world, habits = stand_in(flags.serve[0], float(flags.serve[1])), Habits(rewind_mb=8)
+        with ServerThread(Path(tempfile.mkdtemp()), world, habits=habits) as server:
             print(server.port, flush=True)
             while sys.stdin.readline().strip() == "threads":
                 print(_threads_cpu(), flush=True)
