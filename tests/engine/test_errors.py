@@ -63,7 +63,9 @@ def test_the_nearest_of_several_is_meant():
     assert nearest("hall", []) is None
 
 
-@pytest.mark.parametrize("got", ["9" * 5000, 10**5000, "a\n" * 4000, [1] * 9999])
+@pytest.mark.parametrize(
+    "got", ["9" * 5000, 10**5000, "a\n" * 4000, [1] * 9999], ids=["text", "number", "lines", "list"]
+)
 def test_an_error_is_one_line_that_can_be_read(got):
     said = str(EngineError("that is wrong", got=got, expected="W S A D"))
     assert "\n" not in said and len(said) < 800 and said.endswith("; expected W S A D")
