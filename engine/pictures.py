@@ -1,15 +1,13 @@
-"""Pictures at the engine's border: a person's first frame to what the model sees, and frames to and from tensors.
+"""A person's first frame to what the model sees.
 
-A picture is (h, w, 3) uint8 RGB. Nothing here reads files or knows a model.
+A picture is (h, w, 3) uint8 RGB. Nothing here reads files, knows a model, or needs torch: windows whose engine is
+elsewhere cut pictures, too.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from einops import rearrange
 from PIL import Image
-from torch import Tensor
 
 from engine.errors import PictureError
 
@@ -52,22 +50,3 @@ def middle(h: int, w: int, height: int, width: int) -> tuple[int, int, int, int]
     edges = ((h - part_h) / 2, (h + part_h) / 2, (w - part_w) / 2, (w + part_w) / 2)
     top, bottom, left, right = (round(edge) for edge in edges)
     return top, max(bottom, top + 1), left, max(right, left + 1)
-
-
-def to_signed(frames: np.ndarray) -> Tensor:
-    """Frames as the networks want them.
-
-    frames: (F, H, W, 3) uint8 RGB, or one picture (H, W, 3). Returns (1, F, 3, H, W) float32 in [-1, 1].
-    """
-    several = frames if frames.ndim == 4 else frames[None]
-    return rearrange(torch.from_numpy(np.array(several, order="C")).float() / 127.5 - 1, "t h w c -> 1 t c h w")
-
-
-def to_uint8(frames: Tensor) -> Tensor:
-    """Frames as people see them, still on their device.
-
-    frames: (1, F, 3, H, W) in [-1, 1] (what is beyond is clamped). Returns (F, H, W, 3) uint8, contiguous; exactly the
-    inverse of `to_signed` on what that returned.
-    """
-    grey = ((frames.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-    return rearrange(grey, "1 t c h w -> t h w c").contiguous()

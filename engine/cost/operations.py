@@ -23,8 +23,8 @@ from engine.actions import Actions
 from engine.config.model import ModelConfig
 from engine.families import best_kernels, build_networks, family_of, readable_kernels
 from engine.fast.kernels import Kernels
+from engine.frames import to_uint8
 from engine.nets.networks import Networks
-from engine.pictures import to_uint8
 
 aten = torch.ops.aten
 # They bring a value to the host, or a shape that depends on one: the host waits until the device has got there.

@@ -60,7 +60,7 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
         return Kernels(networks.transformer, networks.codec)
 
     def pipeline(self, networks: EmbeddedNetworks, kernels: Kernels, first_frame: np.ndarray) -> Pipeline:
-        from engine.pictures import to_signed
+        from engine.frames import to_signed
         from engine.rollout.causal import CausalPipeline
         from engine.rollout.memory_condition import MemoryCondition
         from engine.rollout.sampler import from_mix

@@ -18,7 +18,7 @@ from engine.config.model import ModelConfig
 from engine.device import Mark, Stopwatch, fetch, send, side_lane
 from engine.errors import ActionError
 from engine.fast.kernels import PLAIN, Kernels
-from engine.pictures import to_uint8
+from engine.frames import to_uint8
 from engine.rollout.pipeline import Pipeline
 
 __all__ = ["Block", "Rollout", "Snapshot", "Timings", "storages"]

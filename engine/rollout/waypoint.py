@@ -20,9 +20,9 @@ from engine.actions import Actions
 from engine.config.waypoint import WaypointConfig
 from engine.device import send
 from engine.fast.kernels import Kernels
+from engine.frames import to_signed
 from engine.nets.networks import WaypointNetworks
 from engine.nets.waypoint import WaypointSnapshot
-from engine.pictures import to_signed
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from engine.pictures import to_signed
+from engine.frames import to_signed
 from engine.rollout.condition import FirstFrameCondition
 from engine.rollout.memory_condition import MemoryCondition
 from tests.engine.tiny import big_config, networks, picture, random_actions, small_config

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from engine.errors import PictureError
-from engine.pictures import fit_picture, to_signed, to_uint8
+from engine.frames import to_signed, to_uint8
+from engine.pictures import fit_picture
 
 
 def ramp(height: int, width: int) -> np.ndarray:

@@ -20,8 +20,8 @@ from engine.actions import Actions, ActionSpace, Hint, Key
 from engine.config.model import ModelConfig
 from engine.families import Checkpoint, Family, WeightFile
 from engine.fast.kernels import Kernels
+from engine.frames import to_signed
 from engine.nets.networks import Networks
-from engine.pictures import to_signed
 from engine.weights.seeded import seed_weights
 
 SLIDE = ActionSpace(
