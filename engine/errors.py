@@ -55,6 +55,10 @@ class PictureError(InputError):
     """A first frame that cannot be used."""
 
 
+class OverflowedError(EngineError):
+    """Numbers grew beyond what their kind holds: what follows would be no pictures."""
+
+
 class CompileError(EngineError):
     """A program that torch's compiler cannot make."""
 

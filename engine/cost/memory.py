@@ -25,6 +25,7 @@ from engine.weights.placement import Bits, Place, Placement
 
 # Not found by counting tensors: CUDA's context and kernels, torch itself, and what an allocator cannot use.
 _CUDA_ON_GPU = 600 * 2**20
+_WORKSPACES = 3 * 32 * 2**20  # of products: one for each queue that they run in, as large as the newest cards' are
 _CUDA_ON_HOST = 1000 * 2**20
 _PROCESS = 400 * 2**20
 _FRAGMENTATION = 0.1  # of what comes and goes
@@ -88,20 +89,28 @@ class MemoryCount:
         self._borrowed = family_of(config).borrowed
         self._largest = 4 * max(weight.numel() for weight in networks.modules()["transformer"].state_dict().values())
 
-    def need(self, placement: Placement) -> MemoryNeed:
-        """The peak with the networks at `placement`."""
+    def need(self, placement: Placement, recorded: bool = False) -> MemoryNeed:
+        """The peak with the networks at `placement`.
+
+        recorded: as CUDA graphs. Each keeps the memory of its work for itself, also while another's is done.
+        """
         gpu = any(_on_gpu(placement.of(name)) for name in self._names)
         on_host = _PROCESS + (_CUDA_ON_HOST if gpu else 0)
-        on_gpu = self._share(placement, True, _CUDA_ON_GPU, 0) if gpu else None
+        on_gpu = self._share(placement, True, _CUDA_ON_GPU + _WORKSPACES, 0, recorded) if gpu else None
         return MemoryNeed(on_gpu, self._share(placement, False, on_host, self._largest))
 
-    def _share(self, placement: Placement, on_gpu: bool, libraries: int, streamed: int) -> Share:
+    def _share(
+        self, placement: Placement, on_gpu: bool, libraries: int, streamed: int, recorded: bool = False
+    ) -> Share:
         places = {name: placement.of(name, self._exact) for name in self._names}
         here = [name for name in self._names if _on_gpu(places[name]) == on_gpu]
         parts = {name: self._footprint(name, places[name].dtype, placement.bits) for name in here}
         # What is borrowed is gone before a block's work begins.
         lent = [parts.pop(name) for name in self._borrowed if name in parts]
         passing = [streamed, *(part.weights + part.passing for part in lent), *(p.passing for p in parts.values())]
+        if recorded:
+            graphs = family_of(self._config).graphs
+            passing.append(sum(graphs.get(name, 0) * part.passing for name, part in parts.items()))
         weights, kept = (sum(getattr(part, name) for part in parts.values()) for name in ("weights", "kept"))
         return Share(weights, kept, max(passing), libraries)
 

@@ -195,4 +195,5 @@ def new_rollout(networks: Networks, first_frame: np.ndarray, seed: int, kernels:
     kernels = kernels or readable_kernels(networks)
     with torch.inference_mode(), record_function("encode"):
         pipeline = family.pipeline(networks, kernels, first_frame)
-    return Rollout(pipeline, config, family.space(config), networks.device, first_frame, seed, kernels)
+    narrow = networks.dtype == torch.float16
+    return Rollout(pipeline, config, family.space(config), networks.device, first_frame, seed, kernels, narrow)

@@ -99,6 +99,7 @@ class Family(ABC, Generic[C, N]):
         borrowed: networks that are read when a world starts, and let go of.
         takes_decoder: whether a light decoder may stand in for its own.
         compiles: whether its programs can be compiled.
+        graphs: of each network, how many programs are recorded where graphs are.
     """
 
     name: ClassVar[str]
@@ -110,6 +111,7 @@ class Family(ABC, Generic[C, N]):
     borrowed: ClassVar[tuple[str, ...]] = ()
     takes_decoder: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
+    graphs: ClassVar[Mapping[str, int]] = {}
 
     @property
     @abstractmethod

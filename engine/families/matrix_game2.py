@@ -99,6 +99,7 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
     borrowed: ClassVar[tuple[str, ...]] = ("image_tower",)
     takes_decoder: ClassVar[bool] = True
     compiles: ClassVar[bool] = True
+    graphs: ClassVar[Mapping[str, int]] = {"transformer": 1, "codec": 1, "light_decoder": 1}
 
     @property
     def models(self) -> tuple[str, ...]:

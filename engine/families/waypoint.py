@@ -94,6 +94,7 @@ class Waypoint(Family[WaypointConfig, "WaypointNetworks"]):
     spaces: ClassVar[tuple[ActionSpace, ...]] = (DESKTOP,)
     parts: ClassVar[tuple[str, ...]] = ("vae",)
     compiles: ClassVar[bool] = True
+    graphs: ClassVar[Mapping[str, int]] = {"transformer": 2, "codec": 1}
 
     @property
     def models(self) -> tuple[str, ...]:

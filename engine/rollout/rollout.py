@@ -16,7 +16,7 @@ from engine.actions import Actions, ActionSpace
 from engine.block import Block, Timings
 from engine.config.model import ModelConfig
 from engine.device import Mark, Stopwatch, fetch, send, side_lane
-from engine.errors import ActionError
+from engine.errors import ActionError, OverflowedError
 from engine.fast.kernels import PLAIN, Kernels
 from engine.frames import to_uint8
 from engine.rollout.pipeline import Pipeline
@@ -83,6 +83,7 @@ class Rollout:
         first_frame: (H, W, 3) uint8 RGB of the model's own size.
         seed: of all noise, 0 .. 2^63 - 1.
         kernels: what the pipeline was made with.
+        narrow: whether its numbers are float16, which large ones do not fit into: each block is then looked over.
     """
 
     def __init__(
@@ -94,12 +95,13 @@ class Rollout:
         first_frame: np.ndarray,
         seed: int,
         kernels: Kernels,
+        narrow: bool = False,
     ) -> None:
         self.seed, self.first_frame = seed, first_frame
         self.blocks_done = self.frames_done = 0
         self.pipeline = pipeline
         self._config, self._space, self._device = config, space, device
-        self._kernels = kernels
+        self._kernels, self._narrow = kernels, narrow
         self._kernels_from: list[tuple[int, Kernels]] = [(0, kernels)]  # number of the first block each makes
         # On the CPU whatever the device, so that a world is the same everywhere, up to rounding.
         self._noise = torch.Generator().manual_seed(seed)
@@ -127,6 +129,7 @@ class Rollout:
 
         Raises:
             ActionError: too few or too many actions, or not this model's. The rollout is as it was.
+            OverflowedError: numbers of float16 grew beyond what it holds.
         """
         if len(actions) != self.next_frames:
             raise ActionError("a step takes one action per video frame", got=len(actions), expected=self.next_frames)
@@ -139,6 +142,8 @@ class Rollout:
         denoised = self._stopwatch.mark()
         if self.pipeline.commits:
             self._pending = _Pending(latents, inputs)
+        # On its way beside the pictures, so that nothing waits for it.
+        finite = fetch(torch.isfinite(latents).all()[None]) if self._narrow else None
         parts: list[np.ndarray] = []
         first_ms = 0.0
         for fetched in self._decoded(latents):
@@ -147,6 +152,9 @@ class Rollout:
             first_ms = first_ms or (time.perf_counter() - began) * 1000
             if early is not None:
                 early(parts[-1])
+        if finite is not None and not finite()[0]:
+            remedy = "use dtype=float32, or a GPU that computes in bfloat16"
+            raise OverflowedError(f"float16 overflowed in block {self.blocks_done}", remedy=remedy)
         frames = parts[0] if len(parts) == 1 else np.concatenate(parts)
         denoise_ms = self._stopwatch.between(start, denoised)
         if context is not None:

@@ -17,6 +17,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
 from engine.families import Checkpoint, WeightFile, families
+from game import VERSION
 from game.config.paths import fetched_folder
 from game.config.settings import load_settings
 from game.console import Progress, tell
@@ -173,7 +174,8 @@ def _stream(remote: Remote, start: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _open(url: str, start: int) -> HTTPResponse:
-    asked = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+    begin = {"Range": f"bytes={start}-"} if start else {}
+    asked = urllib.request.Request(url, headers={"User-Agent": f"neural-world/{VERSION}", **begin})
     return urllib.request.urlopen(asked, timeout=_PATIENCE_S)
 
 

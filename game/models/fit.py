@@ -153,7 +153,8 @@ class _Count:
         if settings.model not in self._counts:
             self._counts[settings.model] = MemoryCount(settings.model)
         dtype = choose_dtype(settings, self._device, self._bfloat16)
-        return self._counts[settings.model].need(placement(settings, self._device, dtype))
+        recorded = settings.compile.name == "max" and self._device != "cpu"
+        return self._counts[settings.model].need(placement(settings, self._device, dtype), recorded)
 
 
 def _alternatives(settings: Settings, device: str, gpu: Gpu | None) -> list[tuple[str, Settings]]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.config.model import LightDecoderConfig, MatrixGame2Config
-from engine.cost.memory import MemoryNeed, memory_need
+from engine.cost.memory import MemoryCount, MemoryNeed, memory_need
 from engine.families import best_kernels, new_rollout
 from engine.fast.kernels import Kernels
 from engine.nets.networks import Networks
@@ -82,3 +82,12 @@ def test_weights_on_their_way_to_a_gpu_are_in_memory_one_at_a_time():
     host = need(ON_GPU).host
     assert host.weights == 0 and host.kept == 0
     assert host.passing == 1536 * 6 * 1536 * 4
+
+
+def test_recorded_graphs_keep_the_memory_of_their_work_each_for_itself():
+    config = big_config()
+    count = MemoryCount(config)
+    plain, recorded = (count.need(ON_GPU, recorded).gpu for recorded in (False, True))
+    parts = [count._footprint(name, torch.bfloat16, None).passing for name in ("transformer", "codec")]
+    assert recorded.passing == max(plain.passing, sum(parts)) and recorded.weights == plain.weights
+    assert plain.libraries > 600 * 2**20  # what products work in, too

@@ -11,7 +11,7 @@ import torch
 import engine.rollout.causal
 import engine.rollout.rollout
 from engine.config.model import CausalConfig, MatrixGame2Config, PatchCodecConfig
-from engine.errors import ActionError, InputError, PictureError
+from engine.errors import ActionError, InputError, OverflowedError, PictureError
 from engine.families import new_rollout
 from engine.rollout.rollout import Rollout, storages
 from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, waypoint_config, world
@@ -307,3 +307,18 @@ def test_the_empty_tail_is_encoded_while_nobody_waits_and_is_the_same():
     fresh = made.start(picture(config), 5)
     fresh.restore(state)
     assert np.array_equal(play(fresh, config, 2), onwards)
+
+
+def test_numbers_that_float16_does_not_hold_are_an_error_and_not_a_grey_picture():
+    config = big_config()
+    made = networks(config)
+    for name, module in made.modules().items():
+        if name == "transformer":
+            module.half()
+    rollout = new_rollout(made, picture(config), 5)
+    play(rollout, config, 1)
+    rollout.settle()
+    with torch.inference_mode():
+        made.transformer.blocks[1].ffn[2].weight.mul_(1e5)
+    with pytest.raises(OverflowedError, match=r"float16 overflowed in block 1.*dtype=float32"):
+        play(rollout, config, 1)
