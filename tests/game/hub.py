@@ -28,6 +28,7 @@ class Hub:
     ranges: bool = True
     wrong: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)  # who asked for bytes
     url: str = ""
 
     def __enter__(self) -> Hub:
@@ -81,6 +82,7 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             asked = self.headers.get("Range")
             start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and hub.ranges else 0
             hub.asked.append((self.command, name, start))
+            hub.agents += [self.headers["User-Agent"]] if body else []
             self.send_response(206 if start else 200)
             told = {"X-Repo-Commit": COMMIT, "X-Linked-Etag": f'"{sha256(content)}"', "X-Linked-Size": len(content)}
             for key, value in (told | {"ETag": '"weak"', "Content-Length": len(content) - start}).items():

@@ -67,6 +67,11 @@ def test_a_light_decoder_is_fetched_when_it_is_chosen(hub, tmp_path, monkeypatch
     assert (tmp_path / LIGHT_DECODER.name).read_bytes() == hub.files[LIGHT_DECODER.name]
 
 
+def test_files_are_asked_for_in_the_programs_own_name(hub, tmp_path):
+    fetch([f"weights={tmp_path}", "model=universal"], hub.ask)
+    assert hub.agents and all(agent.startswith("neural-world/") for agent in hub.agents)
+
+
 def test_a_second_run_checks_and_fetches_nothing(hub, tmp_path, capsys):
     words = ["model=universal", f"weights={tmp_path}"]
     fetch(words, hub.ask)
