@@ -60,11 +60,12 @@ class BrokenRollout:
             return frame if self._frozen is None else self._frozen
         self._frozen = frame
         if self._fault == "seam":
-            return _levels(frame + (SEAM_LEVELS if number // SEAM_EVERY % 2 else -SEAM_LEVELS))
+            return levels(frame + (SEAM_LEVELS if number // SEAM_EVERY % 2 else -SEAM_LEVELS))
         if self._fault == "tint":
-            return _levels(frame + TINT * TINT_A_SECOND * number / self._fps)
+            return levels(frame + TINT * TINT_A_SECOND * number / self._fps)
         return frame
 
 
-def _levels(frame: np.ndarray) -> np.ndarray:
+def levels(frame: np.ndarray) -> np.ndarray:
+    """What can be shown of it, uint8."""
     return frame.round().clip(0, 255).astype(np.uint8)
