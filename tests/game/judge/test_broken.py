@@ -1,4 +1,4 @@
-"""The claim of game/judge/README.md: each fault of the embedded world is told by the measure meant for it, by no other."""
+"""The claim of game/judge/README.md: each fault of the embedded world is told by the measure meant for it alone."""
 
 from pathlib import Path
 
