@@ -28,6 +28,10 @@ class Kernels:
     compiled: str = PLAIN
     plain: Kernels | None = None
 
+    def __post_init__(self) -> None:
+        if (self.compiled == PLAIN) != (self.plain is None):
+            raise ValueError("compiled kernels know the plain ones, and only they do")
+
 
 def uncompiled(kernels: Kernels) -> Kernels:
     """The same kernels with the programs as they were before compiling."""

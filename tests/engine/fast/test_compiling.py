@@ -166,7 +166,7 @@ def test_only_fast_kernels_are_compiled():
 def test_a_window_of_one_block_has_no_first_passes_to_compile():
     made = fast_world(big_config(window=3))
     assert Compilation(made.kernels, made.config, "default", CompileCounter()).names == ("passes", "decoder")
-    assert dataclasses.replace(made.kernels, compiled="max").compiled == "max"
+    assert dataclasses.replace(made.kernels, compiled="max", plain=made.kernels).compiled == "max"
 
 
 def test_what_cannot_be_recorded_fails_while_compiling_and_not_in_a_block_of_play(monkeypatch):

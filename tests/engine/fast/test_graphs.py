@@ -44,7 +44,7 @@ def recording(made, passes: Recorder, decodes: Recorder) -> None:
     plain = best_kernels(made.networks)
     programs = PassPrograms(steady=GraphProgram(steady_pass, passes))
     decoder = plain.decoder.__class__(plain.decoder.network, GraphProgram(decode_later, decodes))
-    made.use(Kernels(plain.transformer.with_programs(programs), decoder, True, "max"))
+    made.use(Kernels(plain.transformer.with_programs(programs), decoder, True, "max", plain))
 
 
 def test_blocks_are_those_of_the_programs_and_eight_worlds_are_recorded_once(made):

@@ -88,7 +88,8 @@ class Doubling:
     def finished(self):
         programs = self._kernels.transformer.programs
         steady = replace(programs, steady=lambda *args: 2 * programs.steady(*args))
-        return replace(self._kernels, transformer=self._kernels.transformer.with_programs(steady), compiled="max")
+        transformer = self._kernels.transformer.with_programs(steady)
+        return replace(self._kernels, transformer=transformer, compiled="max", plain=self._kernels)
 
 
 class Doubled:
