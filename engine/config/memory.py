@@ -19,7 +19,7 @@ class CameraConfig:
         pitch_per_unit: degrees it looks up per unit of pitch.
         pitch_limit: degrees it can look up or down.
         forward_step, back_step, side_step: walked by the keys.
-        eye_height: of the eye above the ground; the ceiling is as far above the eye.
+        eye_height: of the eye above the ground.
     """
 
     fov_x: float = 84.0
@@ -43,27 +43,41 @@ class SpatialMemoryConfig:
 
     Attributes:
         rows, columns: of the map, in cells.
-        texels: along each side of a cell.
-        levels: between the top of a wall and the ground.
-        sky: (up, round) texels of the sky.
-        near, far: depths between which rays look for surfaces.
-        stride: the most between two looks; fineness: what it grows by with the square of the depth.
+        height: of the walls, from the ground to the ceiling.
+        texels, ceiling_texels: along a side of a cell, of walls and floors and of ceilings; powers of 2 from 16 on.
+        levels: texels of a wall from its top to the ground.
+        edges, strips, floors, ceilings: how many there is room for: faces in plan, columns of wall texels in all, cells
+            that have a floor and cells that have a ceiling.
+        sky: (down, round) texels of the sky; sky_slopes: of its lowest and of its highest line of sight.
+        hours: of a day at which the light is kept.
+        ground: places along a side of a cell at which it is known whether one can stand.
     """
 
-    rows: int = 14
-    columns: int = 15
-    texels: int = 16
-    levels: int = 24
-    sky: tuple[int, int] = (16, 64)
-    near: float = 0.15
-    far: float = 18.0
-    stride: float = 0.16
-    fineness: float = 0.1
+    rows: int = 20
+    columns: int = 32
+    height: float = 1.25
+    texels: int = 64
+    ceiling_texels: int = 32
+    levels: int = 80
+    edges: int = 192
+    strips: int = 20000
+    floors: int = 440
+    ceilings: int = 280
+    sky: tuple[int, int] = (256, 1152)
+    sky_slopes: tuple[float, float] = (-0.6, 0.95)
+    hours: int = 32
+    ground: int = 16
 
     def __post_init__(self) -> None:
-        positive(self, "rows", "columns", "texels", "levels", "near", "stride", "fineness")
-        need(self.far > self.near, "memory.far is out of range", self.far, f"more than near = {self.near}")
+        positive(
+            self, "rows", "columns", "height", "levels", "edges", "strips", "floors", "ceilings", "hours", "ground"
+        )
+        for name in ("texels", "ceiling_texels"):
+            value = getattr(self, name)
+            need(value >= 16 and value & (value - 1) == 0, f"memory.{name} is out of range", value, "16, 32, 64 ...")
         need(all(size > 0 for size in self.sky), "memory.sky is out of range", self.sky, "more than 0")
+        low, high = self.sky_slopes
+        need(low < high, "memory.sky_slopes are out of order", self.sky_slopes, "the lower one first")
 
 
 @dataclass(frozen=True)
@@ -74,24 +88,29 @@ class RecogniserConfig:
         size: (height, width) of the picture it looks at. widths: channels of its convolutions, which halve the picture.
         hidden: width of the layer behind them.
         per_cell: places told apart along a side of a cell; headings: directions told apart, all round.
-        guesses: places tried in earnest; then, for each closer look in turn, sizes: (height, width) of the picture
+        guesses, turns: likeliest places and headings, each of which with each is compared with the picture; glance:
+            (height, width) of the pictures drawn from memory for that; shortlist: how many are then tried in earnest;
+            for each closer look in turn, sizes: (height, width) of the picture
             that is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how
             often, and keep: how many places are left after it (after the last: 1).
     """
 
-    size: tuple[int, int] = (56, 96)
+    size: tuple[int, int] = (54, 96)
     widths: tuple[int, ...] = (32, 64, 128, 192)
-    hidden: int = 512
+    hidden: int = 384
     per_cell: int = 2
     headings: int = 32
-    guesses: int = 8
-    sizes: tuple[tuple[int, int], ...] = ((28, 48), (56, 96), (56, 96))
-    blurs: tuple[int, ...] = (4, 4, 2)
-    looks: tuple[int, ...] = (6, 4, 3)
-    keep: tuple[int, ...] = (3, 1, 1)
+    guesses: int = 72
+    turns: int = 8
+    glance: tuple[int, int] = (18, 32)
+    shortlist: int = 20
+    sizes: tuple[tuple[int, int], ...] = ((36, 64), (36, 64), (72, 128), (72, 128))
+    blurs: tuple[int, ...] = (4, 4, 4, 2)
+    looks: tuple[int, ...] = (2, 4, 4, 3)
+    keep: tuple[int, ...] = (6, 2, 1, 1)
 
     def __post_init__(self) -> None:
-        positive(self, "hidden", "per_cell", "headings", "guesses")
+        positive(self, "hidden", "per_cell", "headings", "guesses", "turns", "shortlist")
         parts = (self.sizes, self.blurs, self.looks, self.keep)
         same = len({len(part) for part in parts}) == 1 and len(self.keep) > 0
         need(same, "recogniser.sizes, blurs, looks and keep", parts, "as many of each")

@@ -194,6 +194,6 @@ def new_rollout(networks: Networks, first_frame: np.ndarray, seed: int, kernels:
     config, family = networks.config, family_of(networks.config)
     kernels = kernels or readable_kernels(networks)
     with torch.inference_mode(), record_function("encode"):
-        pipeline = family.pipeline(networks, kernels, first_frame)
+        pipeline = family.pipeline(networks, kernels, first_frame, seed)
     narrow = networks.dtype == torch.float16
     return Rollout(pipeline, config, family.space(config), networks.device, first_frame, seed, kernels, narrow)

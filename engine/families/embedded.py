@@ -59,11 +59,11 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
 
         return Kernels(networks.transformer, networks.codec)
 
-    def pipeline(self, networks: EmbeddedNetworks, kernels: Kernels, first_frame: np.ndarray) -> Pipeline:
+    def pipeline(self, networks: EmbeddedNetworks, kernels: Kernels, first_frame: np.ndarray, seed: int) -> Pipeline:
         from engine.frames import to_signed
         from engine.rollout.causal import CausalPipeline
         from engine.rollout.memory_condition import MemoryCondition
         from engine.rollout.sampler import from_mix
 
-        condition = MemoryCondition(networks, to_signed(first_frame).to(networks.device, networks.dtype))
+        condition = MemoryCondition(networks, to_signed(first_frame).to(networks.device, networks.dtype), seed)
         return CausalPipeline(networks, kernels, condition, from_mix(condition.mix))

@@ -169,8 +169,11 @@ class Family(ABC, Generic[C, N]):
         """
 
     @abstractmethod
-    def pipeline(self, networks: N, kernels: Kernels, first_frame: np.ndarray) -> Pipeline:
-        """A world from a first frame (H, W, 3) uint8 RGB of the model's own size."""
+    def pipeline(self, networks: N, kernels: Kernels, first_frame: np.ndarray, seed: int) -> Pipeline:
+        """A world from a first frame (H, W, 3) uint8 RGB of the model's own size.
+
+        seed: of what happens in it by chance beside the noise, which the rollout draws.
+        """
 
     def compilation(self, kernels: Kernels, config: C, how: str) -> Any:
         """What compiles these kernels, see engine.fast.compiling.Compilation. how: "default" or "max"."""

@@ -181,7 +181,7 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
             decoder = FastLightDecoder(LightNetwork(decoder))
         return Kernels(FastTransformer(networks.transformer, networks.config.latent_size), decoder, fast=True)
 
-    def pipeline(self, networks: MatrixGame2Networks, kernels: Kernels, first_frame: np.ndarray) -> Pipeline:
+    def pipeline(self, networks: MatrixGame2Networks, kernels: Kernels, first_frame: np.ndarray, seed: int) -> Pipeline:
         from engine.frames import to_signed
         from engine.rollout.causal import CausalPipeline
         from engine.rollout.condition import FirstFrameCondition

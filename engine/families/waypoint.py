@@ -154,7 +154,7 @@ class Waypoint(Family[WaypointConfig, "WaypointNetworks"]):
         decoder = FastLightDecoder(LightNetwork(networks.codec.decoder), warm=True)
         return Kernels(FastWaypoint(networks.transformer), decoder, fast=True)
 
-    def pipeline(self, networks: WaypointNetworks, kernels: Kernels, first_frame: np.ndarray) -> Pipeline:
+    def pipeline(self, networks: WaypointNetworks, kernels: Kernels, first_frame: np.ndarray, seed: int) -> Pipeline:
         from engine.rollout.waypoint import WaypointPipeline
 
         return WaypointPipeline(networks, kernels, first_frame)

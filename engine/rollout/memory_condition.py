@@ -1,12 +1,14 @@
 """The embedded model's condition: what the next picture should show, by the picture before and by memory.
 
-The player's pose is followed from the first frame on: the recogniser says where it was taken, actions move it, and the
-memory knows where one cannot stand. From the new pose the network is shown two *views*: the frame before, moved over
-the surfaces that the memory knows, and what the memory itself sees. It answers with weights of the two, place by place,
-and with what both lack.
+The player's pose is followed from the first frame on: the recogniser says where and when it was taken, actions move it,
+the memory knows where one cannot stand, and time goes on as it has learned; its lamps flicker by a seeded noise. From
+the new pose the network is shown two *views*: the frame before, moved over the surfaces that the memory knows, and what
+the memory itself sees. It answers with weights of the two, place by place, and with what both lack.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -26,10 +28,11 @@ class Walk:
     Args:
         networks: of the embedded model.
         frames: (B, 3, H, W) in -1..1, the pictures they start from; set anew with every finished frame.
-        pose: where that is; None: the recogniser finds out.
+        pose: where and when that is; None: the recogniser finds out.
+        seed: of the lamps.
     """
 
-    def __init__(self, networks: EmbeddedNetworks, frames: Tensor, pose: Pose | None = None) -> None:
+    def __init__(self, networks: EmbeddedNetworks, frames: Tensor, pose: Pose | None = None, seed: int = 0) -> None:
         config = networks.config
         self.camera = Camera(config.camera, config.width, config.height, frames.device)
         self.frames = frames
@@ -37,6 +40,10 @@ class Walk:
         if pose is None:
             pose = localise(frames.float(), networks.recogniser, self._memory, self.camera)
         self.pose = pose
+        self.flicker = torch.zeros_like(pose.x)
+        self.done = 0
+        """Video frames since the first."""
+        self._seed = seed
         self._views: Tensor | None = None
 
     @property
@@ -48,7 +55,8 @@ class Walk:
     def look(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
         """The condition (B, 1, 2 C, h, w) after one video frame of the actions (B, 4) and (B, 2)."""
         motion = self._move(keyboard.float(), mouse.float())
-        seen = self._memory.look(self.pose, self.camera)
+        self._wait()
+        seen = self._memory.look(self.pose, self.camera, self.flicker)
         before = self.camera.moved(self.frames.float(), motion, seen.nearness)
         self._views = torch.stack((before, seen.frames.clamp(-1, 1)), 1)
         return rearrange(self._encode(self._views), "b v c h w -> b 1 (v c) h w")
@@ -72,12 +80,33 @@ class Walk:
         y = pose.y + ahead * sin + right * cos
         y = torch.where(self._memory.standing(x, y) > 0, y, pose.y)
         east, south = x - pose.x, y - pose.y
-        self.pose = Pose(x, y, yaw, pitch)
+        self.pose = Pose(x, y, yaw, pitch, pose.hour)
         horizons = camera.horizon(pose.pitch), camera.horizon(pitch)
         return Motion(turn, east * cos + south * sin, south * cos - east * sin, *horizons)
 
+    def _wait(self) -> None:
+        """Lets a video frame's time pass."""
+        memory = self._memory
+        self.pose = replace(self.pose, hour=(self.pose.hour + memory.pace) % 1)
+        # by number and seed, so that there is no generator to keep
+        draws = torch.Generator().manual_seed((self._seed * 0x9E3779B1 + self.done) % 2**63)
+        fresh = torch.randn(len(self.flicker), generator=draws).to(self.flicker.device)
+        steady = memory.flicker[1]
+        self.flicker = self.flicker * steady + fresh * (1 - steady.square()).sqrt()
+        self.done += 1
+
     def _encode(self, pictures: Tensor) -> Tensor:
         return self._codec.encode(pictures.to(self.frames.dtype)).float()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """All that a walk carries on from one video frame to the next."""
+
+    frames: Tensor
+    pose: Pose
+    flicker: Tensor
+    done: int
 
 
 class MemoryCondition:
@@ -86,10 +115,11 @@ class MemoryCondition:
     Args:
         networks: of the embedded model.
         picture: the first frame (1, 1, 3, H, W) in -1..1.
+        seed: of what happens by chance.
     """
 
-    def __init__(self, networks: EmbeddedNetworks, picture: Tensor) -> None:
-        self._walk = Walk(networks, picture[:, 0])
+    def __init__(self, networks: EmbeddedNetworks, picture: Tensor, seed: int = 0) -> None:
+        self._walk = Walk(networks, picture[:, 0], seed=seed)
 
     @property
     def steady(self) -> bool:
@@ -110,8 +140,15 @@ class MemoryCondition:
     def observe(self, frames: Tensor, latents: Tensor) -> None:
         self._walk.frames = frames[:, -1]
 
-    def snapshot(self) -> tuple[Tensor, Pose]:
-        return self._walk.frames, self._walk.pose  # both are replaced, never written to
+    def snapshot(self) -> Moment:
+        walk = self._walk
+        return Moment(walk.frames, walk.pose, walk.flicker, walk.done)  # all are replaced, never written to
 
-    def restore(self, snapshot: tuple[Tensor, Pose]) -> None:
-        self._walk.frames, self._walk.pose = snapshot
+    def restore(self, snapshot: Moment) -> None:
+        walk = self._walk
+        walk.frames, walk.pose, walk.flicker, walk.done = (
+            snapshot.frames,
+            snapshot.pose,
+            snapshot.flicker,
+            snapshot.done,
+        )

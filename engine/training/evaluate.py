@@ -22,17 +22,20 @@ from torch.multiprocessing import get_context
 
 from engine.errors import EngineError
 from engine.measures.motion import motion
-from engine.measures.pictures import contrast, mean_colour, psnr, sharpness
+from engine.measures.pictures import contrast, mean_colour, psnr, psnrs, sharpness
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.spatial_memory import Pose
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.policy import World
-from engine.training.poses import UNSEEN
-from engine.training.simulator import Simulator
+from engine.training.poses import UNSEEN, closest_views, pose_of
+from engine.training.scenes import VIEWPOINTS, at_viewpoints
+from engine.training.simulator import DAY_SECONDS, Simulator
 from engine.training.unroll import Unroll, camera_of
 from engine.world import load_world
 
-PSNR_FRAMES = (4, 8, 16, 32, 64)
+PSNR_FRAMES = (4, 8, 16, 32, 64, 256)
+WRONG_UNTIL = 64
+SCENE_SECONDS = (12, 30)  # straight ahead, and then with turns
 LOOK_FRAMES = (4, 16, 64)
 STEADY_FRAMES = 8
 SETTLE_FRAMES = 4
@@ -82,6 +85,8 @@ class Evaluator:
             ("actions", self.actions),
             ("stillness", self.stillness),
             ("return", self.turn_and_return),
+            ("scenes", self.scenes),
+            ("walls", self.walls),
         ):
             self.say(name)
             result |= measure()
@@ -103,22 +108,103 @@ class Evaluator:
         first = world.restart()
         right, wrong = self._unroll(first), self._unroll(first)
         rows: dict[str, Any] = {
-            name: {} for name in ("psnr", "copy_psnr", "wrong_action_psnr", "sharpness", "contrast")
+            name: {}
+            for name in (
+                "psnr",
+                "psnr_worst_tenth",
+                "memory_psnr",
+                "copy_psnr",
+                "wrong_action_psnr",
+                "sharpness",
+                "contrast",
+            )
         }
-        codec = self.networks.codec
+        codec, seen = self.networks.codec, []
         rows["codec_psnr"] = round(psnr(codec.decode(codec.encode(first)).clamp(-1, 1), first), 2)
+        fps = round(self.networks.config.fps)
         for frame in range(1, max(PSNR_FRAMES) + 1):
             keyboard, mouse, true = world.step()
             made = _advance(right, keyboard, mouse)
-            other = _advance(wrong, keyboard.roll(1, 0), mouse.roll(1, 0))
+            if frame <= WRONG_UNTIL:
+                other = _advance(wrong, keyboard.roll(1, 0), mouse.roll(1, 0))
             if frame in PSNR_FRAMES:
-                rows["psnr"][str(frame)] = round(psnr(made, true), 2)
+                each = psnrs(made, true)
+                rows["psnr"][str(frame)] = round(float(each.mean()), 2)
+                rows["psnr_worst_tenth"][str(frame)] = round(float(each.quantile(0.1)), 2)
+                rows["memory_psnr"][str(frame)] = round(psnr(right.remembered, true), 2)
                 rows["copy_psnr"][str(frame)] = round(psnr(first, true), 2)
-                rows["wrong_action_psnr"][str(frame)] = round(psnr(other, true), 2)
+                if frame <= WRONG_UNTIL:
+                    rows["wrong_action_psnr"][str(frame)] = round(psnr(other, true), 2)
             if frame in LOOK_FRAMES:
                 rows["sharpness"][str(frame)] = _ratio(sharpness(made), sharpness(true))
                 rows["contrast"][str(frame)] = _ratio(contrast(made), contrast(true))
-        return rows
+            if frame % fps == 0:
+                seen.append((sharpness(made), sharpness(true)))
+        return rows | {"crisp": {"play": _crisp(seen)}}
+
+    @torch.no_grad()
+    def scenes(self) -> dict:
+        """From every shipped first frame, twelve seconds of W and then W with turns: how crisp it stays."""
+        config = self.networks.config
+        camera, fps = camera_of(self.networks), round(config.fps)
+        simulator = at_viewpoints(camera)
+        unroll = self._unroll(simulator.render())
+        count = simulator.players
+        ahead, straight = torch.tensor((1.0, 0.0, 0.0, 0.0)).expand(count, 4), torch.zeros(count, 2)
+        seen, pictures = [], []
+        for frame in range(1, SCENE_SECONDS[1] * fps + 1):
+            # after a while, a second of turning this way or that in every two
+            phase = (frame // fps) % 4
+            turn = 0.0 if frame <= SCENE_SECONDS[0] * fps or phase % 2 else (self.limit if phase else -self.limit)
+            mouse = straight + torch.tensor((0.0, turn))
+            simulator.step(ahead, mouse)
+            made = _advance(unroll, ahead, mouse)
+            if frame % fps == 0:
+                true = simulator.render()
+                seen.append((sharpness(made), sharpness(true)))
+                pictures.append(psnrs(made, true))
+        each = torch.stack([made for made, _ in seen])  # (seconds, scenes)
+        first = each[: SCENE_SECONDS[0]].min(0).values
+        rows = {name: round(float(value), 1) for name, value in zip(VIEWPOINTS, first, strict=True)}
+        alike = torch.stack(pictures)
+        rows_psnr = {name: round(float(value), 1) for name, value in zip(VIEWPOINTS, alike.mean(0), strict=True)}
+        return {"scenes": _crisp(seen) | {"plainest_of_12_s": rows, "psnr": rows_psnr}}
+
+    @torch.no_grad()
+    def walls(self) -> dict:
+        """The closest that one can stand before the middle of every wall, looking at it."""
+        camera = camera_of(self.networks)
+        simulator = closest_views(camera)
+        made, true = [], simulator.render()
+        pose = pose_of(simulator)
+        for begin in range(0, simulator.players, 32):
+            here = slice(begin, begin + 32)
+            part = Pose(*(value[here] for value in (pose.x, pose.y, pose.yaw, pose.pitch, pose.hour)))
+            unroll = Unroll(self.networks, true[here], torch.Generator().manual_seed(self.seed), False, part)
+            still = torch.zeros(len(part.x), 4), torch.zeros(len(part.x), 2)
+            for _ in range(SETTLE_FRAMES):
+                picture = _advance(unroll, *still)
+            made.append(picture)
+        pictures = torch.cat(made)
+        alike = psnrs(pictures, true)
+        return {
+            "walls": _crisp([(sharpness(pictures), sharpness(true))])
+            | {"count": len(alike), "psnr": round(float(alike.mean()), 2), "psnr_worst": round(float(alike.min()), 2)}
+        }
+
+    @torch.no_grad()
+    def day(self) -> dict:
+        """Mean brightness over a day of standing still, beside the simulator's: the largest error, in grey levels."""
+        world = self._world(7, 7)
+        first = world.restart()
+        unroll, worst = self._unroll(first), torch.zeros(7)
+        keyboard, mouse = torch.zeros(7, 4), torch.zeros(7, 2)
+        for frame in range(1, DAY_SECONDS * round(self.networks.config.fps) + 1):
+            world.simulator.step(keyboard, mouse)
+            made = _advance(unroll, keyboard, mouse)
+            if frame % 60 == 0:
+                worst = torch.maximum(worst, (made - world.simulator.render()).mean((1, 2, 3)).abs() * 127.5)
+        return {"day": {"worst": round(float(worst.max()), 2), "median": round(float(worst.median()), 2)}}
 
     @torch.no_grad()
     def actions(self) -> dict[str, Any]:
@@ -165,15 +251,19 @@ class Evaluator:
 
     @torch.no_grad()
     def stillness(self) -> dict[str, Any]:
-        """Grey levels a second that the picture changes by when nothing is pressed."""
-        first = self._world(3).restart()
-        unroll = self._unroll(first)
+        """Grey levels a second that the picture comes to differ by from the simulator's when nothing is pressed: what
+        the light of the hour changes is no restlessness."""
+        world = self._world(3)
+        unroll = self._unroll(world.restart())
         keyboard, mouse = torch.zeros(self.trials, 4), torch.zeros(self.trials, 2)
-        fps = round(self.networks.config.fps)
-        seconds = 3
-        for _ in range(seconds * fps):
+        fps, seconds = round(self.networks.config.fps), 3
+        differences = []
+        for frame in range(1, seconds * fps + 1):
+            world.simulator.step(keyboard, mouse)
             made = _advance(unroll, keyboard, mouse)
-        return {"idle_change": round(float((made - first).abs().mean()) * 127.5 / seconds, 3)}
+            if frame in (1, seconds * fps):
+                differences.append(made - world.simulator.render())
+        return {"idle_change": round(float((differences[1] - differences[0]).abs().mean()) * 127.5 / seconds, 3)}
 
     @torch.no_grad()
     def turn_and_return(self) -> dict[str, Any]:
@@ -257,6 +347,7 @@ class _Party:
 
 def _seen_from(simulator: Simulator, pose: Pose) -> Tensor:
     simulator.x, simulator.y, simulator.yaw, simulator.pitch = pose.x, pose.y, pose.yaw, pose.pitch
+    simulator.hour = pose.hour
     return simulator.render()
 
 
@@ -292,6 +383,22 @@ def _advance(unroll: Unroll, keyboard: Tensor, mouse: Tensor) -> Tensor:
     return unroll.frames
 
 
+def _crisp(seen: list[tuple[Tensor, Tensor]]) -> dict:
+    """Of sharpnesses (B,) of the model's pictures and of the simulator's, grey levels a pixel."""
+    made, true = (torch.cat(part) for part in zip(*seen, strict=True))
+    share = made / true
+
+    def told(values: Tensor) -> list[float]:
+        return [round(float(values.median()), 2), round(float(values.quantile(0.1)), 2)]
+
+    names = ("median", "worst_tenth")
+    return {
+        "sharpness": dict(zip(names, told(made), strict=True)),
+        "simulator": dict(zip(names, told(true), strict=True)),
+        "relative": dict(zip(names, told(share), strict=True)),
+    }
+
+
 def _ratio(made: Tensor, true: Tensor) -> float:
     return round(float(made.mean() / true.mean()), 3)
 
@@ -304,7 +411,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of starts and scripts")
     parser.add_argument("--trials", type=int, default=64, help="rollouts of a measure")
     parser.add_argument("--rollouts", type=int, default=50, help="long rollouts, to measure drift")
-    parser.add_argument("--long", action="store_true", help="drift after 600 s as well")
+    parser.add_argument("--long", action="store_true", help="a whole day, and drift after 600 s as well")
     parser.add_argument("--out", type=Path, default=Path("evaluate.json"))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and processes, to measure drift")
     options = parser.parse_args(arguments)
@@ -322,6 +429,9 @@ def main(arguments: list[str] | None = None) -> int:
     limit, networks = model.mouse_limit, cast(EmbeddedNetworks, world.networks)
     evaluator = Evaluator(networks, limit, options.seed, options.trials, options.rollouts, options.threads, say)
     result = {"weights_sha256": world.weights_sha256} | evaluator.run((10, 60, 600) if options.long else (10, 60))
+    if options.long:
+        say("a day")
+        result |= evaluator.day()
     text = json.dumps(result, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -41,7 +41,9 @@ def read_model(path: Path) -> EmbeddedConfig:
 
 
 def export(networks: Networks, folder: Path) -> int:
-    """Writes every network's weights, each to its own file, in float16; returns their size in bytes.
+    """Writes every network's weights, each to its own file; returns their size in bytes.
+
+    Weights become float16, but for whole numbers, and for those of the spatial memory, in which places are.
 
     Args:
         networks: the weights to ship.
@@ -52,9 +54,14 @@ def export(networks: Networks, folder: Path) -> int:
     for name, module in networks.modules().items():
         path = folder / f"{name}.safetensors"
         part = path.with_suffix(".part")
-        save_file(
-            {key: value.detach().to(torch.float16).contiguous() for key, value in module.state_dict().items()}, part
-        )
+        exact = name == "spatial_memory"
+        weights = {
+            key: value.detach()
+            .to(torch.float16 if value.is_floating_point() and not exact else value.dtype)
+            .contiguous()
+            for key, value in module.state_dict().items()
+        }
+        save_file(weights, part)
         part.replace(path)
         size += path.stat().st_size
     return size

@@ -13,6 +13,7 @@ from engine.nets.networks import EmbeddedNetworks
 from engine.training.policy import World
 from engine.training.unroll import camera_of
 
+_TRUST = 3.0  # the logarithm of how much more the memory's view counts than the frame before, at first
 _WHITENING = 0.75
 """Power of a component's deviation that its latent is divided by: 1 would make all of them equally loud."""
 
@@ -22,8 +23,10 @@ def build(config: EmbeddedConfig, seed: int) -> EmbeddedNetworks:
     torch.manual_seed(seed)
     networks = Embedded().build(config, "cpu")
     net = networks.transformer
-    nn.init.zeros_(net.head.head.weight)  # at first both views count alike, and nothing is added to them
+    nn.init.zeros_(net.head.head.weight)  # at first the memory's view is nearly all, and nothing is added to it
     nn.init.zeros_(net.head.head.bias)
+    with torch.no_grad():
+        net.head.head.bias.view(-1, config.transformer.out_channels)[:, -1] = _TRUST
     with torch.no_grad():
         # At noise level 1 the noise tells nothing; it comes in as the network finds a use for it.
         net.patch_embedding.weight[:, : config.codec.latent_channels] = 0
@@ -31,7 +34,7 @@ def build(config: EmbeddedConfig, seed: int) -> EmbeddedNetworks:
 
 
 @torch.no_grad()
-def fit_codec(networks: EmbeddedNetworks, seed: int, pictures: int = 1024) -> float:
+def fit_codec(networks: EmbeddedNetworks, seed: int, pictures: int = 512) -> float:
     """Sets the codec's linear maps to the principal components of the world's patches; returns its PSNR in dB."""
     config, codec = networks.config, networks.codec
     patch, channels = config.codec.patch, config.codec.latent_channels
@@ -47,7 +50,7 @@ def fit_codec(networks: EmbeddedNetworks, seed: int, pictures: int = 1024) -> fl
     flat = rearrange(frames, "b c (h p) (w q) -> (b h w) (c p q)", p=patch, q=patch)
     mean = flat.mean(0)
     variance, vectors = torch.linalg.eigh(((flat - mean).T @ (flat - mean)).double() / len(flat))
-    scale = variance.flip(0)[:channels].float().sqrt() ** _WHITENING
+    scale = variance.flip(0)[:channels].float().clamp(min=1e-6).sqrt() ** _WHITENING
     basis = vectors.flip(1)[:, :channels].float()
     shape = (channels, 3, patch, patch)
     codec.encoder.weight.copy_((basis / scale).T.reshape(shape))

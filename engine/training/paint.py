@@ -41,9 +41,9 @@ class PainterTraining:
         seed: of players, starts and noise.
     """
 
-    steps: int = 500
-    players: int = 6
-    clip: int = 6
+    steps: int = 150
+    players: int = 4
+    clip: int = 5
     longest: int = 16
     grow: float = 0.5
     lr_matrix: float = 0.01
@@ -128,8 +128,9 @@ class Painting:
         pose = pose_of(self.world.simulator)
         astray = config.astray * torch.randn(3, len(first), generator=self._rng)
         pose = replace(pose, x=pose.x + astray[0], y=pose.y + astray[1], yaw=pose.yaw + astray[2] / 10)
+        seed = int(torch.randint(2**31, (1,), generator=self._rng))
         self._left = int(torch.randint(1, config.clips(step) + 1, (1,), generator=self._rng))
-        return Unroll(self.networks, first, self._rng, gradients=True, pose=pose)
+        return Unroll(self.networks, first, self._rng, gradients=True, pose=pose, seed=seed)
 
     def _loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         config = self.config

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
+from engine.nets.camera import Camera
 from engine.nets.spatial_memory import Pose
-from engine.training.simulator import Simulator
+from engine.training.place import edges
+from engine.training.simulator import MARGIN, Simulator
 
 UNSEEN = 2**40
 """Seeds from here on are never trained on."""
@@ -15,7 +19,7 @@ _FARTHEST = 40  # video frames that somebody walks on
 
 def pose_of(simulator: Simulator) -> Pose:
     """Where the simulator's players are now."""
-    return Pose(simulator.x.clone(), simulator.y.clone(), simulator.yaw.clone(), simulator.pitch.clone())
+    return Pose(*(part.clone() for part in (simulator.x, simulator.y, simulator.yaw, simulator.pitch, simulator.hour)))
 
 
 @torch.no_grad()
@@ -26,8 +30,8 @@ def random_views(
 
     Args:
         level: share of them that look level; the others look up or down by as much as can be.
-        walked: share of them that then walk on, as far as a few cells, and look elsewhere: so they come to stand along
-            walls and in corners, where people who play often are, and random places rarely.
+        walked: share of them that then walk on, as far as a few cells, half of which look elsewhere: so they come to
+            stand along walls and in corners, where people who play often are, and random places rarely.
     """
     everybody = torch.ones(simulator.players, dtype=torch.bool)
     simulator.respawn(everybody)
@@ -49,4 +53,21 @@ def _walk_on(simulator: Simulator, rng: torch.Generator, share: float) -> None:
     for frame in range(int(left.max())):
         simulator.step((left > frame)[:, None] * ahead, still)
     turned = torch.rand(players, generator=rng) * 2 * torch.pi
-    simulator.yaw = torch.where(left > 0, turned, simulator.yaw)
+    turns = torch.rand(players, generator=rng) < 0.5  # the others look at what stopped them
+    simulator.yaw = torch.where((left > 0) & turns, turned, simulator.yaw)
+
+
+def closest_views(camera: Camera) -> Simulator:
+    """A player before the middle of every wall and every side of what stands about, as close as one can be, at noon."""
+    found = []
+    for edge in edges():
+        out_x, out_y = {"n": (0, -1), "s": (0, 1), "w": (-1, 0), "e": (1, 0)}[edge.facing]
+        x, y = (edge.x0 + edge.x1) / 2 + out_x * (MARGIN + 1e-3), (edge.y0 + edge.y1) / 2 + out_y * (MARGIN + 1e-3)
+        found.append((x, y, math.atan2(-out_y, -out_x)))
+    simulator = Simulator(len(found), 0, camera)
+    x, y, yaw = torch.tensor(found).T
+    free = simulator.is_free(x, y)
+    chosen = Simulator(int(free.sum()), 0, camera)
+    chosen.x, chosen.y, chosen.yaw = x[free], y[free], yaw[free] % (2 * math.pi)
+    chosen.hour = torch.full_like(chosen.x, 0.5)
+    return chosen

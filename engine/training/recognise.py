@@ -29,8 +29,8 @@ class RecogniserTraining:
         seed: of poses and weights.
     """
 
-    steps: int = 4000
-    pictures: int = 128
+    steps: int = 3400
+    pictures: int = 80
     lr: float = 1.5e-3
     level: float = 0.5
     noise: float = 0.06
@@ -88,7 +88,8 @@ def recogniser_loss(recogniser: Recogniser, guess: Guess, pose: Pose) -> tuple[T
     turn = pose.yaw % (2 * math.pi) / (2 * math.pi / config.headings)
     place = y.long().clamp(0, rows - 1) * columns + x.long().clamp(0, columns - 1)
     heading = turn.long().clamp(0, config.headings - 1)
-    beside = torch.stack((x % 1 - 0.5, y % 1 - 0.5, turn % 1 - 0.5, pose.pitch), 1)
+    dial = pose.hour * 2 * math.pi
+    beside = torch.stack((x % 1 - 0.5, y % 1 - 0.5, turn % 1 - 0.5, pose.pitch, dial.cos() / 2, dial.sin() / 2), 1)
     loss = F.cross_entropy(guess.place, place) + F.cross_entropy(guess.heading, heading)
     loss = loss + 4 * F.smooth_l1_loss(guess.beside, beside, beta=0.1)
     hits = [

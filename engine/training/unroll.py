@@ -33,7 +33,8 @@ class Unroll:
         frames: (B, 3, H, W) in -1..1, the pictures the rollouts start from.
         generator: of the noise.
         gradients: whether keys and values of earlier frames stay in the graph.
-        pose: where the pictures were taken; None: the recogniser finds out.
+        pose: where and when the pictures were taken; None: the recogniser finds out.
+        seed: of what happens by chance, see MemoryCondition.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class Unroll:
         generator: torch.Generator,
         gradients: bool,
         pose: Pose | None = None,
+        seed: int = 0,
     ) -> None:
         config = networks.config
         self._networks, self._generator = networks, generator
         schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
         self._caches: Caches = networks.transformer.new_caches(config.window, config.sink, differentiable=gradients)
-        self._walk = Walk(networks, frames, pose)
+        self._walk = Walk(networks, frames, pose, seed)
         self._sampler = Sampler(networks.transformer, schedule, from_mix(self._walk.mix))
 
     @property

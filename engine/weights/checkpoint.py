@@ -26,6 +26,7 @@ from engine.weights.weight_kinds import Shapes, guess_content, guess_kind
 Progress = Callable[[str, float], None]
 """Called with what is being loaded and the share of it that is done, 0..1."""
 
+_BYTES = {torch.uint8: "U8", torch.int16: "I16"}  # what a network keeps in whole numbers stays as it is
 _DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 _LONGEST_HEADER = 100_000_000  # bytes; what the safetensors format allows
 
@@ -120,7 +121,10 @@ def open_weights(module: nn.Module, path: Path, *, prefix: str = "", only_prefix
     wanted = {prefix + name: tuple(weight.shape) for name, weight in module.state_dict().items()}
     file = _without_wrapper(_open(path), wanted)
     _check_names(path, type(module).__name__, wanted, file.shapes, prefix if only_prefixed else "")
-    _check_dtypes(path, wanted, file.dtypes)
+    whole = {
+        prefix + name: _BYTES[weight.dtype] for name, weight in module.state_dict().items() if weight.dtype in _BYTES
+    }
+    _check_dtypes(path, wanted, file.dtypes, whole)
     return FittingWeights(path, prefix, file)
 
 
@@ -152,7 +156,8 @@ class FittingWeights:
         total, done = sum(_size(self.file.shapes[name]) for name in names), 0
         for name, weight in self.file.tensors(names):
             own = name[len(self.prefix) :]
-            state[own] = _placed(weight, device, dtype if isinstance(dtype, torch.dtype) else dtype(own))
+            plain = dtype if isinstance(dtype, torch.dtype) else dtype(own)
+            state[own] = _placed(weight, device, state[own].dtype if state[own].dtype in _BYTES else plain)
             done += weight.numel()
             if progress:
                 progress(self.path.name, done / max(total, 1))
@@ -279,7 +284,7 @@ def _open_pth(path: Path) -> _WeightsFile:
         remedy = "it looks like a training checkpoint"
         raise CheckpointError(f"{path} is no flat table of weights", got=inner, expected="tensors", remedy=remedy)
     shapes = {name: tuple(weight.shape) for name, weight in table.items()}
-    dtypes = {name: _DTYPES.get(weight.dtype, str(weight.dtype)) for name, weight in table.items()}
+    dtypes = {name: (_DTYPES | _BYTES).get(weight.dtype, str(weight.dtype)) for name, weight in table.items()}
     return _WeightsFile(shapes, dtypes, lambda names: ((name, table[name]) for name in names))
 
 
@@ -316,8 +321,9 @@ def _check_names(path: Path, what: str, wanted: Shapes, held: Shapes, ignore_wit
                           remedy=f"it looks like {guess}" if guess else None)  # fmt: skip
 
 
-def _check_dtypes(path: Path, wanted: Shapes, dtypes: Mapping[str, str]) -> None:
-    odd = [name for name in wanted if dtypes[name] not in _DTYPES.values()]
+def _check_dtypes(path: Path, wanted: Shapes, dtypes: Mapping[str, str], whole: Mapping[str, str]) -> None:
+    """whole: kinds of the weights that are whole numbers; all others are plain ones."""
+    odd = [name for name in wanted if dtypes[name] not in ((whole[name],) if name in whole else _DTYPES.values())]
     if odd:
         got = f"{len(odd)} weights of another kind (first {odd[0]}: {dtypes[odd[0]]})"
         raise CheckpointError(f"{path} holds no plain weights", got=got, expected="float32, float16 or bfloat16")

@@ -124,7 +124,7 @@ class Toy(Family[ToyConfig, ToyNetworks]):
     def kernels(self, networks: ToyNetworks, fast: bool) -> Kernels:
         return Kernels(networks.transformer, None)
 
-    def pipeline(self, networks: ToyNetworks, kernels: Kernels, first_frame: np.ndarray) -> ToyPipeline:
+    def pipeline(self, networks: ToyNetworks, kernels: Kernels, first_frame: np.ndarray, seed: int) -> ToyPipeline:
         return ToyPipeline(networks, first_frame)
 
 

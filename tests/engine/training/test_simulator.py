@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from engine.config.memory import CameraConfig
-from engine.measures.pictures import psnr
+from engine.measures.pictures import psnr, sharpness
 from engine.nets.camera import Camera, Motion
+from engine.training.place import BOXES, NAMES, PLAN
 from engine.training.policy import Players, World
 from engine.training.poses import random_views
 from engine.training.scenes import VIEWPOINTS, render
-from engine.training.simulator import MAP, PLACES, Simulator
+from engine.training.simulator import MARGIN, Simulator
 
 W, S, A, D = (torch.eye(4)[i] for i in range(4))
 IDLE = torch.zeros(4)
@@ -52,8 +53,11 @@ def test_nobody_walks_into_a_wall():
 
 
 def test_every_place_can_be_walked_to_from_every_other():
+    """On a grid of quarter cells, by what the simulator says is free."""
     simulator = Simulator(1, 0, camera())
-    cells = {(r, c) for r, row in enumerate(MAP) for c, cell in enumerate(row) if cell != "#"}
+    y, x = torch.meshgrid(torch.arange(0.125, len(PLAN), 0.25), torch.arange(0.125, len(PLAN[0]), 0.25), indexing="ij")
+    free = simulator.is_free(x.flatten(), y.flatten()).view(x.shape)
+    cells = {(int(r), int(c)) for r, c in free.nonzero()}
     reached, todo = set(), [next(iter(cells))]
     while todo:
         row, column = todo.pop()
@@ -62,14 +66,75 @@ def test_every_place_can_be_walked_to_from_every_other():
         reached.add((row, column))
         todo += [(row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)]
     assert reached == cells
-    assert {place.letter for place in PLACES} == {cell for row in MAP for cell in row} - {"#"}
-    assert simulator.open.sum() == len(cells)
+    assert {PLAN[int(y[r, c])][int(x[r, c])] for r, c in reached} == set(NAMES)
+
+
+def test_nobody_stands_within_half_a_cell_of_anything_upright():
+    simulator = Simulator(256, 1, camera())
+    x, y = simulator.x[:, None], simulator.y[:, None]
+    left, top, wide, deep = torch.tensor([box[:4] for box in BOXES]).unbind(1)
+    apart = torch.maximum(torch.maximum(left - x, x - left - wide), torch.maximum(top - y, y - top - deep))
+    assert MARGIN >= 0.5 and (apart >= MARGIN - 1e-5).all()
+
+
+def test_the_world_itself_is_crisp():
+    """Half of its pictures have 45 grey levels a pixel and more, and hardly any is bare."""
+    simulator = Simulator(48, 11, Camera(CameraConfig(), 256, 144))
+    _, pictures = random_views(simulator, torch.Generator().manual_seed(0), level=1.0, walked=0.5)
+    sharp = sharpness(pictures)
+    assert sharp.median() >= 45
+    assert sharp.quantile(0.1) >= 20
+
+
+@pytest.mark.parametrize("name", VIEWPOINTS)
+def test_twelve_seconds_ahead_from_every_scene_never_end_at_a_bare_wall(name):
+    config = CameraConfig(forward_step=0.06)
+    simulator = starting(name, Camera(config, 192, 112))
+    shown = []
+    for second in range(12):
+        before = simulator.x.clone(), simulator.y.clone()
+        walk(simulator, W, frames=20)
+        went = torch.hypot(simulator.x - before[0], simulator.y - before[1])
+        assert went > 0.5 * 20 * config.forward_step, f"second {second} ends against something"
+        shown.append(simulator.render())
+    assert sharpness(torch.cat(shown)).min() > 30
+
+
+def starting(name: str, lens: Camera) -> Simulator:
+    """One player where the scene begins."""
+    x, y, degrees, hour = VIEWPOINTS[name]
+    simulator = Simulator(1, 0, lens)
+    simulator.x, simulator.y, simulator.yaw, simulator.hour = (
+        torch.tensor([float(value)]) for value in (x, y, math.radians(degrees), hour)
+    )
+    return simulator
+
+
+def test_a_day_goes_by_in_two_minutes_and_changes_the_light():
+    simulator = starting("terrace", camera())
+    brightness = []
+    for _ in range(8):
+        brightness.append(float(simulator.render().mean()))
+        walk(simulator, IDLE, frames=300)
+    assert max(brightness) > min(brightness) + 0.3
+    assert abs(float(simulator.render().mean()) - brightness[0]) < 0.05, "it is the same hour again"
+
+
+def test_lamps_flicker_and_nothing_else_changes_while_one_stands():
+    simulator = starting("library", camera())
+    simulator.hour[:] = 0.0
+    pictures = []
+    for _ in range(12):
+        walk(simulator, IDLE)
+        pictures.append(simulator.render())
+    changes = torch.cat(pictures).diff(dim=0).abs().mean((1, 2, 3)) * 127.5
+    assert 0.05 < changes.mean() < 6
 
 
 @pytest.mark.parametrize(("keys", "ahead", "right"), [(W, 1, 0), (S, -1, 0), (A, 0, -1), (D, 0, 1)])
 def test_keys_move_the_way_they_say(keys, ahead, right):
     simulator = Simulator(1, 0, camera())
-    simulator.x, simulator.y, simulator.yaw = torch.tensor([3.0]), torch.tensor([12.5]), torch.tensor([0.3])
+    simulator.x, simulator.y, simulator.yaw = torch.tensor([6.0]), torch.tensor([11.0]), torch.tensor([0.3])
     x, y = simulator.x.clone(), simulator.y.clone()
     walk(simulator, keys)
     moved = torch.stack([simulator.x - x, simulator.y - y]).flatten()
@@ -89,10 +154,12 @@ def test_looking_up_has_a_limit():
 def test_turning_all_the_way_round_shows_the_same_picture():
     config = CameraConfig()
     simulator = Simulator(4, 5, camera())
+    simulator.hour[:] = 0.5
     first = simulator.render()
     unit = 360 / 100 / config.yaw_per_unit
     walk(simulator, IDLE, torch.tensor((0.0, unit)), 100)
-    assert psnr(simulator.render(), first) > 45
+    simulator.hour[:], simulator.flicker[:] = 0.5, 0.0
+    assert psnr(simulator.render(), first) > 40
 
 
 def test_a_turned_picture_is_what_the_simulator_shows_after_a_turn():
@@ -105,15 +172,15 @@ def test_a_turned_picture_is_what_the_simulator_shows_after_a_turn():
     )
     turned, after = lens.moved(before, motion, torch.ones(16, 40, 72)), simulator.render()
     inner = (slice(None), slice(None), slice(4, 36), slice(4, 60))  # what was not yet in the picture cannot be shown
-    assert psnr(turned[inner], after[inner]) > 32
-    assert psnr(turned[inner], after[inner]) > psnr(before[inner], after[inner]) + 6
+    assert psnr(turned[inner], after[inner]) > psnr(before[inner], after[inner]) + 3
 
 
 def test_a_wall_ahead_comes_nearer_as_it_should():
     simulator = Simulator(1, 0, camera())
     lens = simulator.camera
     # in the hall, looking at its west wall, whose face is at x = 1
-    simulator.x, simulator.y, simulator.yaw = torch.tensor([2.0]), torch.tensor([4.5]), torch.tensor([math.pi])
+    simulator.x, simulator.y, simulator.yaw = torch.tensor([2.0]), torch.tensor([4.0]), torch.tensor([math.pi])
+    simulator.hour = torch.tensor([0.5])
     before, horizon = simulator.render(), lens.horizon(simulator.pitch)
     walk(simulator, W)
     ahead = 2.0 - simulator.x
@@ -122,7 +189,7 @@ def test_a_wall_ahead_comes_nearer_as_it_should():
     still = torch.zeros(1)
     moved, after = lens.moved(before, Motion(still, ahead, still, horizon, horizon), nearness), simulator.render()
     middle = (slice(None), slice(None), slice(None), slice(20, 52))  # only there it is that wall
-    assert psnr(moved[middle], after[middle]) > psnr(before[middle], after[middle]) + 6
+    assert psnr(moved[middle], after[middle]) > psnr(before[middle], after[middle]) + 2
 
 
 def test_players_press_every_key_and_look_every_way():
