@@ -90,7 +90,7 @@ def carry(world: WorldModel, players: int, slots: int, blocks: int | None = None
     spares: list[list[float]] = [[] for _ in range(players)]
     rates = [0.0] * players
     problems: list[BaseException] = []
-    ready = threading.Barrier(players)
+    ready, stop = threading.Barrier(players), threading.Event()
 
     def play(number: int) -> None:
         deadline, frames = [0.0], [1]
@@ -106,6 +106,8 @@ def carry(world: WorldModel, players: int, slots: int, blocks: int | None = None
             for index in range(_WARM + counted):
                 if index == _WARM:
                     began = time.perf_counter()
+                if stop.is_set() or (index > _WARM + 1 and time.perf_counter() - began > 2.0 * _SECONDS):
+                    break  # it is far from real time: that much is known
                 period = frames[0] / fps
                 time.sleep(max(0.0, due - time.perf_counter()))
                 due = max(due, time.perf_counter() - period) + period
@@ -127,8 +129,13 @@ def carry(world: WorldModel, players: int, slots: int, blocks: int | None = None
     threads = [threading.Thread(target=play, args=(number,), name=f"player {number}") for number in range(players)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    finally:  # Ctrl-C: every block in flight ends
+        stop.set()
+        for thread in threads:
+            thread.join()
     if problems:
         raise problems[0]
     flat = [spare for one in spares for spare in one]

@@ -85,3 +85,38 @@ def test_a_lossless_session_has_the_hash_of_its_replay(tmp_path):
 @pytest.mark.parametrize("line", [False, True])
 def test_a_lossless_minute_has_the_hash_of_its_replay(tmp_path, line):
     lossless_session(tmp_path, 1200, line)
+
+
+@pytest.mark.slow
+def test_worlds_made_at_the_same_time_are_what_they_are_alone():
+    """The embedded model lets as many worlds be computed at once as there are cores: none sees another."""
+    import threading
+
+    from engine.actions import benchmark_actions
+    from game.config.settings import load_settings
+    from game.models.loader import open_world
+    from game.remote.turns import SharedWorld, Turns
+    from game.world.scenes import shipped_scenes
+
+    world = open_world(load_settings([]), lambda words, share: None, lambda line: None)
+    scenes = [scene.picture() for scene in shipped_scenes()[:2]]
+
+    def make(number: int, turns: Turns, found: dict[int, str]) -> None:
+        rollout = SharedWorld(world, turns, time.perf_counter, lambda frames: None).start(scenes[number], number)
+        told, digest = benchmark_actions(world.action_space, number, 24), hashlib.sha256()
+        for frame in range(24):
+            digest.update(rollout.step(told[frame : frame + 1]).frames.tobytes())
+            rollout.settle()
+        found[number] = digest.hexdigest()
+
+    alone: dict[int, str] = {}
+    for number in (0, 1):
+        make(number, Turns(1), alone)
+    together: dict[int, str] = {}
+    turns = Turns(2)
+    threads = [threading.Thread(target=make, args=(number, turns, together)) for number in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
