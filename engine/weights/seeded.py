@@ -6,7 +6,6 @@ How long a network takes depends on its shapes and not on its values, as long as
 import torch
 from torch import Tensor, nn
 
-from engine.nets.spatial_memory import SpatialMemory
 from engine.weights.placement import DtypeOf
 
 
@@ -18,8 +17,8 @@ def seed_weights(
     dtype: of all, or of each by its name.
     """
     generator, weights = torch.Generator().manual_seed(seed), {}
-    if isinstance(module, SpatialMemory):  # bytes and places, which no random numbers will do for
-        weights = {name: weight.to(device) for name, weight in module.stand_in(generator).items()}
+    if (stand_in := getattr(module, "stand_in", None)) is not None:  # what no random numbers will do for: places, bytes
+        weights = {name: weight.to(device) for name, weight in stand_in(generator).items()}
     for name, weight in module.named_parameters():
         own = dtype if isinstance(dtype, torch.dtype) else dtype(name)
         weights[name] = _draw(name, weight.shape, generator).to(device, own)
