@@ -242,9 +242,11 @@ def draw(surfaces: Surfaces, eyes: Eyes, camera: Camera, light: Light, rays: int
 
 
 def _numbers(mask: Tensor) -> Tensor:
-    """Of the pixels that are set; of all where there is no data and work is only counted."""
+    """Of the pixels that are set; of all, where the host would have to wait for a device or there is no data."""
     flat = mask.flatten()
-    return torch.arange(len(flat), device=flat.device) if flat.is_meta else flat.nonzero()[:, 0]
+    if flat.device.type != "cpu":
+        return torch.arange(len(flat), device=flat.device)
+    return flat.nonzero()[:, 0]
 
 
 def _mixing(surfaces: Surfaces, first: Tensor, second: Tensor) -> Tensor:
