@@ -87,8 +87,10 @@ def test_keys_pressed_in_a_browser_arrive_in_the_recording(tmp_path):
             listed = await page.run("get('/recordings').then((r) => r.json())")
             return before, after, numbers, shot, listed, page.said
 
-    before, after, numbers, shot, listed, said = asyncio.run(go())
-    code, out, err = served.stop()
+    try:
+        before, after, numbers, shot, listed, said = asyncio.run(go())
+    finally:
+        code, out, err = served.stop()
     assert code == 0, err
     assert not said
     assert np.abs(before.astype(int) - after).mean() > 8.0  # the picture changed
