@@ -29,9 +29,6 @@ from engine.nets.surfaces import (
     Planes,
     Surfaces,
     draw,
-    pack,
-    plane_mips,
-    strip_mips,
     strip_table,
 )
 
@@ -131,16 +128,21 @@ class SpatialMemory(nn.Module):
         known = (self.edges != 0).any(1)
         edges = self.edges[known] if known.any() else self.edges[:1]  # one that nobody sees, before anything is learned
         first, origin, count = strip_table(edges, config.texels)
-        strips = _with_pad(self.strips[: int(count[0].sum())], 7)
-        floor = tiled(self.floor, self.floor_cells, 6)
-        ceiling = tiled(self.ceiling, self.ceiling_cells, 7)
-        sizes = (tuple(floor.shape[:2]), tuple(ceiling.shape[:2]))
-        planes = torch.cat([pack(plane_mips(part)) for part in (floor, ceiling)])
-        scales = (config.texels, config.ceiling_texels)
+        strips = [_with_pad(self.strips[: int(count[0].sum())], 7)]
+        while len(strips) < MIPS:
+            strips.append(_halved(strips[-1], across=False))
+        floor, ceiling = tiled(self.floor, self.floor_cells, 6), tiled(self.ceiling, self.ceiling_cells, 7)
+        planes = []
+        for plane in (floor, ceiling):
+            planes.append(plane)
+            for _ in range(PLANE_MIPS - 1):
+                planes.append(_halved(planes[-1], across=True))
+        sizes = ((floor.shape[0], floor.shape[1]), (ceiling.shape[0], ceiling.shape[1]))
+        flat = torch.cat([part.reshape(-1, CHANNELS) for part in planes]).view(torch.int64)[:, 0]
         return Surfaces(
-            edges, first, origin, count, pack(strip_mips(strips)), config.levels, config.texels,
-            Planes(planes, sizes, scales), pack(_with_pad(self.sky, 6)).flatten(), config.sky, *config.sky_slopes,
-            config.height,
+            edges, first, origin, count, torch.cat(strips).view(torch.int64)[..., 0], config.levels, config.texels,
+            Planes(flat, sizes, (config.texels, config.ceiling_texels)),
+            _with_pad(self.sky, 6).view(torch.int64).flatten(), config.sky, *config.sky_slopes, config.height,
         )  # fmt: skip
 
     def _sizes_only(self) -> Surfaces:
@@ -190,20 +192,26 @@ def light_between(light: Tensor, hour: Tensor) -> Tensor:
 
 
 def tiled(tiles: Tensor, cells: Tensor, channels: int) -> Tensor:
-    """Cells' bytes (N, s, s, channels) where `cells` (rows, columns) puts them: (rows s, columns s, 8) 0..1."""
+    """Cells' bytes (N, s, s, channels) where `cells` (rows, columns) puts them: (rows s, columns s, 8) bytes."""
     rows, columns = cells.shape
     size = tiles.shape[1]
-    blank = tiles.new_zeros(1, *tiles.shape[1:])
-    if channels == 7:
-        blank[..., 6] = 0
-    placed = torch.cat((blank, tiles)).index_select(0, cells.flatten().long())
-    placed = placed.view(rows, columns, size, size, channels).permute(0, 2, 1, 3, 4)
-    return _with_pad(placed.reshape(rows * size, columns * size, channels), channels)
+    padded = _with_pad(tiles, channels)
+    packed = torch.cat((padded.new_zeros(1, size, size, CHANNELS), padded)).view(torch.int64)[..., 0]
+    placed = packed.index_select(0, cells.flatten().long()).view(rows, columns, size, size).permute(0, 2, 1, 3)
+    return placed.reshape(rows * size, columns * size, 1).view(torch.uint8)
 
 
 def _with_pad(texels: Tensor, channels: int) -> Tensor:
-    """Bytes (..., 6 or 7) -> (..., 8) 0..1; what has no cover of its own covers all."""
-    full = F.pad(texels.float() * (1 / 255), (0, CHANNELS - channels))
+    """Bytes (..., 6 or 7) -> (..., 8); what has no cover of its own covers all."""
+    full = F.pad(texels, (0, CHANNELS - channels))
     if channels == 6:
-        full[..., 6] = 1
+        full[..., 6] = 255
     return full
+
+
+def _halved(texels: Tensor, across: bool) -> Tensor:
+    """Bytes (N, M, 8) at half the size: means of two along the first axis, and of two along the second if `across`."""
+    pairs = texels[0::2].to(torch.int16) + texels[1::2]
+    if across:
+        return ((pairs[:, 0::2] + pairs[:, 1::2] + 2) >> 2).to(torch.uint8)
+    return ((pairs + 1) >> 1).to(torch.uint8)
