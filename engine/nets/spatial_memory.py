@@ -68,6 +68,18 @@ class SpatialMemory(nn.Module):
     stand.
     """
 
+    edges: Tensor
+    strips: Tensor
+    floor: Tensor
+    ceiling: Tensor
+    floor_cells: Tensor
+    ceiling_cells: Tensor
+    sky: Tensor
+    light: Tensor
+    pace: Tensor
+    flicker: Tensor
+    ground: Tensor
+
     def __init__(self, config: SpatialMemoryConfig) -> None:
         super().__init__()
         self.config = config
@@ -150,7 +162,8 @@ class SpatialMemory(nn.Module):
         config, scales = self.config, (self.config.texels, self.config.ceiling_texels)
         device = self.edges.device
         table = torch.zeros(MIPS, config.edges, dtype=torch.long, device=device)
-        sizes = tuple((config.rows * scale, config.columns * scale) for scale in scales)
+        floor, ceiling = ((config.rows * scale, config.columns * scale) for scale in scales)
+        sizes = (floor, ceiling)
         texels = sum((rows >> m) * (columns >> m) for rows, columns in sizes for m in range(PLANE_MIPS))
         strips, planes, sky = (
             torch.zeros(size, dtype=torch.int64, device=device)

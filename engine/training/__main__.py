@@ -55,11 +55,9 @@ def make(options: argparse.Namespace) -> None:
     say(f"codec: {fit_codec(networks, seed):.2f} dB")
 
     memory = MemoryTraining(seed=seed)
-    memory = replace(memory, ground_steps=steps(memory.ground_steps), shape_steps=steps(memory.shape_steps),
-                     look_steps=steps(memory.look_steps))  # fmt: skip
+    memory = replace(memory, plan_steps=steps(memory.plan_steps), look_steps=steps(memory.look_steps))
     remembering = Remembering(networks.spatial_memory, camera, memory)
     remembering.run(options.out, say, options.save_every)
-    networks.spatial_memory.requires_grad_(False)
     say(f"memory: {remembering.quality():.2f} dB from poses never fitted")
 
     recogniser = RecogniserTraining(seed=seed)

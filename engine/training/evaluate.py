@@ -143,7 +143,7 @@ class Evaluator:
         return rows | {"crisp": {"play": _crisp(seen)}}
 
     @torch.no_grad()
-    def scenes(self) -> dict:
+    def scenes(self) -> dict[str, Any]:
         """From every shipped first frame, twelve seconds of W and then W with turns: how crisp it stays."""
         config = self.networks.config
         camera, fps = camera_of(self.networks), round(config.fps)
@@ -171,7 +171,7 @@ class Evaluator:
         return {"scenes": _crisp(seen) | {"plainest_of_12_s": rows, "psnr": rows_psnr}}
 
     @torch.no_grad()
-    def walls(self) -> dict:
+    def walls(self) -> dict[str, Any]:
         """The closest that one can stand before the middle of every wall, looking at it."""
         camera = camera_of(self.networks)
         simulator = closest_views(camera)
@@ -193,7 +193,7 @@ class Evaluator:
         }
 
     @torch.no_grad()
-    def day(self) -> dict:
+    def day(self) -> dict[str, Any]:
         """Mean brightness over a day of standing still, beside the simulator's: the largest error, in grey levels."""
         world = self._world(7, 7)
         first = world.restart()
@@ -383,7 +383,7 @@ def _advance(unroll: Unroll, keyboard: Tensor, mouse: Tensor) -> Tensor:
     return unroll.frames
 
 
-def _crisp(seen: list[tuple[Tensor, Tensor]]) -> dict:
+def _crisp(seen: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:
     """Of sharpnesses (B,) of the model's pictures and of the simulator's, grey levels a pixel."""
     made, true = (torch.cat(part) for part in zip(*seen, strict=True))
     share = made / true

@@ -8,6 +8,7 @@ lamplight in the other; see engine.nets.surfaces. Nothing here is known to the m
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -160,14 +161,15 @@ def edges() -> tuple[Edge, ...]:
                 if run and (along != run[-1][0] + 1 or letter != run[-1][1]):
                     a, b, area = run[0][0], run[-1][0] + 1, run[0][1]
                     ends = (a, line, b, line) if dy else (line, a, line, b)
-                    found.append(Edge(*map(float, ends), facing, "wall", area))
+                    x0, y0, x1, y1 = map(float, ends)
+                    found.append(Edge(x0, y0, x1, y1, facing, "wall", area))
                     run = []
                 run.append((along, letter))
-    for x, y, w, d, kind in BOXES:
-        area = letters[grid[int(y), int(x)]]
+    for left, top, w, d, kind in BOXES:
+        right, low, area = left + w, top + d, letters[grid[int(top), int(left)]]
         found += [
-            Edge(x, y, x + w, y, "n", kind, area), Edge(x, y + d, x + w, y + d, "s", kind, area),
-            Edge(x, y, x, y + d, "w", kind, area), Edge(x + w, y, x + w, y + d, "e", kind, area),
+            Edge(left, top, right, top, "n", kind, area), Edge(left, low, right, low, "s", kind, area),
+            Edge(left, top, left, low, "w", kind, area), Edge(right, top, right, low, "e", kind, area),
         ]  # fmt: skip
     return tuple(found)
 
@@ -430,7 +432,7 @@ _WALL_PAINTERS = {"a": _hall, "b": _library, "c": _tower, "d": _garden, "e": _po
 
 def _column(
     tone: tuple[float, float, float], dark: tuple[float, float, float], flutes: int, lamp: tuple[float, float, float]
-):
+) -> Callable[[Wall, Edge], None]:
     def paint(wall: Wall, edge: Edge) -> None:
         wall.fill(0, LEVELS, 0, wall.width, tone)
         wall.colour *= 1 + 0.04 * wall.rng.normal(size=(*wall.colour.shape[:2], 1))

@@ -170,7 +170,7 @@ class Plan(nn.Module):
         """Everything, laid out for looking, with gradients."""
         config = self.config
         planes = torch.cat([plane_mips(part) for part in (self.floor, self.ceiling)])
-        sizes = (tuple(self.floor.shape[:2]), tuple(self.ceiling.shape[:2]))
+        sizes = ((self.floor.shape[0], self.floor.shape[1]), (self.ceiling.shape[0], self.ceiling.shape[1]))
         return Surfaces(
             self.edges(), self.first, self.origin, self.count, strip_mips(self.strips), config.levels, config.texels,
             Planes(planes, sizes, (config.texels, config.ceiling_texels)), self.sky, config.sky, *config.sky_slopes,
@@ -183,6 +183,10 @@ class Look(nn.Module):
 
     Only texels of the largest size are learned: far away, their means are seen, which `refresh` works out.
     """
+
+    strips: Tensor
+    planes: Tensor
+    sky: Tensor
 
     def __init__(self, config: SpatialMemoryConfig, plan: Plan) -> None:
         super().__init__()
@@ -257,7 +261,7 @@ class Look(nn.Module):
         """
         config, size = plan.config, plan.config.ceiling_texels
         walls = plan.strips[..., 6:7] >= _OPEN_WALL
-        plan.strips *= walls
+        plan.strips.mul_(walls)
         plan.strips[..., 6:7] = walls.float()
         cells = plan.ceiling.view(config.rows, size, config.columns, size, CHANNELS)
         cover = cells[..., 6].mean((1, 3))[:, None, :, None, None].expand(-1, size, -1, size, -1)
@@ -265,7 +269,7 @@ class Look(nn.Module):
         if air.any():  # what it showed of the sky's mean colour becomes the sky's
             mean = plan.ceiling[air[..., 0]].mean(0)
             plan.sky[:, :6] = plan.sky[:, :6] * (1 - mean[6]) + mean[:6]
-        plan.ceiling *= ~air
+        plan.ceiling.mul_(~air)
 
     def _finer_strips(self, plan: Plan, edges: Tensor) -> Tensor:
         times = self.config.texels // plan.config.texels
@@ -384,7 +388,15 @@ class Remembering:
         self._write(shares)
         self._watch()
 
-    def _stage(self, name: str, steps: int, optimizers: list, fit: Plan | Look, camera: Camera, refresh: int) -> Stage:
+    def _stage(
+        self,
+        name: str,
+        steps: int,
+        optimizers: list[torch.optim.Optimizer],
+        fit: Plan | Look,
+        camera: Camera,
+        refresh: int,
+    ) -> Stage:
         def begin(start: int) -> None:
             seed = self.config.seed * 1_000_003 + start
             views = self.config.small[2] if camera is self._small else self.config.views
@@ -397,7 +409,7 @@ class Remembering:
             return error, {"dB": float(-10 * error.detach().log10()), "reach": float(fit.reach.detach())}
 
         def after(step: int) -> None:
-            if refresh and step % refresh == 0:
+            if isinstance(fit, Look) and step % refresh == 0:
                 fit.refresh()
 
         return Stage(f"memory, {name}", steps, optimizers, {"fit": fit}, begin, loss,
