@@ -12,7 +12,7 @@ from engine.config.model import AttentionActionsConfig, TransformerConfig, Visua
 from engine.fast.transformer import FastTransformer
 from engine.nets.action_windows import ActionHistory
 from engine.nets.transformer import Transformer
-from engine.rollout.sampler import Sampler, noise_schedule
+from engine.rollout.sampler import Sampler, from_velocity, noise_schedule
 from tests.parity.common import (
     TOLERANCE,
     Fixture,
@@ -82,7 +82,7 @@ def roll_out(fixture: Fixture, fast: bool = False) -> dict[str, Tensor]:
     fill_with_seed(net, fixture.seed, "model.")
     if fast:
         net = FastTransformer(net, tuple(t["noise"].shape[-2:]))
-    sampler = Sampler(net, schedule, "velocity")
+    sampler = Sampler(net, schedule, from_velocity)
     caches, history = net.new_caches(c["local_attn_size"], c["sink_size"]), ActionHistory(config.actions, ratio)
     prepared = net.prepare_rollout(torch.tensor(schedule.timesteps), t["noise"].shape[-2:], t["visual_context"])
     condition = rearrange(torch.cat((t["mask"], t["image_latents"]), dim=1), "b c t h w -> b t c h w")
