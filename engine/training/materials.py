@@ -199,9 +199,9 @@ def painting(wall: Wall, top: int, bottom: int, left: int, right: int) -> None:
     elif kind == 2:  # shapes
         picture = np.ones((high, wide, 3)) * np.array((0.92, 0.88, 0.78))
         for _ in range(7):
-            colour = np.clip(np.array(_BOOKS[int(rng.integers(len(_BOOKS)))]) * 1.2, 0, 1)
+            tint = np.clip(np.array(_BOOKS[int(rng.integers(len(_BOOKS)))]) * 1.2, 0, 1)
             a, c = int(rng.integers(high)), int(rng.integers(wide))
-            picture[a : a + int(rng.integers(3, high // 2 + 3)), c : c + int(rng.integers(3, wide // 2 + 3))] = colour
+            picture[a : a + int(rng.integers(3, high // 2 + 3)), c : c + int(rng.integers(3, wide // 2 + 3))] = tint
         picture[abs(y - high * 0.5 - (x - wide / 2) * rng.uniform(-0.8, 0.8)) < 1] = (0.08, 0.08, 0.10)
     else:  # a ship at sea
         picture = np.where((y < high * 0.58)[..., None], np.array((0.66, 0.82, 0.92)), np.array((0.14, 0.36, 0.52)))
