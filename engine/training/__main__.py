@@ -24,6 +24,8 @@ from engine.training.remember import MemoryTraining, Remembering
 from engine.training.stage import Say
 from engine.training.unroll import camera_of
 
+_SHORTEST_PLAN = 150  # steps: with walls elsewhere, a trial's texels would not fit into the model
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
@@ -55,7 +57,8 @@ def make(options: argparse.Namespace) -> None:
     say(f"codec: {fit_codec(networks, seed):.2f} dB")
 
     memory = MemoryTraining(seed=seed)
-    memory = replace(memory, plan_steps=steps(memory.plan_steps), look_steps=steps(memory.look_steps))
+    plan = max(steps(memory.plan_steps), _SHORTEST_PLAN)
+    memory = replace(memory, plan_steps=plan, look_steps=steps(memory.look_steps))
     remembering = Remembering(networks.spatial_memory, camera, memory)
     remembering.run(options.out, say, options.save_every)
     say(f"memory: {remembering.quality():.2f} dB from poses never fitted")
