@@ -79,9 +79,8 @@ def test_waypoint_runs_on_a_device_that_gives_nothing_back_and_every_frame_launc
     assert counts[-1].launched > 0 and len(set(counts[-6:])) == 1
 
 
-@pytest.mark.parametrize(
-    "config", [big_config(window=4), small_config(), waypoint_config()], ids=lambda config: config.name
-)
+# The embedded model's view counts pixels on a CPU, and only there (engine/nets/surfaces.py).
+@pytest.mark.parametrize("config", [big_config(window=4), waypoint_config()], ids=lambda config: config.name)
 def test_a_step_reads_no_value_back(config, monkeypatch):
     monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
     made = networks(config)

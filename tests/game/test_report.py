@@ -13,7 +13,9 @@ from game.tools.report import note_failure, report, scrubbed
 @pytest.fixture(autouse=True)
 def somewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(module, "doctor", lambda words: print("Machine       two cores, /opt/ffmpeg/bin/ffmpeg") or 0)
+    monkeypatch.setattr(
+        module, "doctor", lambda words, who_draws=None: print("Machine       two cores, /opt/ffmpeg/bin/ffmpeg") or 0
+    )
     monkeypatch.setattr(module, "home_folder", lambda: tmp_path)
 
 

@@ -102,7 +102,8 @@ def test_blocks_made_again_are_made_by_the_kernels_that_made_them():
             return plain.transformer.programs.steady(*args)
 
         programs = dataclasses.replace(plain.transformer.programs, steady=steady)
-        return Kernels(plain.transformer.with_programs(programs), plain.decoder, True, name, plain)
+        known = None if name == "off" else plain
+        return Kernels(plain.transformer.with_programs(programs), plain.decoder, True, name, known)
 
     made.use(noted("off"))
     rollout = made.start(picture(config), 5)

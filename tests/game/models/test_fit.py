@@ -59,7 +59,7 @@ def test_nothing_is_offered_that_would_not_fit_either():
 
 
 def test_what_the_gpu_gives_up_must_fit_the_host():
-    offers = dict(examine(load_settings(["model=universal"]), "cuda", machine(7, host=4)).offers)
+    offers = dict(examine(load_settings(["model=universal"]), "cuda", machine(7.5, host=4)).offers)
     assert "decoder=taehv" in offers
     assert not [words for words in offers if "devices.vae=cpu" in words]
 
