@@ -103,6 +103,7 @@ class Encoder:
             raise _does_not_start(command[0], error) from error
         assert self._process.stdin is not None
         self._input: IO[bytes] = self._process.stdin
+        self._failed: RecordingError | None = None  # said once by ffmpeg, and the same to whoever asks again
 
     @property
     def pid(self) -> int:
@@ -136,15 +137,19 @@ class Encoder:
         self._process.kill()
 
     def _failure(self) -> RecordingError:
+        """Why the process ended, once it has; `write` and then `close` tell the same."""
+        if self._failed is None:
+            self._failed = self._post_mortem()
+        return self._failed
+
+    def _post_mortem(self) -> RecordingError:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_KILLED_S)  # it may be about to say why
         self.kill()
         self._process.wait(_KILLED_S)
-        said = ""
-        if not self._complaints.closed:
-            self._complaints.seek(0)
-            said = self._complaints.read().decode("utf-8", "replace")
-            self._complaints.close()
+        self._complaints.seek(0)
+        said = self._complaints.read().decode("utf-8", "replace")
+        self._complaints.close()
         reason = telling_line(said)
         what = f"ffmpeg stopped while writing {self.path}" + (f" ({reason})" if reason else "")
         if not re.search(r"Unrecognized option|Option \S* ?not found|Unknown encoder|Invalid encoder", said):

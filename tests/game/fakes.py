@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +39,7 @@ class FakeWorld:
 
     first, later: video frames of the first and of every other block. step_seconds, settle_seconds: how long a call
     takes. fail_at: numbers of the steps (counted over all rollouts) that raise `error`. log: every call by name, in
-    order. taken: every video frame's keys and mouse, in order.
+    order. taken: every video frame's keys and mouse, in order. states: the snapshots of its rollouts that are alive.
     """
 
     mode: str = "universal"
@@ -68,6 +69,7 @@ class FakeWorld:
         self.log: list[str] = []
         self.taken: list[tuple[tuple[str, ...], tuple[float, float] | None]] = []
         self.rollouts: list[FakeRollout] = []
+        self.states: weakref.WeakSet[FakeSnapshot] = weakref.WeakSet()
         self.steps = 0
 
     def start(self, first_frame: np.ndarray, seed: int) -> FakeRollout:
@@ -182,7 +184,9 @@ class FakeRollout:
         """Everything that makes the next frames."""
         self.settle()
         state = (self.frames_done, self.blocks_done, self._yaw, self._pitch, self._way)
-        return FakeSnapshot(state, self.world.state_bytes)
+        snapshot = FakeSnapshot(state, self.world.state_bytes)
+        self.world.states.add(snapshot)
+        return snapshot
 
     def restore(self, snapshot: FakeSnapshot) -> None:
         """Goes back to it."""

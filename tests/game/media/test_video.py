@@ -70,13 +70,21 @@ def test_an_ffmpeg_of_before_5_1_writes_videos(tmp_path, ffmpeg):
         assert made.frames == 6
 
 
-def test_an_ffmpeg_that_lacks_what_is_needed_is_told_with_its_version_and_not_as_a_full_disk(tmp_path, ffmpeg):
+@pytest.mark.parametrize(
+    ("first", "pictures"),
+    [("cat >/dev/null", 1), ("", 400)],
+    ids=["once it has the pictures", "while it is handed them"],
+)
+def test_an_ffmpeg_that_lacks_what_is_needed_is_told_with_its_version_and_not_as_a_full_disk(
+    tmp_path, ffmpeg, first, pictures
+):
+    """Whether the end shows by the pipe that breaks (more pictures than a pipe holds) or by the exit code."""
     ffmpeg(
         'case "$*" in *-version*) echo "ffmpeg version 3.4-old Copyright"; exit 0;; esac\n'
-        "echo \"[abc @ 0x1] Unknown encoder 'libx264'\" >&2; echo 'Conversion failed!' >&2; exit 1"
+        f"{first}\necho \"[abc @ 0x1] Unknown encoder 'libx264'\" >&2; echo 'Conversion failed!' >&2; exit 1"
     )
     with pytest.raises(RecordingError) as caught:
-        write_clip(tmp_path / "x.mp4", GREY, 20.0)
+        write_clip(tmp_path / "x.mp4", np.zeros((pictures, 32, 64, 3), np.uint8), 20.0)
     said = str(caught.value)
     assert "(Unknown encoder 'libx264'); got version 3.4-old; expected ffmpeg 4.2 or newer" in said
     assert "space" not in said and "\n" not in said
