@@ -98,6 +98,11 @@ class Browser:
         text = key or code.removeprefix("Key").lower()
         await self.call("Input.dispatchKeyEvent", type="keyDown" if down else "keyUp", code=code, key=text)
 
+    async def mouse(self, kind: str, x: float, y: float) -> None:
+        """The mouse: kind is mouseMoved, mousePressed or mouseReleased, of the left button."""
+        button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
+        await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
+
     async def touch(self, kind: str, *points: tuple[float, float]) -> None:
         """A finger: kind is touchStart, touchMove or touchEnd."""
         touches = [{"x": x, "y": y} for x, y in points]

@@ -287,3 +287,79 @@ def test_a_wrong_key_is_asked_for_again(tmp_path):
         address, text = asyncio.run(go())
     assert address == server.url + "/"
     assert KEY not in text
+
+
+def test_mouse_gamepad_drop_and_paste_reach_the_world(tmp_path):
+    """As a browser hands them over: a real click and real motion; a pad, files dropped and files pasted stand in."""
+    with ServerThread(tmp_path, FakeWorld(fps=20.0)) as server:
+        taken = server.world.taken
+        picture = base64.b64encode(cv2.imencode(".png", landscape(90, 160, 0.4, 0.0))[1].tobytes()).decode()
+        carried = (
+            f"(() => {{ const bytes = Uint8Array.from(atob('{picture}'), (c) => c.charCodeAt(0)), d = new DataTransfer();"
+            "d.items.add(new File([bytes], 'mine.png', {type: 'image/png'})); return d; })()"
+        )
+
+        async def given(page: Browser) -> None:
+            """Takes the picture that is offered, and waits for its world."""
+            await page.until("document.getElementById('d-picture').open")
+            await page.run("document.getElementById('p-go').click()")
+            await page.until("told.scene === 'yours' && told.state === 'playing'")
+            await page.run("actions.next()")
+            await page.until(f"told.scene !== 'yours' && ({PLAYING})")
+
+        async def go():
+            async with Browser(tmp_path / "profile") as page:
+                await page.open(server.address)
+                await page.until(PLAYING)
+
+                # the mouse: a click takes it, motion looks, a menu gives it back
+                where = json.loads(
+                    await page.run("JSON.stringify(document.getElementById('view').getBoundingClientRect())")
+                )
+                x, y = where["x"] + where["width"] / 2, where["y"] + where["height"] / 2
+                await page.mouse("mouseMoved", x, y)
+                await page.mouse("mousePressed", x, y)
+                await page.mouse("mouseReleased", x, y)
+                await page.until("document.pointerLockElement === view")
+                for step in range(1, 6):
+                    await page.mouse("mouseMoved", x + 12 * step, y - 6 * step)
+                assert await asyncio.to_thread(wait_until, lambda: any(m[1] > 0 for _, m in taken))
+                turned = [sum(m[i] for _, m in taken) for i in (0, 1)]
+                await page.run("pause(true)")
+                await page.until("!document.pointerLockElement")
+                await page.run("pause(false)")
+
+                # a pad: sticks walk and look, a button restarts
+                await page.run(
+                    "navigator.getGamepads = () => [{connected: true, axes: window.axes, "
+                    "buttons: Array.from({length: 16}, (_, i) => ({pressed: i === window.button}))}];"
+                    "window.axes = [0, -1, 1, 0]; window.button = -1;"
+                )
+                assert await asyncio.to_thread(
+                    wait_until, lambda: any(keys == ("W",) and m[1] > 0.05 for keys, m in taken)
+                )
+                await page.run("window.axes = [0, 0, 0, 0]")
+                assert await asyncio.to_thread(wait_until, lambda: not taken[-1][0] and not any(taken[-1][1]))
+                worlds = len(server.world.rollouts)
+                await page.run("window.button = 3")
+                assert await asyncio.to_thread(wait_until, lambda: len(server.world.rollouts) == worlds + 1)
+                await page.run("delete navigator.getGamepads")
+                await page.until(PLAYING)
+
+                # pictures: dropped, then pasted; and what is none is told
+                await page.run(
+                    f"dispatchEvent(new DragEvent('drop', {{dataTransfer: {carried}, cancelable: true, bubbles: true}}))"
+                )
+                await given(page)
+                await page.run(f"dispatchEvent(new ClipboardEvent('paste', {{clipboardData: {carried}}}))")
+                await given(page)
+                await page.run("offer(new File(['no'], 'mine.txt', {type: 'text/plain'}))")
+                words = await page.run("document.getElementById('remark').textContent")
+                return turned, words, page.said
+
+        turned, words, said = asyncio.run(go())
+        assert said == []
+        assert "PNG, JPEG or WebP" in words
+        assert turned[0] > 0.0  # up
+        assert turned[1] > 0.0  # right
+        assert len(list((server.root / ".inbox").iterdir())) == 1  # the same picture twice
