@@ -295,8 +295,8 @@ def test_mouse_gamepad_drop_and_paste_reach_the_world(tmp_path):
         taken = server.world.taken
         picture = base64.b64encode(cv2.imencode(".png", landscape(90, 160, 0.4, 0.0))[1].tobytes()).decode()
         carried = (
-            f"(() => {{ const bytes = Uint8Array.from(atob('{picture}'), (c) => c.charCodeAt(0)), d = new DataTransfer();"
-            "d.items.add(new File([bytes], 'mine.png', {type: 'image/png'})); return d; })()"
+            f"(() => {{ const bytes = Uint8Array.from(atob('{picture}'), (c) => c.charCodeAt(0));"
+            "const d = new DataTransfer(); d.items.add(new File([bytes], 'mine.png', {type: 'image/png'})); return d; })()"
         )
 
         async def given(page: Browser) -> None:
@@ -347,9 +347,7 @@ def test_mouse_gamepad_drop_and_paste_reach_the_world(tmp_path):
                 await page.until(PLAYING)
 
                 # pictures: dropped, then pasted; and what is none is told
-                await page.run(
-                    f"dispatchEvent(new DragEvent('drop', {{dataTransfer: {carried}, cancelable: true, bubbles: true}}))"
-                )
+                await page.run(f"dispatchEvent(new DragEvent('drop', {{dataTransfer: {carried}, bubbles: true}}))")
                 await given(page)
                 await page.run(f"dispatchEvent(new ClipboardEvent('paste', {{clipboardData: {carried}}}))")
                 await given(page)
