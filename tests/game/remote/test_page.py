@@ -296,7 +296,8 @@ def test_mouse_gamepad_drop_and_paste_reach_the_world(tmp_path):
         picture = base64.b64encode(cv2.imencode(".png", landscape(90, 160, 0.4, 0.0))[1].tobytes()).decode()
         carried = (
             f"(() => {{ const bytes = Uint8Array.from(atob('{picture}'), (c) => c.charCodeAt(0));"
-            "const d = new DataTransfer(); d.items.add(new File([bytes], 'mine.png', {type: 'image/png'})); return d; })()"
+            "const d = new DataTransfer(), f = new File([bytes], 'mine.png', {type: 'image/png'});"
+            "d.items.add(f); return d; })()"
         )
 
         async def given(page: Browser) -> None:
