@@ -354,11 +354,11 @@ class _Passage:
 
 
 class _Past:
-    """The blocks that came, to be run backwards: of all worlds, the oldest forgotten first."""
+    """The blocks that came, to be run backwards: of all worlds, the oldest forgotten first. bytes: what they take."""
 
     def __init__(self) -> None:
         self._worlds: dict[int, list[_Passage]] = {}
-        self._bytes = 0
+        self.bytes = 0
 
     def add(self, passage: _Passage) -> None:
         """One more block, the newest of its world."""
@@ -366,27 +366,31 @@ class _Past:
         if way and way[-1].id.moment >= passage.id.moment:
             self.cut(passage.id, keep=False)
         way.append(passage)
-        self._bytes += passage.pictures.bytes
-        while self._bytes > _PAST_BYTES:
-            oldest = next(iter(self._worlds.values()))
-            self._bytes -= oldest.pop(0).pictures.bytes
+        self.bytes += passage.pictures.bytes
+        while self.bytes > _PAST_BYTES:
+            world, oldest = next(iter(self._worlds.items()))
+            if oldest:
+                self.bytes -= oldest.pop(0).pictures.bytes
             if not oldest:
-                del self._worlds[next(iter(self._worlds))]
+                del self._worlds[world]
 
     def cut(self, moment: MomentId, keep: bool = True) -> None:
         """What came after a moment of its world is not its past any more. keep: the moment itself is."""
         way = self._worlds.get(moment.world, [])
         while way and (way[-1].id.moment > moment.moment or (not keep and way[-1].id.moment == moment.moment)):
-            self._bytes -= way.pop().pictures.bytes
+            self.bytes -= way.pop().pictures.bytes
 
     def of(self, world: int, oldest: int) -> tuple[Any, ...]:
-        """The past of a world, as far as the server can return to it."""
+        """The past of a world, as far as the server can return to it; what is older is forgotten."""
         way = self._worlds.get(world, [])
-        return tuple(way[bisect_left(way, oldest, key=lambda passage: passage.id.moment) :])
+        known = bisect_left(way, oldest, key=lambda passage: passage.id.moment)
+        self.bytes -= sum(passage.pictures.bytes for passage in way[:known])
+        del way[:known]
+        return tuple(way)
 
     def clear(self) -> None:
         """Forgets everything."""
-        self._worlds, self._bytes = {}, 0
+        self._worlds, self.bytes = {}, 0
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import pytest
 
 from game.errors import InputError, RecordingError, RunError
 from game.input.controls import Controls
-from game.live.status import State
+from game.live.status import MomentId, State
 from game.remote import wire
-from game.remote.client import HAND_OVER, RemotePlayer
+from game.remote.client import HAND_OVER, RemotePlayer, _Passage, _Past, _Pictures
 from game.remote.library import RemoteLibrary
 from game.world.scenes import Scene
 from tests.game.fakes import FakeRecorder, FakeWorld, landscape, read_frame
@@ -345,6 +345,38 @@ def test_nobody_there_a_wrong_key_and_a_wrong_address_are_told_in_one_line(serve
         RemotePlayer(server.url, "wrong", Controls()).connect()
     with pytest.raises(RunError, match="cannot play on"):
         RemotePlayer("http://127.0.0.1:1", KEY, Controls()).connect(0.5)
+
+
+# -- the past -------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_server_cannot_return_to_takes_no_memory_here():
+    past = _Past()
+    for moment in range(50):
+        past.add(_Passage(MomentId(1, moment), _Pictures((bytes(100),), (1, 1)), None))
+        kept = past.of(1, moment - 9)
+        assert [passage.id.moment for passage in kept] == list(range(max(0, moment - 9), moment + 1))
+    assert past.bytes == 10 * 100
+    past.cut(MomentId(1, 45))
+    assert [passage.id.moment for passage in past.of(1, 40)] == list(range(40, 46))
+    past.add(_Passage(MomentId(2, 0), _Pictures((bytes(100),), (1, 1)), None))
+    assert past.of(1, 99) == ()
+    assert past.bytes == 100
+
+
+def test_the_past_of_all_worlds_stays_within_its_bytes(monkeypatch):
+    monkeypatch.setattr("game.remote.client._PAST_BYTES", 1000)
+    past = _Past()
+    for world in (1, 2, 3):
+        past.of(world, 99)
+        for moment in range(8):
+            past.add(_Passage(MomentId(world, moment), _Pictures((bytes(100),), (1, 1)), None))
+            past.cut(MomentId(world, moment))
+    past.cut(MomentId(2, -1))
+    for moment in range(8, 12):
+        past.add(_Passage(MomentId(3, moment), _Pictures((bytes(100),), (1, 1)), None))
+    assert past.bytes <= 1000
+    assert [passage.id.moment for passage in past.of(3, 0)][-4:] == [8, 9, 10, 11]
 
 
 # -- recordings ------------------------------------------------------------------------------------------------------

@@ -47,6 +47,10 @@ class Served:
         assert self.address.startswith("http://127.0.0.1:"), self._process.stderr.read()  # type: ignore[union-attr]
         self.url, _, self.key = self.address.partition("/#")
 
+    def reports(self) -> list[Path]:
+        """Of the recordings that are finished."""
+        return [path for path in self.root.glob("*/report.json") if not path.parent.name.startswith(".")]
+
     def stop(self) -> tuple[int, str, str]:
         """As Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)

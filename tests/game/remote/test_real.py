@@ -7,8 +7,10 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from game.input.controls import Controls
@@ -120,3 +122,79 @@ def test_worlds_made_at_the_same_time_are_what_they_are_alone():
     for thread in threads:
         thread.join()
     assert together == alone
+
+
+@pytest.mark.slow
+def test_a_window_elsewhere_records_fetches_and_replays(tmp_path):
+    """Through the window's own keys and pages: record, fetch to here, replay live from there, and take over."""
+    import pygame
+
+    from game.ui.app import play as play_window
+    from tests.game.player import Player
+
+    served = Served(tmp_path)
+    remote = RemotePlayer(served.url, served.key, Controls(), pictures=wire.Pictures("png"), shots=tmp_path)
+    remote.connect(60.0)
+    library = RemoteLibrary(remote.line, tmp_path / "here")
+    lived: list = []
+    replayed: list = []
+
+    def press(p: Player, name: str) -> None:
+        """A button of the page, by the start of its words."""
+        next(w for w in p.app.menu.page_widgets() if w.label.startswith(name)).activate()
+
+    def note(header: wire.Block, pictures) -> None:
+        if header.kind == "block" and remote.status.replay is not None:
+            replayed.append(pictures)
+        elif header.kind == "block" and remote.status.recording:
+            lived.append(pictures)
+
+    def script(p: Player):
+        yield lambda: p.shown >= 2
+        remote.on_block = note
+        p.tap(pygame.K_F6)
+        yield lambda: p.app.player.status.recording
+        p.press(pygame.K_w)
+        begun = p.shown
+        yield lambda: p.shown > begun + 24
+        p.release(pygame.K_w)
+        p.tap(pygame.K_F6)
+        yield lambda: not p.app.player.status.recording
+        yield lambda: len(served.reports()) == 1
+        p.app.menu.open("Recordings")
+        yield lambda: any(w.tile for w in p.app.menu.page_widgets())
+        next(w for w in p.app.menu.page_widgets() if w.tile).activate()
+        yield lambda: any(w.label == "Fetch to here" for w in p.app.menu.page_widgets())
+        press(p, "Fetch to here")
+        yield lambda: p.app.menu.remark.startswith("Fetched")
+        press(p, "Replay live from here")
+        yield lambda: p.app.player.status.replay is not None and not p.app.menu.is_open
+        yield lambda: len(replayed) >= 8
+        p.tap(pygame.K_d)
+        yield lambda: p.app.player.status.replay is None
+
+    class There(Player):
+        def play(self) -> int:
+            def make(controls, wake):
+                remote.attach(controls, wake)
+                return remote
+
+            code = play_window(replace(self.settings, library=library), make, self.watch)
+            assert self._ready is self.closes, "the window closed, and the script still waits"
+            return code
+
+    person = There(script, seconds=180.0)
+    try:
+        code = person.play()
+    finally:
+        remote.shutdown()
+        ended, _, err = served.stop()
+    assert code == 0
+    assert ended == 0, err
+    (folder,) = [path for path in (tmp_path / "here").iterdir() if not path.name.startswith(".")]
+    (there,) = served.reports()
+    assert (folder / "report.json").read_bytes() == there.read_bytes()
+    assert (folder / "actions.jsonl").read_bytes() == (there.parent / "actions.jsonl").read_bytes()
+    # the server begins to record with the block after the key, and says so a moment later or earlier
+    first = np.concatenate(replayed)[:8]
+    assert any(np.array_equal(first, np.concatenate(lived)[at : at + 8]) for at in range(8))
