@@ -55,15 +55,22 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
             return EmbeddedNetworks(config, transformer, PatchCodec(config.codec), memory, recogniser)
 
     def kernels(self, networks: EmbeddedNetworks, fast: bool) -> Kernels:
+        from engine.fast.embedded import FastEmbedded, can_be_fast
         from engine.fast.kernels import Kernels
 
-        return Kernels(networks.transformer, networks.codec)
+        if not (fast and can_be_fast(networks.config)):
+            return Kernels(networks.transformer, networks.codec)
+        return Kernels(FastEmbedded(networks), None, fast=True)
 
     def pipeline(self, networks: EmbeddedNetworks, kernels: Kernels, first_frame: np.ndarray, seed: int) -> Pipeline:
         from engine.frames import to_signed
         from engine.rollout.causal import CausalPipeline
+        from engine.rollout.embedded import EmbeddedPipeline
         from engine.rollout.memory_condition import MemoryCondition
         from engine.rollout.sampler import from_mix
 
-        condition = MemoryCondition(networks, to_signed(first_frame).to(networks.device, networks.dtype), seed)
+        picture = to_signed(first_frame).to(networks.device, networks.dtype)
+        if kernels.fast:
+            return EmbeddedPipeline(networks, kernels, picture, seed)
+        condition = MemoryCondition(networks, picture, seed)
         return CausalPipeline(networks, kernels, condition, from_mix(condition.mix))

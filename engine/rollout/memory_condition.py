@@ -54,12 +54,16 @@ class Walk:
 
     def look(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
         """The condition (B, 1, 2 C, h, w) after one video frame of the actions (B, 4) and (B, 2)."""
+        return rearrange(self._encode(self.see(keyboard, mouse)), "b v c h w -> b 1 (v c) h w")
+
+    def see(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
+        """The two views (B, 2, 3, H, W) in -1..1 after one video frame of the actions (B, 4) and (B, 2)."""
         motion = self._move(keyboard.float(), mouse.float())
         self._wait()
         seen = self._memory.look(self.pose, self.camera, self.flicker)
         before = self.camera.moved(self.frames.float(), motion, seen.nearness)
         self._views = torch.stack((before, seen.frames.clamp(-1, 1)), 1)
-        return rearrange(self._encode(self._views), "b v c h w -> b 1 (v c) h w")
+        return self._views
 
     def mix(self, weights: Tensor) -> Tensor:
         """Latents (B, 1, C, h, w) of the views last looked at, mixed by weights (B, 1, 2, h, w)."""
@@ -129,10 +133,15 @@ class MemoryCondition:
         pass  # where the player looks is not known yet
 
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
+        return self._walk.look(*self._sent(actions))
+
+    def see(self, actions: Actions) -> Tensor:
+        """The two views (1, 2, 3, H, W) after one video frame of actions."""
+        return self._walk.see(*self._sent(actions))
+
+    def _sent(self, actions: Actions) -> tuple[Tensor, Tensor]:
         device = self._walk.frames.device
-        return self._walk.look(
-            torch.from_numpy(actions.keyboard).to(device), torch.from_numpy(actions.mouse).to(device)
-        )
+        return torch.from_numpy(actions.keyboard).to(device), torch.from_numpy(actions.mouse).to(device)
 
     def mix(self, weights: Tensor) -> Tensor:
         return self._walk.mix(weights)

@@ -18,7 +18,7 @@ from game.config.settings import Settings, load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import RunError
 from game.files import check_folder, folder_error, write_json
-from game.models.catalog import find_weights, is_slice, random_weights
+from game.models.catalog import find_weights, is_large, is_slice, random_weights
 from game.models.loader import make_world, open_world
 from game.models.machine import watts
 from game.recording.format import RunStats
@@ -161,7 +161,7 @@ def _compared(world: WorldModel, settings: Settings, progress: Progress) -> dict
     made: dict[str, Any] = {}
     if is_slice(settings):
         made["readable_block_ms"] = _readable_ms(world, progress)
-    if world.kernels.fast:
+    if world.kernels.fast and is_large(settings):
         made["work"] = work_of(settings, world.dtype)
     progress.clear()
     return made

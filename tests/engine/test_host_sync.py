@@ -115,7 +115,7 @@ def test_a_whole_rollout_is_the_readable_ones(config, monkeypatch):
         assert np.abs(readable.astype(int) - fast).max() <= 1
 
 
-def test_only_large_models_have_fast_kernels():
+def test_models_that_have_fast_kernels_are_known():
     small, big = networks(small_config()), networks(big_config())
     assert best_kernels(small) == readable_kernels(small) and not best_kernels(small).fast
     assert isinstance(best_kernels(big), Kernels) and best_kernels(big).fast
