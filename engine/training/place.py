@@ -109,6 +109,25 @@ LAMPS = tuple(
 )  # fmt: skip
 
 
+def is_free(x: torch.Tensor, y: torch.Tensor, margin: float) -> torch.Tensor:
+    """Whether at places (...) nothing upright is within `margin` cells, along either axis."""
+    opening = torch.from_numpy(areas() >= 0)
+    free = torch.ones_like(x, dtype=torch.bool)
+    for dx in (-margin, margin):
+        for dy in (-margin, margin):
+            column = (x + dx).floor().long().clamp(0, COLUMNS - 1)
+            row = (y + dy).floor().long().clamp(0, ROWS - 1)
+            free &= opening[row, column]
+    bx, by, wide, deep = _box_middles().unbind(1)
+    apart = ((x[..., None] - bx).abs() >= wide + margin) | ((y[..., None] - by).abs() >= deep + margin)
+    return free & apart.all(-1)
+
+
+@lru_cache
+def _box_middles() -> torch.Tensor:
+    return torch.tensor([(x + w / 2, y + d / 2, w / 2, d / 2) for x, y, w, d, _ in BOXES])
+
+
 @dataclass(frozen=True)
 class Edge:
     """A face in plan: from (x0, y0) to (x1, y1), coordinates growing; its open side; what it is painted like."""

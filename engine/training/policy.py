@@ -61,8 +61,8 @@ class Players:
 class World:
     """A batch of players walking the simulator: what training and evaluation draw their clips from."""
 
-    def __init__(self, players: int, seed: int, camera: Camera, limit: float) -> None:
-        self.simulator = Simulator(players, seed, camera)
+    def __init__(self, players: int, seed: int, camera: Camera, limit: float, folk: bool = False) -> None:
+        self.simulator = Simulator(players, seed, camera, folk)
         self.players = Players(players, seed + 1, limit)
 
     def restart(self) -> Tensor:

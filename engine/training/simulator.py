@@ -1,8 +1,8 @@
 """The small world the embedded model learns: seven places under one changing light, walked in first person.
 
 A batch of players walks the same plan (engine.training.place) and each has a time of day, which goes on by itself, and
-lamps that flicker. Looking up and down moves the horizon (a shifted lens), so a turn of the camera is an exact
-plane-to-plane mapping of the picture.
+lamps that flicker. With `folk`, others live there too (engine.training.inhabitants). Looking up and down moves the
+horizon (a shifted lens), so a turn of the camera is an exact plane-to-plane mapping of the picture.
 
 Nothing here is known to the model: it sees pictures and actions alone.
 """
@@ -10,13 +10,17 @@ Nothing here is known to the model: it sees pictures and actions alone.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from engine.nets.camera import Camera
-from engine.nets.surfaces import Light, draw
-from engine.training.place import BOXES, COLUMNS, ROWS, areas, bake
+from engine.nets.cards import draw_cards
+from engine.nets.surfaces import Eyes, Light, Picture, draw
+from engine.training import figures
+from engine.training.inhabitants import DOORS, Inhabitants
+from engine.training.place import COLUMNS, ROWS, bake, is_free
 
 MARGIN = 0.5
 """Cells that walls keep players away."""
@@ -38,20 +42,23 @@ class Simulator:
         players: how many.
         seed: of the places and hours they start from, and of the lamps.
         camera: lens, picture size and how far an action moves.
+        folk: whether anybody lives there; folk_seed: of what they do by chance, if not `seed`.
     """
 
-    def __init__(self, players: int, seed: int, camera: Camera) -> None:
+    def __init__(
+        self, players: int, seed: int, camera: Camera, folk: bool = False, folk_seed: int | None = None
+    ) -> None:
         self.camera = camera
         self.players = players
         self.rng = torch.Generator().manual_seed(seed)
-        self.open = torch.from_numpy(areas() >= 0)
-        self._boxes = torch.tensor([(x + w / 2, y + d / 2, w / 2, d / 2) for x, y, w, d, _ in BOXES])
         self.x = torch.zeros(players)
         self.y = torch.zeros(players)
         self.yaw = torch.zeros(players)
         self.pitch = torch.zeros(players)
         self.hour = torch.zeros(players)
         self.flicker = torch.zeros(players)
+        self.folk = Inhabitants(players, seed + 2 if folk_seed is None else folk_seed) if folk else None
+        """Whom nobody but those who evaluate may ask about."""
         self.respawn(torch.ones(players, dtype=torch.bool))
 
     # -- players ---------------------------------------------------------------------------------------------------
@@ -71,18 +78,17 @@ class Simulator:
             self.hour[chosen] = torch.rand(int(ok.sum()), generator=self.rng)
             self.pitch[chosen] = 0.0
             need[chosen] = False
+        if self.folk:
+            self.folk.respawn(which, self.eyes, self.camera)
+
+    def repeople(self) -> None:
+        """The folk begin anew, with the players where they are now."""
+        if self.folk:
+            self.folk.respawn(torch.ones(self.players, dtype=torch.bool), self.eyes, self.camera)
 
     def is_free(self, x: Tensor, y: Tensor) -> Tensor:
         """Whether a player can stand at (x, y): nothing upright within MARGIN, along either axis."""
-        free = torch.ones_like(x, dtype=torch.bool)
-        for dx in (-MARGIN, MARGIN):
-            for dy in (-MARGIN, MARGIN):
-                column = (x + dx).floor().long().clamp(0, COLUMNS - 1)
-                row = (y + dy).floor().long().clamp(0, ROWS - 1)
-                free &= self.open[row, column]
-        bx, by, wide, deep = self._boxes.unbind(1)
-        apart = ((x[:, None] - bx).abs() >= wide + MARGIN) | ((y[:, None] - by).abs() >= deep + MARGIN)
-        return free & apart.all(1)
+        return is_free(x, y, MARGIN)
 
     def step(self, keyboard: Tensor, mouse: Tensor) -> None:
         """Move every player by one video frame; walls are slid along, each axis on its own. Time goes on.
@@ -102,13 +108,34 @@ class Simulator:
         self.hour = (self.hour + 1 / (DAY_SECONDS * _FPS)) % 1
         fresh = torch.randn(self.players, generator=self.rng) * math.sqrt(1 - _STEADY**2)
         self.flicker = self.flicker * _STEADY + fresh
+        if self.folk:
+            self.folk.step(self.x, self.y)
 
     # -- picture ---------------------------------------------------------------------------------------------------
+    @property
+    def eyes(self) -> Eyes:
+        """Where players look from, and where to."""
+        return self.x, self.y, self.yaw, self.pitch
+
     def render(self) -> Tensor:
         """The picture every player sees: (players, 3, height, width) float32 in -1..1."""
-        eyes = (self.x, self.y, self.yaw, self.pitch)
+        return self.peopled(self.empty()).frames.clamp(0, 1) * 2 - 1
+
+    def empty(self) -> Picture:
+        """The place as it is without anybody in it."""
         rays = _RAYS if self.camera.width > _SMALL else 1
-        return draw(bake(), eyes, self.camera, daylight(self.hour, self.flicker), rays).frames.clamp(0, 1) * 2 - 1
+        return draw(bake(), self.eyes, self.camera, daylight(self.hour, self.flicker), rays)
+
+    def peopled(self, picture: Picture, only: Tensor | None = None) -> Picture:
+        """The folk drawn into a picture; only: (things,) or (players, things) bool, which of them, see
+        inhabitants.KINDS."""
+        if self.folk is None:
+            return picture
+        cards = self.folk.cards(self.eyes)
+        if only is not None:
+            both = torch.cat((only, only[..., -DOORS:]), -1)  # a door has two leaves
+            cards = replace(cards, present=cards.present & both)
+        return draw_cards(picture, cards, figures.atlas(), self.eyes, self.camera, daylight(self.hour, self.flicker))
 
 
 def daylight(hour: Tensor, flicker: Tensor) -> Light:
