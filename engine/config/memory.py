@@ -81,6 +81,35 @@ class SpatialMemoryConfig:
 
 
 @dataclass(frozen=True)
+class SlotsConfig:
+    """What moves in the embedded model's world, see engine.nets.slots.
+
+    Attributes:
+        count: slots of a world. looks: kinds of things told apart by their look.
+        views: sides of a look, all round. phases: pictures of a stride, after that of standing still.
+        tiles: pictures of sides and strides in all; size: (rows, columns) of texels of one.
+        beat: video frames between a walker's decisions; turns: turns that it chooses from; width: of the network that
+            decides.
+        met: places along a side of a cell at which it is known how often somebody is met.
+    """
+
+    count: int = 24
+    looks: int = 5
+    views: int = 8
+    phases: int = 4
+    tiles: int = 120
+    size: tuple[int, int] = (64, 32)
+    beat: int = 5
+    turns: int = 13
+    width: int = 40
+    met: int = 2
+
+    def __post_init__(self) -> None:
+        positive(self, "count", "looks", "views", "phases", "tiles", "beat", "turns", "width", "met")
+        need(all(size > 0 for size in self.size), "slots.size is out of range", self.size, "more than 0")
+
+
+@dataclass(frozen=True)
 class RecogniserConfig:
     """The network that says where in the remembered world a picture was taken, see engine.nets.recogniser.
 
@@ -128,6 +157,7 @@ class EmbeddedConfig(CausalConfig):
     camera: CameraConfig = field(default_factory=CameraConfig)
     spatial_memory: SpatialMemoryConfig = field(default_factory=SpatialMemoryConfig)
     recogniser: RecogniserConfig = field(default_factory=RecogniserConfig)
+    slots: SlotsConfig = field(default_factory=SlotsConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()

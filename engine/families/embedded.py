@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.nets.networks import EmbeddedNetworks
     from engine.rollout.pipeline import Pipeline
 
-_NETWORKS = ("transformer", "codec", "spatial_memory", "recogniser")
+_NETWORKS = ("transformer", "codec", "spatial_memory", "recogniser", "slots")
 
 
 class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
@@ -45,6 +45,7 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
         from engine.nets.networks import EmbeddedNetworks
         from engine.nets.patch_codec import PatchCodec
         from engine.nets.recogniser import Recogniser
+        from engine.nets.slots import SlotMemory
         from engine.nets.spatial_memory import SpatialMemory
         from engine.nets.transformer import Transformer
 
@@ -52,7 +53,8 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
             memory = SpatialMemory(config.spatial_memory)
             recogniser = Recogniser(config.recogniser, config.spatial_memory)
             transformer = Transformer(config.transformer, config.time_ratio)
-            return EmbeddedNetworks(config, transformer, PatchCodec(config.codec), memory, recogniser)
+            slots = SlotMemory(config.slots, config.spatial_memory)
+            return EmbeddedNetworks(config, transformer, PatchCodec(config.codec), memory, recogniser, slots)
 
     def kernels(self, networks: EmbeddedNetworks, fast: bool) -> Kernels:
         from engine.fast.embedded import FastEmbedded, can_be_fast

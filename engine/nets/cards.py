@@ -131,9 +131,9 @@ def draw_cards(picture: Picture, cards: Cards, atlas: Atlas, eyes: Eyes, camera:
     high = ((top - base) * scale).clamp(min=1e-3)
     window = _Window(0, camera.height, 0, width)
     if not fixed:
-        window = _Window(
-            max(0, int((foot - high).min())), min(camera.height, int(foot.max()) + 1), int(at.min()), int(at.max()) + 1
-        )
+        first_row = min(max(0, int((foot - high).min())), camera.height - 1)  # a card may be above or below the picture
+        last_row = max(first_row, min(camera.height - 1, int(foot.max())))
+        window = _Window(first_row, last_row + 1, int(at.min()), int(at.max()) + 1)
     strips, wide = _strips(atlas, take(cards.texture)[:, 0], _gains(light, who), card, along, at)
     layer = _rows(strips, foot, high, window) * (share / wide * high / atlas.rows)[:, None, None]
     return _laid_over(picture, layer, 1 / depth, who_, at, many if fixed else 0, window)

@@ -15,6 +15,7 @@ from engine.config.waypoint import WaypointConfig
 from engine.nets.image_tower import BorrowedTower, ImageTower
 from engine.nets.patch_codec import PatchCodec
 from engine.nets.recogniser import Recogniser
+from engine.nets.slots import SlotMemory
 from engine.nets.spatial_memory import SpatialMemory
 from engine.nets.taehv import LightDecoder, TaehvCodec
 from engine.nets.transformer import Transformer
@@ -139,8 +140,9 @@ class WaypointNetworks(Networks):
 class EmbeddedNetworks(CausalNetworks):
     """Half a digit less than float32 in the memory, and places are no longer places."""
 
-    exact: ClassVar[frozenset[str]] = frozenset({"spatial_memory", "recogniser"})
+    exact: ClassVar[frozenset[str]] = frozenset({"spatial_memory", "recogniser", "slots"})
     config: EmbeddedConfig
     codec: PatchCodec
     spatial_memory: SpatialMemory
     recogniser: Recogniser
+    slots: SlotMemory

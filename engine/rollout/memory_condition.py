@@ -1,7 +1,9 @@
 """The embedded model's condition: what the next picture should show, by the picture before and by memory.
 
 The player's pose is followed from the first frame on: the recogniser says where and when it was taken, actions move it,
-the memory knows where one cannot stand, and time goes on as it has learned; its lamps flicker by a seeded noise. From
+the memory knows where one cannot stand, and time goes on as it has learned; its lamps flicker by a seeded noise. What
+lives in the place is kept in slots, found in the first picture, moved frame by frame and drawn into what the memory
+sees. From
 the new pose the network is shown two *views*: the frame before, moved over the surfaces that the memory knows, and what
 the memory itself sees. It answers with weights of the two, place by place, and with what both lack.
 """
@@ -17,9 +19,15 @@ from torch import Tensor
 
 from engine.actions import Actions
 from engine.nets.camera import Camera, Motion
+from engine.nets.cards import draw_cards
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.recogniser import localise
-from engine.nets.spatial_memory import Pose
+from engine.nets.slots import Slots
+from engine.nets.spatial_memory import Pose, View
+from engine.nets.spotting import find
+from engine.nets.surfaces import Picture
+
+_TRACE = 0.02  # of a slot in a pixel of the moved frame, above which it counts
 
 
 class Walk:
@@ -29,10 +37,18 @@ class Walk:
         networks: of the embedded model.
         frames: (B, 3, H, W) in -1..1, the pictures they start from; set anew with every finished frame.
         pose: where and when that is; None: the recogniser finds out.
-        seed: of the lamps.
+        seed: of the lamps, and of those who are out of sight.
+        slots: who is where; None: what the picture shows of it is found, and the rest put out of sight.
     """
 
-    def __init__(self, networks: EmbeddedNetworks, frames: Tensor, pose: Pose | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        networks: EmbeddedNetworks,
+        frames: Tensor,
+        pose: Pose | None = None,
+        seed: int = 0,
+        slots: Slots | None = None,
+    ) -> None:
         config = networks.config
         self.camera = Camera(config.camera, config.width, config.height, frames.device)
         self.frames = frames
@@ -40,10 +56,17 @@ class Walk:
         if pose is None:
             pose = localise(frames.float(), networks.recogniser, self._memory, self.camera)
         self.pose = pose
+        self._living = networks.slots
+        if slots is None and not self._living.empty:
+            slots = find(frames.float(), pose, self._memory, self._living, self.camera, seed)
+        self.slots = slots
+        """Who is where; None: nobody lives in this world."""
         self.flicker = torch.zeros_like(pose.x)
         self.done = 0
         """Video frames since the first."""
         self._seed = seed
+        self.shown = self._first_shown()
+        """Where the newest frames show a slot, (B, 1, H, W) 0 or 1; None: nobody lives in this world."""
         self._views: Tensor | None = None
 
     @property
@@ -58,12 +81,44 @@ class Walk:
 
     def see(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
         """The two views (B, 2, 3, H, W) in -1..1 after one video frame of the actions (B, 4) and (B, 2)."""
+        before = self.pose
         motion = self._move(keyboard.float(), mouse.float())
+        if self.slots is not None:
+            walked = torch.stack((self.pose.x - before.x, self.pose.y - before.y), 1)
+            self.slots = self._living.dynamics.step(self.slots, self.pose, walked, self._memory, self._seed, self.done)
         self._wait()
         seen = self._memory.look(self.pose, self.camera, self.flicker)
-        before = self.camera.moved(self.frames.float(), motion, seen.nearness)
-        self._views = torch.stack((before, seen.frames.clamp(-1, 1)), 1)
+        if self.slots is None:
+            moved = self.camera.moved(self.frames.float(), motion, seen.nearness)
+        else:
+            seen, shown = self._inhabited(seen)
+            assert self.shown is not None
+            both = torch.cat((self.frames.float(), self.shown), 1)
+            both = self.camera.moved(both, motion, seen.nearness)
+            # where somebody is, or just was, the frame before cannot say what is seen now
+            stale = (both[:, 3:] > _TRACE) | (shown > 0)
+            moved, self.shown = torch.where(stale, seen.frames, both[:, :3]), shown
+        self._views = torch.stack((moved, seen.frames.clamp(-1, 1)), 1)
         return self._views
+
+    def _inhabited(self, seen: View) -> tuple[View, Tensor]:
+        """A view with the slots in it, and where it shows them, (B, 1, H, W) 0 or 1."""
+        assert self.slots is not None
+        pose, living = self.pose, self._living
+        eyes = (pose.x, pose.y, pose.yaw, pose.pitch)
+        empty = Picture(seen.frames / 2 + 0.5, seen.nearness)
+        light = self._memory.light_at(pose.hour, self.flicker)
+        picture = draw_cards(empty, living.cards(self.slots, eyes), living.atlas(), eyes, self.camera, light)
+        if picture is empty:
+            return seen, torch.zeros_like(seen.nearness)[:, None]
+        shown = (picture.frames != empty.frames).any(1, keepdim=True).float()
+        shown = F.max_pool2d(shown, 3, 1, 1)
+        return View(picture.frames.clamp(0, 1) * 2 - 1, picture.nearness), shown
+
+    def _first_shown(self) -> Tensor | None:
+        if self.slots is None:
+            return None
+        return self._inhabited(self._memory.look(self.pose, self.camera))[1]
 
     def mix(self, weights: Tensor) -> Tensor:
         """Latents (B, 1, C, h, w) of the views last looked at, mixed by weights (B, 1, 2, h, w)."""
@@ -111,6 +166,8 @@ class Moment:
     pose: Pose
     flicker: Tensor
     done: int
+    slots: Slots | None
+    shown: Tensor | None
 
 
 class MemoryCondition:
@@ -151,7 +208,9 @@ class MemoryCondition:
 
     def snapshot(self) -> Moment:
         walk = self._walk
-        return Moment(walk.frames, walk.pose, walk.flicker, walk.done)  # all are replaced, never written to
+        return Moment(
+            walk.frames, walk.pose, walk.flicker, walk.done, walk.slots, walk.shown
+        )  # all are replaced, never written to
 
     def restore(self, snapshot: Moment) -> None:
         walk = self._walk
@@ -161,3 +220,4 @@ class MemoryCondition:
             snapshot.flicker,
             snapshot.done,
         )
+        walk.slots, walk.shown = snapshot.slots, snapshot.shown

@@ -43,7 +43,7 @@ def read_model(path: Path) -> EmbeddedConfig:
 def export(networks: Networks, folder: Path) -> int:
     """Writes every network's weights, each to its own file; returns their size in bytes.
 
-    Weights become float16, but for whole numbers, and for those of the spatial memory, in which places are.
+    Weights become float16, but for whole numbers, and those of the spatial memory and the slots, in which places are.
 
     Args:
         networks: the weights to ship.
@@ -54,7 +54,7 @@ def export(networks: Networks, folder: Path) -> int:
     for name, module in networks.modules().items():
         path = folder / f"{name}.safetensors"
         part = path.with_suffix(".part")
-        exact = name == "spatial_memory"
+        exact = name in ("spatial_memory", "slots")
         weights = {
             key: value.detach()
             .to(torch.float16 if value.is_floating_point() and not exact else value.dtype)

@@ -173,7 +173,7 @@ def test_moving_a_picture_over_remembered_surfaces_shows_what_is_seen_after_a_st
 
 def walker(room: SpatialMemory, at: Pose) -> Walk:
     made = networks(replace(small_config(), width=48, height=32))
-    parts = EmbeddedNetworks(made.config, made.transformer, made.codec, room, made.recogniser)
+    parts = EmbeddedNetworks(made.config, made.transformer, made.codec, room, made.recogniser, made.slots)
     return Walk(parts, torch.zeros(1, 3, 32, 48), at)
 
 
@@ -206,7 +206,7 @@ def test_time_goes_on_and_lamps_flicker_by_seed(room):
     flickers = []
     for seed in (1, 1, 2):
         made = networks(replace(small_config(), width=48, height=32))
-        parts = EmbeddedNetworks(made.config, made.transformer, made.codec, memory, made.recogniser)
+        parts = EmbeddedNetworks(made.config, made.transformer, made.codec, memory, made.recogniser, made.slots)
         walk = Walk(parts, torch.zeros(1, 3, 32, 48), pose(2.0, 1.5, hour=0.995), seed)
         for _ in range(3):
             walk.look(keys, still)

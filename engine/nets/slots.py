@@ -1,0 +1,293 @@
+"""What lives in the remembered place: a few slots, each somebody or something that moves, with a state of its own.
+
+A map cannot hold what moves, and a picture forgets it in half a second. A slot is kept where it belongs instead: a
+place and a heading in the world, how fast it goes, where in its stride it is, how far it is open. It goes on when
+nobody looks, passes behind a pillar and comes out again. How slots move is learned: those that *walk* by a small
+network that is shown where one can stand around them, the player and the nearest other one, and answers with a
+distribution of what they do in the next few frames; those that *open* and those that *roll* by what the player's place
+does to them. Draws are made from the seed and the number of the frame, so there is no generator to keep.
+
+Lengths are in cells, times in video frames, angles in radians (0 looks east and grows to the right).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.config.memory import SlotsConfig, SpatialMemoryConfig
+from engine.nets.cards import Atlas, Cards, side_seen
+from engine.nets.spatial_memory import Pose, SpatialMemory
+from engine.nets.surfaces import Eyes
+
+WALKS, OPENS, ROLLS = 1, 2, 3
+"""What a look does; 0: there is no such look."""
+
+_COMPASS = 8  # directions in which a walker is shown whether one can stand
+_REACHES = (0.35, 0.8)  # cells ahead of it at which
+_NEAR = 2.0  # cells, the distance at which others begin to matter
+_FAR = 1e3
+_STEP = 0.06  # cells a frame that a player walks, about
+FEATURES = _COMPASS * len(_REACHES) + 5 + 3 + 2
+"""Numbers that a walker is shown: the ground, the player's place and motion, the nearest other's place, its own
+motion; and then its look."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """The state of all slots of a batch of worlds; its tensors are replaced and never written to. Each (B, K).
+
+    look: int64, what it looks like. there: bool. x, y: of its foot. heading: the way it faces, or rolls. speed: cells a
+    frame. turning: radians a frame. stride: how far into its stride, 0..1. open: from 0, shut, to 1.
+    """
+
+    look: Tensor
+    there: Tensor
+    x: Tensor
+    y: Tensor
+    heading: Tensor
+    speed: Tensor
+    turning: Tensor
+    stride: Tensor
+    open: Tensor
+
+    @property
+    def count(self) -> int:
+        """Slots of a world."""
+        return self.look.shape[1]
+
+
+class SlotDynamics(nn.Module):
+    """How slots move.
+
+    Args:
+        config: how many looks there are, and the network's width.
+
+    Weights: decide, the network of those that walk; opening, a small network from the player's distance and how open a
+    door is to how much more open it will be in the next frame. Buffers: role (looks,), WALKS, OPENS, ROLLS or 0; pace
+    and stride (looks,), cells a frame and cells a stride of those that walk; rolling (4,): within how many cells of the
+    player it is pushed, how fast it then goes, and the share of its speed that it keeps in a frame and at a wall.
+    """
+
+    role: Tensor
+    pace: Tensor
+    stride: Tensor
+    rolling: Tensor
+
+    def __init__(self, config: SlotsConfig) -> None:
+        super().__init__()
+        self.config = config
+        wide, looks = config.width, config.looks
+        self.decide = nn.Sequential(
+            nn.Linear(FEATURES + looks, wide), nn.SiLU(), nn.Linear(wide, wide), nn.SiLU(),
+            nn.Linear(wide, 1 + config.turns),
+        )  # fmt: skip
+        self.opening = nn.Sequential(nn.Linear(2, 12), nn.SiLU(), nn.Linear(12, 1))
+        self.register_buffer("role", torch.zeros(looks, dtype=torch.uint8))
+        self.register_buffer("pace", torch.zeros(looks))
+        self.register_buffer("stride", torch.ones(looks))
+        self.register_buffer("rolling", torch.tensor((0.5, 0.0, 0.9, 0.5)))
+
+    @property
+    def turns(self) -> Tensor:
+        """The turns that a walker chooses from, radians in one beat, (turns,)."""
+        return torch.linspace(-1, 1, self.config.turns, device=self.pace.device) * (math.pi / 2)
+
+    def features(self, slots: Slots, pose: Pose, walked: Tensor, memory: SpatialMemory) -> Tensor:
+        """What each slot is shown, in its own frame: (B, K, FEATURES + looks).
+
+        Args:
+            pose: of the player, (B,). walked: (B, 2) cells to the east and to the south that the player just went.
+        """
+        way = torch.arange(_COMPASS, device=slots.x.device) * (2 * math.pi / _COMPASS)
+        angle = (slots.heading[..., None] + way)[..., None]
+        reach = torch.tensor(_REACHES, device=slots.x.device)
+        across, down = slots.x[..., None, None] + angle.cos() * reach, slots.y[..., None, None] + angle.sin() * reach
+        free = memory.standing(across.flatten(), down.flatten()).view(*slots.x.shape, -1) / 127.5
+        player = _seen_from(slots, pose.x[:, None], pose.y[:, None])
+        coming = torch.stack(_turned(slots.heading, walked[:, :1] / _STEP, walked[:, 1:] / _STEP), -1)
+        apart = torch.hypot(slots.x[:, None] - slots.x[..., None], slots.y[:, None] - slots.y[..., None])
+        walkers = (slots.there & (self.role[slots.look] == WALKS))[:, None]
+        itself = torch.eye(slots.count, dtype=torch.bool, device=apart.device)
+        gap, other = torch.where(walkers & ~itself, apart, _FAR).min(-1)
+        near = _seen_from(slots, slots.x.gather(1, other), slots.y.gather(1, other)) * (gap < _FAR)[..., None]
+        own = torch.stack(((slots.speed > 0).float(), slots.turning * self.config.beat), -1)
+        kind = F.one_hot(slots.look, self.config.looks).float()
+        return torch.cat((free, player, coming, near, own, kind), -1)
+
+    def step(self, slots: Slots, pose: Pose, walked: Tensor, memory: SpatialMemory, seed: int, frame: int) -> Slots:
+        """The slots a video frame later, the player now being at `pose`; frame: how many there were before."""
+        role = self.role[slots.look]
+        if frame % self.config.beat == 0:
+            slots = self._decided(slots, role, self.features(slots, pose, walked, memory), seed, frame)
+        rolls, walks = role == ROLLS, role == WALKS
+        heading, speed = slots.heading + slots.turning * walks, slots.speed
+        pushed_heading, pushed_speed = self._pushed(slots, pose)
+        heading, speed = torch.where(rolls, pushed_heading, heading), torch.where(rolls, pushed_speed, speed)
+        east, south = speed * heading.cos(), speed * heading.sin()
+        x = slots.x + east
+        free_x = memory.standing(x.flatten(), slots.y.flatten()).view_as(x) > 0
+        x = torch.where(free_x, x, slots.x)
+        y = slots.y + south
+        free_y = memory.standing(x.flatten(), y.flatten()).view_as(y) > 0
+        y = torch.where(free_y, y, slots.y)
+        # what rolls against a wall comes back from it
+        bounced = torch.atan2(torch.where(free_y, south, -south), torch.where(free_x, east, -east))
+        hit = rolls & ~(free_x & free_y)
+        heading = torch.where(hit, bounced, heading)
+        speed = torch.where(hit, speed * self.rolling[3], speed)
+        went = torch.hypot(x - slots.x, y - slots.y)
+        stride = (slots.stride + went / self.stride[slots.look]) % 1
+        opened = self.opened(torch.hypot(pose.x[:, None] - slots.x, pose.y[:, None] - slots.y), slots.open)
+        return replace(
+            slots, x=x, y=y, heading=heading % (2 * math.pi), speed=speed, stride=stride,
+            open=torch.where(role == OPENS, opened, slots.open),
+        )  # fmt: skip
+
+    def opened(self, distance: Tensor, opening: Tensor) -> Tensor:
+        """How open doors are a frame later, from the player's distance and how open they are."""
+        more = self.opening(torch.stack((distance.clamp(max=3.0), opening), -1))[..., 0]
+        return (opening + more).clamp(0, 1)
+
+    def _decided(self, slots: Slots, role: Tensor, features: Tensor, seed: int, frame: int) -> Slots:
+        """What those that walk will do until the next beat."""
+        answer = self.decide(features)
+        batch, count = slots.x.shape
+        draws = chance(seed, frame, batch, count, 2).to(answer.device)
+        goes = draws[..., 0] < answer[..., 0].sigmoid()
+        heaps = answer[..., 1:].softmax(-1).cumsum(-1)
+        turn = self.turns[(draws[..., 1:] > heaps[..., :-1]).sum(-1)]
+        walks = role == WALKS
+        speed = torch.where(walks, torch.where(goes, self.pace[slots.look], 0.0), slots.speed)
+        return replace(slots, speed=speed, turning=torch.where(walks, turn / self.config.beat, slots.turning))
+
+    def _pushed(self, slots: Slots, pose: Pose) -> tuple[Tensor, Tensor]:
+        """Heading and speed of what rolls."""
+        reach, push, keep, _ = self.rolling
+        east, south = slots.x - pose.x[:, None], slots.y - pose.y[:, None]
+        distance = torch.hypot(east, south).clamp(min=1e-3)
+        vx, vy = slots.speed * keep * slots.heading.cos(), slots.speed * keep * slots.heading.sin()
+        away_x, away_y = east / distance, south / distance
+        away = vx * away_x + vy * away_y
+        more = torch.where(distance < reach, (push - away).clamp(min=0), 0.0)
+        vx, vy = vx + more * away_x, vy + more * away_y
+        speed = torch.hypot(vx, vy)
+        still = speed < 1e-4
+        return torch.where(still, slots.heading, torch.atan2(vy, vx)), torch.where(still, 0.0, speed)
+
+
+def chance(seed: int, frame: int, batch: int, count: int, numbers: int) -> Tensor:
+    """Draws 0..1 (B, count, numbers) of a frame; the world number n of a batch draws as one alone with seed + n."""
+    draws = [
+        torch.rand(
+            count,
+            numbers,
+            generator=torch.Generator().manual_seed(((seed + n) * 0x9E3779B97F4A7C15 + frame * 0xBF58476D + 7) % 2**63),
+        )
+        for n in range(batch)
+    ]
+    return torch.stack(draws)
+
+
+def _turned(heading: Tensor, east: Tensor, south: Tensor) -> tuple[Tensor, Tensor]:
+    """Cells ahead and to the right of somebody who faces `heading`."""
+    cos, sin = heading.cos(), heading.sin()
+    return east * cos + south * sin, south * cos - east * sin
+
+
+def _seen_from(slots: Slots, x: Tensor, y: Tensor) -> Tensor:
+    """How near a place is, and where, in a slot's own frame: (B, K, 3), zeros when it is far."""
+    east, south = x - slots.x, y - slots.y
+    distance = torch.hypot(east, south).clamp(min=1e-3)
+    near = (1 - distance / _NEAR).clamp(min=0)
+    ahead, right = _turned(slots.heading, east / distance, south / distance)
+    return torch.stack((near, ahead * near, right * near), -1)
+
+
+class SlotMemory(nn.Module):
+    """All that is known of slots: how they move, what they look like, how many there are and where one meets them.
+
+    Args:
+        config: how many of everything. world: the map that they live in.
+
+    Buffers beside `dynamics`: tiles (tiles, rows, columns, 7) bytes, the texels of one side of a look in one part of
+    its stride, by day RGB, by lamp RGB, both times the cover, and the cover; frame (tiles, 4), from where to where it
+    reaches to the right of the foot, and between which heights, cells; tile (looks, views, 1 + phases), which tile
+    that is: side 0 looks at the eye, and phase 0 stands still; census (count,), the look of every slot that there is,
+    counted from 1; shut, ajar (count, 4): of slots that open, the ends of their card in plan; met (looks, rows,
+    columns), how often one is met there.
+    """
+
+    tiles: Tensor
+    frame: Tensor
+    tile: Tensor
+    census: Tensor
+    shut: Tensor
+    ajar: Tensor
+    met: Tensor
+
+    def __init__(self, config: SlotsConfig, world: SpatialMemoryConfig) -> None:
+        super().__init__()
+        self.config, self.world = config, world
+        self.dynamics = SlotDynamics(config)
+        per, byte = config.met, torch.uint8
+        self.register_buffer("tiles", torch.zeros(config.tiles, *config.size, 7, dtype=byte))
+        self.register_buffer("frame", torch.zeros(config.tiles, 4))
+        self.register_buffer("tile", torch.zeros(config.looks, config.views, 1 + config.phases, dtype=torch.int16))
+        self.register_buffer("census", torch.zeros(config.count, dtype=byte))
+        self.register_buffer("shut", torch.zeros(config.count, 4))
+        self.register_buffer("ajar", torch.zeros(config.count, 4))
+        self.register_buffer("met", torch.zeros(config.looks, world.rows * per, world.columns * per, dtype=byte))
+        self._atlas: Atlas | None = None  # the tiles, laid out for drawing; made at the first look
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing moves in this world."""
+        return not self.census.is_meta and not bool(self.census.any())
+
+    def atlas(self) -> Atlas:
+        """The tiles, laid out for drawing."""
+        if self._atlas is None or self._atlas.sums.device != self.tiles.device:
+            used = len(self.tiles) if self.tiles.is_meta else max(1, int(self.tile.max()) + 1)
+            self._atlas = Atlas(F.pad(self.tiles[:used].float() / 255, (0, 1)))
+        return self._atlas
+
+    def cards(self, slots: Slots, eyes: Eyes, which: list[int] | None = None) -> Cards:
+        """What is seen of them; which: their numbers in the census, if these are not all."""
+        config = self.config
+        opens = self.dynamics.role[slots.look] == OPENS
+        side = side_seen(slots.x, slots.y, slots.heading, eyes, config.views)
+        phase = torch.where(slots.speed > 0, 1 + (slots.stride * config.phases).long().clamp(max=config.phases - 1), 0)
+        tile = self.tile[slots.look, torch.where(opens, 0, side), torch.where(opens, 0, phase)].long()
+        left, right, base, top = self.frame[tile].unbind(-1)
+        away_x, away_y = slots.x - eyes[0][:, None], slots.y - eyes[1][:, None]
+        distance = torch.hypot(away_x, away_y).clamp(min=1e-3)
+        right_x, right_y = -away_y / distance, away_x / distance
+        facing = torch.stack(
+            (slots.x + left * right_x, slots.y + left * right_y, slots.x + right * right_x, slots.y + right * right_y),
+            -1,
+        )
+        shut, ajar = (self.shut, self.ajar) if which is None else (self.shut[which], self.ajar[which])
+        if which is None and slots.count != len(shut):  # none of them a door
+            shut = ajar = shut[:1]
+        leaf = torch.lerp(shut, ajar, slots.open[..., None])
+        return Cards(torch.where(opens[..., None], leaf, facing), base, top, tile, slots.there)
+
+    def stand_in(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """Weights of one who walks, in tiles at random, for tests and to time a model whose files are not at hand."""
+        config = self.config
+        state = {name: part.clone() for name, part in self.state_dict().items() if name in dict(self.named_buffers())}
+        state = {name: torch.zeros_like(part, device="cpu") for name, part in state.items()}
+        state["tiles"] = torch.randint(256, self.tiles.shape, generator=generator, dtype=torch.uint8)
+        state["tiles"][..., 6] = 255
+        state["frame"] = torch.tensor((-0.1, 0.1, 0.0, 0.5)).expand(config.tiles, 4).clone()
+        state["census"][0] = 1
+        state["met"] += 255
+        state["dynamics.role"][0] = WALKS
+        state["dynamics.pace"] += 0.02
+        state["dynamics.stride"] += 0.4
+        return state
