@@ -1,6 +1,6 @@
 """The command line: flags and bare-word overrides -> one of play, render, terminal, bench, doctor.
 
-Imports nothing heavy: the window must be there before torch is.
+Imports next to nothing, and the rest where it is needed: the window must be there at once.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from game import VERSION
 from game.console import kill_as_ctrl_c, prepare_streams, say, silence_streams, tell
 from game.errors import EngineError, InputError, did_you_mean
-from game.files import given_path, printable
-from game.requirements import CLIENT, REQUIRED, SERVER, check_installed
+from game.requirements import CLIENT, REQUIRED, SERVER, calm_threads, check_installed
 
 if TYPE_CHECKING:
     from game.recording.format import Job
@@ -50,6 +47,10 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         raise InputError(message, remedy="python -m game --help lists the flags")
 
+    def format_help(self) -> str:
+        self.epilog = _EXAMPLES + _settings_help()  # only now: it looks into folders
+        return super().format_help()
+
 
 def _whole(low: int, high: int):
     def convert(text: str) -> int:
@@ -77,8 +78,7 @@ def _seconds(text: str) -> float:
 def build_parser() -> argparse.ArgumentParser:
     """The flags. Overrides are collected as they stand: game/config/settings.py understands them."""
     parser = _Parser(
-        prog="python -m game", description=_ABOUT, epilog=_EXAMPLES + _settings_help(), allow_abbrev=False,
-        add_help=False,
+        prog="python -m game", description=_ABOUT, allow_abbrev=False, add_help=False,
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=110),
         usage="python -m game [flags] [setting=value ...]",
     )  # fmt: skip
@@ -138,8 +138,7 @@ def _settings_help() -> str:
     return "\n".join([*lines, "", f"scenes\n  {scenes}"] if scenes else lines)
 
 
-@dataclass(frozen=True)
-class _Command:
+class _Command(NamedTuple):
     """A command line understood."""
 
     flags: argparse.Namespace
@@ -148,7 +147,7 @@ class _Command:
 
     @property
     def out(self) -> Path | None:
-        return None if self.flags.out is None else given_path(self.flags.out, "--out")
+        return None if self.flags.out is None else _given_path(self.flags.out, "--out")
 
 
 def parse(argv: Sequence[str]) -> _Command:
@@ -282,8 +281,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = parse(argv)
         check_installed(CLIENT if command.flags.connect else REQUIRED)
         if not command.flags.connect:
-            from game.models.loader import calm_threads
-
             calm_threads()
         with kill_as_ctrl_c():
             return _run(command)
@@ -312,6 +309,8 @@ def _tell(error: Exception, debug: bool) -> int:
     else:
         words = " ".join(str(error).split()) or "it says nothing more"
         line = f"{type(error).__name__}: {words}" + ("" if debug else "; --debug shows where")
+    from game.files import printable
+
     line = printable(line)
     say(f"game: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]}...'}")
     if not isinstance(error, InputError):
@@ -324,6 +323,8 @@ def _tell(error: Exception, debug: bool) -> int:
 def _run(command: _Command) -> int:
     flags = command.flags
     if flags.multirun:
+        from datetime import datetime, timezone
+
         from game.tools.sweep import sweep
 
         out = command.out or Path("sweeps") / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
@@ -370,9 +371,9 @@ def _run(command: _Command) -> int:
         return _serve(command)
     if flags.connect:
         return _connect(command)
-    from game.ui.live import play_live
+    from game.ui.local import play_here
 
-    return play_live(command.words, _job(command, "session"), seconds=flags.seconds, record=flags.record,
+    return play_here(command.words, lambda: _job(command, "session"), seconds=flags.seconds, record=flags.record,
                      profile=flags.profile, debug=flags.debug)  # fmt: skip
 
 
@@ -383,7 +384,7 @@ def _serve(command: _Command) -> int:
     flags = command.flags
 
     def path(flag: str, text: str | None) -> Path | None:
-        return None if text is None else given_path(text, flag)
+        return None if text is None else _given_path(text, flag)
 
     how = ServeFlags(
         flags.host or "127.0.0.1", PORT if flags.port is None else flags.port, path("--key-file", flags.key_file),
@@ -399,6 +400,12 @@ def _connect(command: _Command) -> int:
     flags = command.flags
     pictures = Pictures(format="png") if flags.lossless else None
     return connect(flags.connect, command.words, seconds=flags.seconds, debug=flags.debug, pictures=pictures)
+
+
+def _given_path(text: str, what: str) -> Path:
+    from game.files import given_path
+
+    return given_path(text, what)
 
 
 def _job(command: _Command, name: str) -> Job:
@@ -417,7 +424,7 @@ def _headless(command: _Command) -> int:
     from game.recording.script import load
     from game.tools.render import render
 
-    source = load(given_path(command.flags.script, "--script"))
+    source = load(_given_path(command.flags.script, "--script"))
     return _profiled(command, lambda opened: render(source, command.words, job, opened))
 
 

@@ -27,7 +27,8 @@ def load(model: str = SHIPPED, *words: str) -> World:
     Raises InputError for settings or weights that cannot be used.
     """
     from game.models.catalog import find_weights
-    from game.models.loader import calm_threads, open_world
+    from game.models.loader import open_world
+    from game.requirements import calm_threads
 
     settings = load_settings([f"model={model}", *words])
     find_weights(settings)

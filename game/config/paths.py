@@ -2,7 +2,6 @@
 folders, as their system has them. Nothing here needs to exist, and nobody needs a home."""
 
 import os
-import tempfile
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -69,5 +68,7 @@ def _own(kind: str) -> Path:
             return folder
     except RuntimeError:
         pass
+    import tempfile
+
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
     return Path(tempfile.gettempdir()) / f"{_APP}-{user}" / kind  # a user without a home

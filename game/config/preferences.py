@@ -21,13 +21,12 @@ from typing import Any
 
 from game.config import paths
 from game.config.bindings import COMMANDS, MOST_INPUTS, PINNED, controls_of, default_commands, default_controls
+from game.config.glance import FILE, FOLDER_VARIABLE
 from game.errors import did_you_mean
 from game.files import check_regular, given_path, numbered, printable, whole_characters, write_whole
 from game.media.icons import PLACES
 
 VERSION = 1
-FILE = "settings.yaml"
-FOLDER_VARIABLE = "NEURAL_WORLD_CONFIG"
 _MOST_RECENT = 12
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,21 +12,13 @@ from game.config.settings import Settings
 from game.errors import InputError
 from game.models.catalog import RANDOM, find_weights, is_large, remembered_sha256
 from game.models.compiling import compile_first
+from game.requirements import calm_threads
 
 if TYPE_CHECKING:
     from engine.weights.placement import Placement
     from engine.world import WorldModel
 
 Progress = Callable[[str, float], None]
-
-
-def calm_threads() -> None:
-    """Keeps idle OpenMP threads from spinning: they made a layer 20 times slower beside a second process.
-
-    Must run before torch is imported. What a person has set already stays.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("KMP_BLOCKTIME", "0")
 
 
 def choose_device(settings: Settings) -> str:

@@ -15,9 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import game.ui.window  # noqa: F401  (sets what SDL must know before pygame is there)
-
-import pygame  # isort: skip
+import pygame
 
 from engine.errors import InputError
 from game.config.preferences import SettingsFile
@@ -88,8 +86,11 @@ class App:
         self._settings = settings
         settings_file = settings.settings_file or SettingsFile()
         self.window = window or Window(settings_file.now.window_size, settings_file.now.full_screen)
+        if self.window.asked != settings_file.now.window_size:
+            self.window.resize(settings_file.now.window_size)
         if settings_file.now.full_screen and not self.window.full_screen:
             self.window.toggle_full_screen()
+        self.window.show_icon()
         self.controls = Controls(feel=feel_of(settings_file.now))
         self._wake_event = pygame.event.custom_type()
         self.player = make_player(self.controls, self._wake)

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
-os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, not enlarged ones
-os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "neural-world")  # for the desktop's lists; else the interpreter's name
-if sys.platform.startswith("linux"):
-    # SDL would push each frame through OpenGL: 8 ms a frame where that is software, against 0.1 ms by shared memory.
-    os.environ.setdefault("SDL_FRAMEBUFFER_ACCELERATION", "0")
 
 import pygame
 
 from game.errors import RunError
 from game.input.sdl import fill_screen, move_window, size_window, window_position
-from game.media.icons import key_cap
-from game.media.palette import INK, PAPER
+from game.media.palette import INK, PAPER, QUIET
 from game.ui.toolkit.paint import Painter
 
 if TYPE_CHECKING:
-    from game.config.preferences import Preferences
     from game.ui.gpu import Gpu
 
 TITLE = "Neural world"
@@ -41,15 +31,15 @@ class Window:
     """The display, full screen or not, what draws on it, and who has the mouse. Raises pygame.error when none can be
     opened.
 
-    gpu: draws the window where there is a GPU to; None where the CPU does. drawn_by: which, and why, in words.
+    gpu: draws the window where there is a GPU to; None where the CPU does. drawn_by: which, and why, in words. asked:
+    the size that was asked for, None to fit the screen.
     """
 
     def __init__(self, size: tuple[int, int] | None, full_screen: bool) -> None:
         _open_display()
+        self.asked = size
         self._size = size or self.fitting_size()
         pygame.display.set_caption(TITLE)
-        icon = key_cap("W", 64, True)
-        pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
         self.full_screen = False
         self._place: tuple[int, int] | None = None  # to come back to from full screen
         self.gpu, self.drawn_by = open_gpu(self._size)
@@ -93,6 +83,7 @@ class Window:
 
     def resize(self, size: tuple[int, int] | None) -> None:
         """Another size, None to fit the screen; also that to come back to from full screen."""
+        self.asked = size
         self._size = size or self.fitting_size()
         if not self.full_screen and self.surface.get_size() != self._size:
             self._set_size(window_position())
@@ -118,14 +109,22 @@ class Window:
         pygame.event.set_grab(False)
         pygame.mouse.set_visible(True)
 
-    def greet(self) -> None:
-        """Shows the program's name, where the loading bar will be."""
+    def greet(self, words: str) -> None:
+        """Shows the program's name and what it is doing, where they will stand while a world is loaded."""
         surface, paint = self.surface, Painter()
-        unit = paint.unit(surface)
+        unit, middle, y = paint.unit(surface), surface.get_width() // 2, surface.get_height() // 2
+        room = surface.get_width() - 2 * unit
         surface.fill(INK)
-        at = (surface.get_width() // 2, surface.get_height() // 2 - 2 * unit)
-        paint.put(surface, TITLE, 2 * unit, PAPER, at, anchor="center", bold=True, room=surface.get_width() - 2 * unit)
+        paint.put(surface, TITLE, 2 * unit, PAPER, (middle, y - 2 * unit), anchor="center", bold=True, room=room)
+        paint.put(surface, words, unit, QUIET, (middle, y + 2 * unit), anchor="center", room=room)
         self.present(None)
+
+    def show_icon(self) -> None:
+        """Gives the window its picture in the desktop's lists."""
+        from game.media.icons import key_cap  # numpy: not before the window is up
+
+        icon = key_cap("W", 64, True)
+        pygame.display.set_icon(pygame.image.frombuffer(icon.tobytes(), icon.shape[1::-1], "RGBA"))
 
     def close(self) -> None:
         """Takes the window off the screen at once, whatever is still to be finished."""
@@ -175,24 +174,6 @@ def who_draws() -> str:
         return f"none can be opened ({error})"
     finally:
         pygame.display.quit()
-
-
-@contextlib.contextmanager
-def early_window(preferences: Preferences) -> Iterator[Window | None]:
-    """The window, as a person likes it, with the program's name on it; gone again if what follows fails.
-
-    None where none can be opened: whoever needs it says so, after what else is wrong.
-    """
-    try:
-        window = Window(preferences.window_size, preferences.full_screen)
-    except pygame.error:
-        yield None
-        return
-    try:
-        window.greet()
-        yield window
-    finally:
-        window.close()
 
 
 def _open_display() -> None:

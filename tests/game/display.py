@@ -14,10 +14,10 @@ MISSING = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
 
 
 @contextlib.contextmanager
-def virtual_display(size: str = "1024x768") -> Iterator[dict[str, str]]:
-    """Runs an X server of its own; gives the environment for programs that are to use it."""
+def virtual_display(size: str = "1024x768", *more: str) -> Iterator[dict[str, str]]:
+    """Runs an X server of its own; gives the environment for programs that are to use it. more: arguments for it."""
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset"]
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset", *more]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     try:

@@ -166,7 +166,7 @@ def test_help_shows_examples_models_and_settings(capsys):
 def test_nothing_heavy_is_imported_before_the_window():
     code = """
 import sys
-import game.cli, game.ui.live, game.config.settings, game.ui.app
+import game.cli, game.ui.local, game.config.settings, game.ui.app
 game.config.settings.load_settings(["model=tiny"])
 heavy = {"torch", "cv2", "scipy", "matplotlib", "imageio_ffmpeg"} & set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else 0)

@@ -4,19 +4,18 @@ nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
-
-import numpy as np
 import pygame
 
 from game.config.paths import ASSETS
-from game.media.icons import rounded_panel
 from game.media.palette import LINE, PAPER, RAISED, Colour
 from game.ui.toolkit.fonts import Fallbacks, Run, own_letters, render, runs, width
+
+if TYPE_CHECKING:
+    import numpy as np
 
 REGULAR = ASSETS / "font" / "Inter-Regular.otf"
 BOLD = ASSETS / "font" / "Inter-SemiBold.otf"
@@ -146,7 +145,7 @@ class Painter:
             return
         surface.fill(colour, area.inflate(-2 * radius, 0))
         surface.fill(colour, area.inflate(0, -2 * radius))
-        disc = self._surface_of(rounded_panel(2 * radius, 2 * radius, float(radius), colour, 1.0))
+        disc = self._disc(radius, colour, 1.0)
         for x, left in ((area.left, 0), (area.right - radius, radius)):
             for y, top in ((area.top, 0), (area.bottom - radius, radius)):
                 surface.blit(disc, (x, y), (left, top, radius, radius))
@@ -183,6 +182,11 @@ class Painter:
             self._patches[id(rgba)] = known  # holding the array keeps its id from being given to another
         return known[1]
 
+    def _disc(self, radius: int, colour: Colour, opacity: float) -> pygame.Surface:
+        from game.media.icons import rounded_panel  # numpy: text is drawn before there is any
+
+        return self._surface_of(rounded_panel(2 * radius, 2 * radius, float(radius), colour, opacity))
+
     def _make_cap(self, words: str, unit: int) -> pygame.Surface:
         cap = pygame.Surface((self.cap_wide(words, unit), round(1.5 * unit)), pygame.SRCALPHA)
         area = cap.get_rect()
@@ -197,7 +201,7 @@ class Painter:
         glass = pygame.Surface(size, pygame.SRCALPHA)
         glass.fill((*colour, round(255 * opacity)))
         radius = max(1, min(radius, size[0] // 2, size[1] // 2))
-        disc = self._surface_of(rounded_panel(2 * radius, 2 * radius, float(radius), colour, opacity))
+        disc = self._disc(radius, colour, opacity)
         for x, left in ((0, 0), (size[0] - radius, radius)):
             for y, top in ((0, 0), (size[1] - radius, radius)):
                 glass.blit(disc, (x, y), (left, top, radius, radius), pygame.BLEND_RGBA_MIN)

@@ -13,7 +13,7 @@ from game.config.preferences import FILE, OPTIONS, config_folder
 from game.config.settings import LiveSettings, load_settings, settings_file_of
 from game.errors import ConfigError
 from game.recording.format import Job
-from game.ui import live
+from game.ui import local
 
 OTHER = {  # option: in configs/play, in the settings file, on the command line; and as preferences have each
     "sensitivity": (("70", 70.0), ("80", 80.0), ("90", 90.0)),
@@ -79,12 +79,12 @@ def test_each_option_reaches_what_it_is_for(configs, monkeypatch):
     def local_player(*args, habits, margin, **others):
         seen.update(habits=habits, margin=margin)
 
-    monkeypatch.setattr("game.ui.window.early_window", lambda preferences: contextlib.nullcontext())
+    monkeypatch.setattr(local, "early_window", contextlib.nullcontext)
     monkeypatch.setattr("game.ui.app.play", play)
     monkeypatch.setattr("game.live.player.LocalPlayer", local_player)
     usual = {name: yaml.safe_load(values[0][0]) for name, values in OTHER.items()}
     (configs / "play" / "default.yaml").write_text(yaml.safe_dump(usual))
-    live.play_live([], Job("session"), seconds=None, record=False, profile=False, debug=False)
+    local.play_here([], lambda: Job("session"), seconds=None, record=False, profile=False, debug=False)
     from game.ui.commands import feel_of
 
     assert seen["margin"] == 0.013 and seen["habits"].rewind_mb == 33
