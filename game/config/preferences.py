@@ -1,7 +1,8 @@
 """What a person has chosen, kept in a file of theirs: YAML with a comment at every entry, made to be edited by hand.
 
-A broken entry is reported and skipped by itself; the rest counts. Before a file in which something was broken or
-unknown is written anew, a copy of it is kept. What counts where nothing is said is in configs/play. No pygame here.
+A broken entry is reported and skipped by itself; the rest counts. What the menu changes is changed where it stands:
+all else in the file stays as a person wrote it. Where that cannot be done the file is written anew, and a copy kept.
+What counts where nothing is said is in configs/play. No pygame here.
 """
 
 from __future__ import annotations
@@ -163,10 +164,14 @@ class SettingsFile:
             file = Path(os.path.realpath(self.path))
             file.parent.mkdir(parents=True, exist_ok=True)
             with _alone(file):
-                on_disk, problems = load(file, self._usual)
-                if problems and file.is_file():
-                    _copy_aside(file)
-                write_whole(file, to_text(_merged(on_disk, self._written, self._kept), self._usual))
+                on_disk, _ = load(file, self._usual)
+                wanted = _merged(on_disk, self._written, self._kept)
+                text = _changed_text(file, on_disk, wanted, self._usual)
+                if text is None:
+                    if file.is_file():
+                        _copy_aside(file)
+                    text = to_text(wanted, self._usual)
+                write_whole(file, text)
         except (OSError, ValueError) as error:
             reason = error.strerror or error if isinstance(error, OSError) else error
             return f"Your settings cannot be kept in {printable(self.path)} ({reason})"
@@ -196,6 +201,25 @@ def _merged(on_disk: Preferences, before: Preferences, after: Preferences) -> Pr
 
 def _merged_table(on_disk: Mapping, before: Mapping, after: Mapping) -> dict[str, tuple[str, ...]]:
     return {name: on_disk[name] if after.get(name) == before.get(name) else after[name] for name in on_disk}
+
+
+def _changed_text(file: Path, on_disk: Preferences, wanted: Preferences, usual: Preferences) -> str | None:
+    """The file's text with what differs changed where it stands; None where there is none, or that cannot be done."""
+    import yaml
+
+    from game.config.yaml_lines import with_value
+
+    try:
+        text = file.read_bytes().decode("utf-8")
+        if not text.strip():
+            return None
+        known = dict(_entries(on_disk))
+        for keys, value in _entries(wanted):
+            if known[keys] != value:
+                text = with_value(text, keys, value)
+        return text if _parsed(text, file, usual)[0] == wanted else None
+    except (OSError, ValueError, RecursionError, TypeError, yaml.YAMLError):
+        return None
 
 
 _LOCK_S, _STALE_S = 1.0, 5.0
@@ -242,17 +266,25 @@ def load(path: Path, usual: Preferences | None = None) -> tuple[Preferences, lis
 
     usual: what counts where the file says nothing.
     """
-    import yaml
-
-    usual, shown = usual or Preferences(), printable(path)
+    usual = usual or Preferences()
     try:
         check_regular(path)
-        # Every word as text: YAML would take y, off, 1e-1 and 12:30 for other things than people do.
-        data = yaml.load(path.read_bytes(), Loader=yaml.BaseLoader)
+        return _parsed(path.read_bytes(), path, usual)
     except FileNotFoundError:
         return usual, []
     except OSError as error:
-        return usual, [f"{shown} cannot be read ({error.strerror or error}); the usual settings count"]
+        return usual, [f"{printable(path)} cannot be read ({error.strerror or error}); the usual settings count"]
+
+
+def _parsed(text: bytes | str, path: Path, usual: Preferences) -> tuple[Preferences, list[str]]:
+    import yaml
+
+    from game.config.yaml_lines import by_words
+
+    shown = printable(path)
+    try:
+        # Every word as text: YAML would take y, off, 1e-1 and 12:30 for other things than people do.
+        data = by_words(yaml.load, text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -396,12 +428,8 @@ def to_text(preferences: Preferences, usual: Preferences | None = None) -> str:
         span = f" ({about['low']:g} to {about['high']:g})" if about["high"] else span
         lines.append(f"# {about['comment']}{span}")
         value = getattr(preferences, item.name)
-        off = "# " if value == getattr(usual, item.name) else ""
-        if isinstance(value, tuple):
-            lines.append(f"{off}{item.name}:" + ("" if value else " []"))
-            lines += [f"{off}  - {_quoted(path)}" for path in value]
-        else:
-            lines.append(f"{off}{item.name}: {_scalar(value)}")
+        entry = f"{item.name}:{_value(value)}"
+        lines.append(entry if value != getattr(usual, item.name) else "# " + entry.replace("\n", "\n# "))
     lines += [
         "",
         "# What each input does, for every mode: names of keys, mouse 4, wheel up, pad a, pad left stick up ...",
@@ -415,6 +443,22 @@ def to_text(preferences: Preferences, usual: Preferences | None = None) -> str:
     labels = {command.name: command.label for command in COMMANDS}
     lines += [f"  {name}: {_inputs(inputs)}  # {labels[name]}" for name, inputs in preferences.commands.items()]
     return "\n".join(lines) + "\n"
+
+
+def _entries(preferences: Preferences) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Everything that a file can say, entry by entry: the keys that lead there, and what follows the colon."""
+    for item in _SIMPLE:
+        yield (item.name,), _value(getattr(preferences, item.name))
+    for mode, table in preferences.controls.items():
+        yield from ((("controls", mode, name), f" {_inputs(inputs)}") for name, inputs in table.items())
+    yield from ((("commands", name), f" {_inputs(inputs)}") for name, inputs in preferences.commands.items())
+
+
+def _value(value: Any) -> str:
+    """What follows an entry's colon."""
+    if isinstance(value, tuple):
+        return "".join(f"\n  - {_quoted(path)}" for path in value) or " []"
+    return f" {_scalar(value)}"
 
 
 def _scalar(value: Any) -> str:

@@ -172,7 +172,7 @@ class Switcher:
         """The words for another model: the command line's, without those that are about the one it named."""
         mine = ("model", "quality", "weights")
         kept = [word for word in self._words if word.partition("=")[0].split(".")[0] not in mine]
-        if model == load_settings(self._words).model.name:
+        if model == self.model:
             kept = [word for word in self._words if word.partition("=")[0] not in ("model", "quality")]
             weights = ""
         needs = [f"weights={weights}"] if weights and model not in shipped_models() else []

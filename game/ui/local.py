@@ -36,14 +36,11 @@ def _prepare(
     words: list[str], make_job: Callable[[], Job], seconds: float | None, record: bool, profile: bool, debug: bool
 ) -> Play:
     """Imports and checks everything that is needed short of a model; gives what plays in a window."""
-    from game.config.settings import load_settings, settings_file_of
-    from game.models.catalog import find_weights
-
-    job, settings = make_job(), load_settings(words)
-    find_weights(settings)
+    from game.config.settings import settings_file_of
     from game.console import tell
     from game.files import check_folder
     from game.live.player import Habits, LocalPlayer
+    from game.models.catalog import find_weights
     from game.models.switcher import Switcher
     from game.recording.library import Library
     from game.recording.writer import LiveRecordings
@@ -51,13 +48,14 @@ def _prepare(
     from game.ui.app import PlaySettings, play
     from game.world.scenes import scenes_from
 
+    job, profiles = make_job(), Profiles() if profile else None
+    models = Switcher(words, (lambda world: world) if profiles is None else profiles.wrap, record)
+    find_weights(models.settings)
     scenes, index = scenes_from(job.scene)
-    root = Path(settings.record.root)
+    root = Path(models.settings.record.root)
     if record:
         check_folder(job.out or root)
-    profiles = Profiles() if profile else None
-    settings_file = settings_file_of(settings)
-    models = Switcher(words, (lambda world: world) if profiles is None else profiles.wrap, record)
+    settings_file = settings_file_of(models.settings)
     recordings = LiveRecordings(models, job)
     how = PlaySettings(
         seconds=seconds,

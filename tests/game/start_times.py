@@ -4,7 +4,8 @@
 
 Not a test: what it prints is of this machine and of what else runs on it. The screen is a virtual one whose pixels lie
 in a file, which is looked at every millisecond: "window" is the first moment at which the colour that the window stands
-on is in it. Its close button is pressed as soon as that was seen. "First picture" is the world's, over that colour.
+on is in it. Its close button is pressed as soon as that was seen. "Picture" is the
+scene's, shown while its world is loaded.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def run(environment: dict[str, str], screen: Screen, *, wait_for_picture: bool) 
 
     until("window", lambda: screen.pixel(x, y) == INK)
     if wait_for_picture:
-        until("first picture", lambda: screen.pixel(x, y) not in (INK, (0, 0, 0)))
+        until("picture", lambda: screen.pixel(x, y) not in (INK, (0, 0, 0)))
         game.terminate()
         game.wait()
         return seen

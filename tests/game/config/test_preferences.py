@@ -102,14 +102,89 @@ def test_a_newer_file_is_read_as_far_as_it_is_known(file):
     assert prefer.text == "small" and "newer" in problems[0]
 
 
-def test_what_is_changed_is_kept_and_a_damaged_file_is_copied_first(file):
+MINE = """\
+# my mouse is slow
+sensitivity: 30   # less than before
+scael: sharp      # unknown, and kept
+text: small
+dead_zone: lots   # broken, and kept
+
+controls:   # left-handed
+    universal:
+        # forward
+        W: [up, w]
+        later: [x]
+commands: {pause: [n], record: k}  # in one line
+recent:
+  - /a.png   # my best
+  - /b.png
+# the end
+"""
+
+
+def test_what_a_person_wrote_into_the_file_stays_when_the_menu_changes_it(file):
+    settings_file = SettingsFile(written(file, MINE))
+    now = settings_file.now
+    controls = now.controls | {"universal": now.controls["universal"] | {"W": ("i",), "A": ("j",)}}
+    settings_file.change(sensitivity=45.0, scale="sharp", recent=("/c.png", "/a.png"), controls=controls)
+    assert settings_file.save() is None
+    text = MINE.replace("sensitivity: 30", "sensitivity: 45").replace("W: [up, w]", 'W: ["i"]')
+    text = text.replace("        later: [x]\n", '        later: [x]\n        A: ["j"]\n')
+    text = text.replace("  - /a.png   # my best\n  - /b.png\n", '  - "/c.png"\n  - "/a.png"\nscale: "sharp"\n')
+    assert file.read_text() == text
+    assert SettingsFile(file).now == settings_file.now
+    assert [path.name for path in file.parent.iterdir()] == [FILE], "nothing was lost: no copy is needed"
+
+
+def test_an_entry_that_is_as_usual_is_changed_where_it_stands_as_a_comment(file):
+    settings_file = SettingsFile(file)
+    settings_file.change(text="large")
+    assert settings_file.save() is None
+    before = file.read_text()
+    settings_file.change(scale="sharp", recent=("/a.png",), rewind_mb=99, text="normal")
+    assert settings_file.save() is None
+    after = before.replace('# scale: "smooth"', 'scale: "sharp"').replace("# recent: []", 'recent:\n  - "/a.png"')
+    after = after.replace("# rewind_mb: null", "rewind_mb: 99").replace('text: "large"', 'text: "normal"')
+    assert file.read_text() == after != before
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("# only words", '# only words\ntext: "large"\n'),
+        ("# text: why not?\n", '# text: why not?\ntext: "large"\n'),
+        ("text:\nnumbers: true", 'text: "large"\nnumbers: true'),
+        ("numbers: true\r\n# mine\r\n", 'numbers: true\r\ntext: "large"\r\n# mine\r\n'),
+        ('"text" : >\n  small\n# снег 🏰\nnumbers: true\n', None),
+        ("---\ntext: &a small\nfolder: *a\n", None),
+        ("{numbers: true}  # mine", None),
+        ("a: [  # mine", None),
+    ],
+)
+def test_an_entry_is_changed_in_any_file_and_what_cannot_be_kept_in_it_is_copied(file, text, after):
+    written(file, "").write_bytes(text.encode())
+    settings_file = SettingsFile(file)
+    settings_file.change(
+        text="large", **({"commands": bound(settings_file.now.commands, "pause", "k")} if not after else {})
+    )
+    assert settings_file.save() is None and SettingsFile(file).now == settings_file.now
+    if after is not None:
+        assert file.read_bytes().decode() == after
+    else:
+        kept = [path.read_text() for path in file.parent.iterdir()]
+        comments = [line for line in text.splitlines() if "#" in line]
+        assert all(any(line in one for one in kept) for line in comments)
+
+
+def test_what_is_changed_is_kept_and_what_is_damaged_stays_to_be_mended(file):
     written(file, "dead_zone: lots\n# my own words\n")
     settings_file = SettingsFile(file)
     assert len(settings_file.problems) == 1
     settings_file.change(text="large")
     assert settings_file.save() is None
     assert SettingsFile(file).now == replace(Preferences(), text="large")
-    assert "my own words" in file.with_suffix(".yaml.bak").read_text()
+    assert SettingsFile(file).problems == settings_file.problems
+    assert file.read_text() == 'dead_zone: lots\ntext: "large"\n# my own words\n'
 
 
 def test_nothing_is_written_where_nothing_was_changed(file):
@@ -239,7 +314,7 @@ def test_an_edit_by_hand_while_the_program_runs_is_kept(file):
     written(file, "numbers: false\ntext: small\ndead_zone: lots\n")
     assert settings_file.save() is None
     assert SettingsFile(file).now == replace(Preferences(), text="small", sensitivity=30.0)
-    assert "lots" in file.with_name(f"{FILE}.bak").read_text()
+    assert "dead_zone: lots\n" in file.read_text()
 
 
 def test_many_windows_that_save_at_once_lose_nothing(file):
@@ -278,7 +353,7 @@ def test_a_link_that_leads_nowhere_yet_is_written_through_too(file, tmp_path):
 
 def test_every_damaged_file_is_kept_and_none_written_over_another(file):
     for number in range(3):
-        written(file, f"dead_zone: lots\n# words {number}\n")
+        written(file, f"dead_zone: [lots\n# words {number}\n")
         settings_file = SettingsFile(file)
         settings_file.change(text="large")
         assert settings_file.save() is None
