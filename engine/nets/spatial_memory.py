@@ -47,7 +47,7 @@ class Pose:
 
 @dataclass(frozen=True)
 class View:
-    """What a memory sees: `frames` (B, 3, H, W), about -1..1, and `nearness` (B, H, W), 1 / depth of every pixel."""
+    """What a memory sees: `frames` (B, 3, H, W), -1..1, and `nearness` (B, H, W), 1 / depth of every pixel."""
 
     frames: Tensor
     nearness: Tensor

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,8 @@ from engine.nets.camera import Camera
 CHANNELS = 8  # of a texel: day RGB, lamp RGB, cover, unused
 MIPS = 5  # sizes that a wall's texels are kept in, each half as wide as the one before
 PLANE_MIPS = 6
-_NEAR = 0.05
+_NEAR, _FARTHEST = 0.05, 1e4
+_EVEN_BYTES = 0x00FF00FF00FF00FF
 _SAMPLES = ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))  # of a pixel, right and down
 
 
@@ -65,14 +67,40 @@ class Planes:
     sizes: tuple[tuple[int, int], tuple[int, int]]
     scales: tuple[int, int]
 
-    def tables(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """First texel, rows, columns and texels in a cell of every size, each (2 PLANE_MIPS,): the floor's first."""
-        rows = [size[0] >> m for size in self.sizes for m in range(PLANE_MIPS)]
-        columns = [size[1] >> m for size in self.sizes for m in range(PLANE_MIPS)]
-        scales = [scale / 2**m for scale in self.scales for m in range(PLANE_MIPS)]
-        areas = [r * c for r, c in zip(rows, columns, strict=True)]
-        starts = [sum(areas[:m]) for m in range(len(areas))]
-        return tuple(torch.tensor(part, device=device) for part in (starts, rows, columns, scales))  # type: ignore[return-value]
+    def tables(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """First texel, columns and texels in a cell of every size, each (2 PLANE_MIPS,): the floor's first."""
+        return _plane_tables(self.sizes, self.scales, device)
+
+
+@cache
+@torch.inference_mode(False)
+def _plane_tables(
+    sizes: tuple[tuple[int, int], tuple[int, int]], scales: tuple[int, int], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As Planes.tables; every frame asks for them."""
+    rows, columns = ([size[axis] >> m for size in sizes for m in range(PLANE_MIPS)] for axis in (0, 1))
+    areas = [r * c for r, c in zip(rows, columns, strict=True)]
+    starts = [sum(areas[:m]) for m in range(len(areas))]
+    cell = [scale / 2**m for scale in scales for m in range(PLANE_MIPS)]
+    whole = (torch.tensor(part, dtype=torch.int32, device=device) for part in (starts, columns))
+    return *whole, torch.tensor(cell, device=device)
+
+
+@cache
+@torch.inference_mode(False)
+def _samples(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of a pixel, right and down of its middle: (S, 1, 1) each, for an axis of samples before (B, columns or rows)."""
+    right, lower = torch.tensor(_SAMPLES, device=device).T[..., None, None].unbind()
+    return right, lower
+
+
+@cache
+@torch.inference_mode(False)
+def _pattern(device: torch.device) -> Tensor:
+    """Which of a texel's numbers goes to which of RGB and cover: (8, 4) ones."""
+    pattern = torch.zeros(CHANNELS, 4)
+    pattern[(0, 1, 2, 3, 4, 5, 6), (0, 1, 2, 0, 1, 2, 3)] = 1
+    return pattern.to(device)
 
 
 @dataclass(frozen=True)
@@ -135,6 +163,17 @@ def _fetch(texels: Texels, index: Tensor) -> Tensor:
     return rows.view(*index.shape, *texels.shape[1:])
 
 
+def _sum(texels: Texels, index: Tensor) -> Tensor:
+    """Sums of the rows `index` (S, P) of texels over S: their numbers 0, 2, 4, 6, then their numbers 1, 3, 5, 7, each
+    (P, 4), as (2, P, 4)."""
+    if isinstance(texels, Tensor) and texels.dtype == torch.int64:
+        # eight bytes at a time: as two times four numbers of 16 bits, whose sums do not overflow
+        found = texels.index_select(0, index.flatten()).view(index.shape)
+        halves = torch.stack(((found & _EVEN_BYTES).sum(0), ((found >> 8) & _EVEN_BYTES).sum(0)))
+        return halves[..., None].view(torch.int16).float()
+    return _fetch(texels, index).sum(0).unflatten(1, (4, 2)).permute(2, 0, 1)
+
+
 def plane_mips(texels: Tensor) -> Tensor:
     """(rows, columns, 8) float -> (N, 8): all sizes."""
     picture, sizes = texels.permute(2, 0, 1)[None], []
@@ -194,8 +233,8 @@ def cast(edges: Tensor, x: Tensor, y: Tensor, dx: Tensor, dy: Tensor, spread: fl
     along = torch.addcmul(
         torch.where(upright, y[:, None], x[:, None])[:, None], depth, torch.where(upright, dy[..., None], dx[..., None])
     )
-    hit = (depth > _NEAR) & (along >= low) & (along <= high)
-    depth, edge = torch.where(hit, depth, 1e4).min(2)
+    missed = (depth <= _NEAR) | (along < low) | (along > high)
+    depth, edge = depth.masked_fill(missed, _FARTHEST).min(2)
     along = along.gather(2, edge[..., None])[..., 0]
     across = torch.where(upright[edge], dx, dy).abs().clamp(min=1e-7)
     return Hits(depth, edge, along, depth / across * spread)
@@ -223,22 +262,30 @@ def draw(surfaces: Surfaces, eyes: Eyes, camera: Camera, light: Light, rays: int
     spread = surfaces.scale / (focal * rays)
     hits = cast(surfaces.edges, x, y, cos - across * sin, sin + across * cos, spread)
     horizon = camera.horizon(pitch)[:, None]
+    # everything column by column, and a colour's channels apart: what is told of a column is then told of whole runs
     walls, cover = _walls(surfaces, hits, _mixing(surfaces, light.day, light.lamp), horizon, camera)
-    walls = walls.view(batch, width, rays, height, 4).mean(2).transpose(1, 2)  # (B, H, W, 4)
-    cover = cover.view(batch, width, rays, height).mean(2).transpose(1, 2)
-    seen, rest = walls[..., 3], (1 - cover)[..., None]
+    if rays > 1:
+        walls, cover = walls.unflatten(2, (width, rays)).mean(3), cover.unflatten(1, (width, rays)).mean(2)
+    picture, rest = walls.flatten(1), (1 - cover).flatten()  # (4, all pixels): colour and cover
     down = camera.rows[None] - horizon
-    # planes and sky are looked up only where they are seen
-    bare = _numbers(cover < 0.999)
-    planes = _planes(surfaces, eyes, camera, light, down, bare).view(*cover.shape, 4)
-    frames = walls[..., :3] + planes[..., :3] * rest
-    gap = cover - seen + (1 - planes[..., 3]) * rest[..., 0]
+    # planes and sky are looked up only where they are seen: planes where no wall stands, sky where nothing hides it
+    bare = _numbers(rest > 1e-3)
+    planes = _planes(surfaces, eyes, camera, light, down, bare)
+    picture = _with(picture, planes * rest.index_select(0, bare), bare)
+    gap = 1 - picture[3]
     far = _numbers(gap > 2e-3)
     if len(far):
-        frames = frames + _sky(surfaces, eyes, camera, light, down, far).view(*cover.shape, 4)[..., :3] * gap[..., None]
-    on_wall = (1 / hits.depth).view(batch, width, rays).amax(2)[:, None]
+        sky = _sky(surfaces, eyes, camera, light, down, far)
+        picture = _with(picture, sky * gap.index_select(0, far), far)
+    on_wall = (1 / hits.depth).view(batch, width, rays).amax(2)[..., None]
     on_plane = (down / (eye * focal)).clamp(min=0) + (-down / ((surfaces.height - eye) * focal)).clamp(min=0)
-    return Picture(frames.permute(0, 3, 1, 2), torch.maximum(on_wall, on_plane[..., None]))
+    frames = picture[:3].view(3, batch, width, height).permute(1, 0, 3, 2)
+    return Picture(frames, torch.maximum(on_wall, on_plane[:, None]).mT)
+
+
+def _with(picture: Tensor, more: Tensor, pixels: Tensor) -> Tensor:
+    """A picture (4, all) and what is added to it (4, P) at some pixels."""
+    return picture.scatter_add(1, pixels.expand(4, -1), more)
 
 
 def _numbers(mask: Tensor) -> Tensor:
@@ -251,16 +298,12 @@ def _numbers(mask: Tensor) -> Tensor:
 
 def _mixing(surfaces: Surfaces, first: Tensor, second: Tensor) -> Tensor:
     """What turns a texel's eight numbers into RGB and cover: (B, 8, 4), from the gains (B, 3) of both layers."""
-    mixing = first.new_zeros(len(first), CHANNELS, 4)
-    three = torch.arange(3, device=first.device)
-    mixing[:, three, three] = first
-    mixing[:, 3 + three, three] = second
-    mixing[:, 6, 3] = 1
-    return mixing / 255 if surfaces.packed else mixing
+    gains = F.pad(torch.cat((first, second), 1), (0, 2), value=1.0)
+    return gains[..., None] * (_pattern(first.device) / (255 if surfaces.packed else 1))
 
 
 def _walls(surfaces: Surfaces, hits: Hits, mixing: Tensor, horizon: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:
-    """Every ray's column of pixels: colour and how much of it hides the sky (B, N, H, 4), all times its share of the
+    """Every ray's column of pixels: colour and how much of it hides the sky (4, B, N, H), all times its share of the
     pixel, and that share (B, N, H)."""
     size = hits.width.log2().ceil().clamp(0, MIPS - 1)
     shrink = torch.exp2(-size)
@@ -270,87 +313,86 @@ def _walls(surfaces: Surfaces, hits: Hits, mixing: Tensor, horizon: Tensor, came
     low, high = (place - half).floor(), (place + half).floor()
     share = ((place + half - high) / (2 * half)).clamp(0, 1) * (high > low)
     first, last = surfaces.first[size, hits.edge], surfaces.count[size, hits.edge] - 1
-    zero = torch.zeros_like(last)
-
-    def strips(index: Tensor) -> Tensor:
-        return _fetch(surfaces.strips, first + torch.minimum(torch.maximum(index.long(), zero), last))
-
+    both = torch.stack((low, high), 1).long()
+    both = torch.minimum(both.clamp(min=0), last[:, None]) + first[:, None]  # (B, 2, N)
     batch, n, levels = *hits.depth.shape, surfaces.levels
-    texels = torch.lerp(strips(low), strips(high), share[..., None, None])
-    lit = (texels.view(batch, n * levels, CHANNELS) @ mixing).view(batch * n, levels, 4)
-    sums = F.pad(lit.cumsum(1), (0, 0, 1, 0)).view(-1, 4)
+    texels = _fetch(surfaces.strips, both).view(batch, -1, CHANNELS)
+    lit = (mixing.mT @ texels.mT).view(batch, 4, 2, n, levels).transpose(0, 1)
+    lit = torch.lerp(lit[:, :, 0], lit[:, :, 1], share[..., None])
+    sums = F.pad(lit.cumsum(-1), (1, 0))  # (4, B, N, levels + 1)
     top = horizon - (surfaces.height - camera.config.eye_height) * camera.focal / hits.depth
     tall = surfaces.height * camera.focal / hits.depth
     rim = torch.arange(camera.height + 1, device=top.device, dtype=top.dtype)
     level = ((rim - top[..., None]) / tall[..., None]).clamp(0, 1)  # (B, N, H + 1)
     where = level * levels
     below = where.detach().floor().clamp(max=levels - 1)
-    column = torch.arange(batch * n, device=top.device).view(batch, n, 1) * (levels + 1)
-    index = (below.long() + column).flatten()
-    lower, upper = sums.index_select(0, index), sums.index_select(0, index + 1)
-    reached = torch.lerp(lower, upper, (where - below).view(-1, 1)).view(batch, n, -1, 4)
-    return reached.diff(dim=2) * (tall / levels)[..., None, None], level.diff(dim=2) * tall[..., None]
+    index = below.long()
+    lower, upper = (sums.gather(-1, part.expand(4, -1, -1, -1)) for part in (index, index + 1))
+    reached = torch.lerp(lower, upper, where - below)
+    return reached.diff() * (tall / levels)[..., None], level.diff() * tall[..., None]
 
 
 def _planes(surfaces: Surfaces, eyes: Eyes, camera: Camera, light: Light, down: Tensor, pixels: Tensor) -> Tensor:
-    """Floor and ceiling as if no wall stood there, at numbered pixels of all (P,), 0 at the others: RGB and how much
-    of it hides the sky, (all, 4)."""
+    """Floor and ceiling as if no wall stood there, at numbered pixels of all (P,): RGB and how much of it hides the
+    sky, (4, P)."""
     x, y, yaw, _ = eyes
     eye, focal = camera.config.eye_height, camera.focal
     below = down > 0
     reach = torch.where(below, eye, surfaces.height - eye) * focal  # depth = reach / |down|
-    starts, _, widths, scales = surfaces.planes.tables(x.device)
+    starts, widths, scales = surfaces.planes.tables(x.device)
     plain = torch.where(below, 0, PLANE_MIPS)
     scale = torch.where(below, *surfaces.planes.scales)
     cos, sin = yaw.cos()[:, None], yaw.sin()[:, None]
-    middle = camera.columns(1)
+    right, lower = _samples(x.device)
+    distance = reach / (down + lower).abs().clamp(min=0.4)  # (S, B, H)
+    # the texel is as wide as a pixel, or a quarter as deep: four samples lie behind each other
+    texel = torch.maximum(distance / focal, distance.square() / (reach * 4)) * scale
+    size = plain + texel.log2().round().clamp(0, PLANE_MIPS - 1).long()
+    fine, far = scales[size], distance * scales[size]
+    aside = (camera.columns(1) + right[..., 0] / focal)[..., None]  # (S, W, 1)
+    rows = (
+        x[:, None] * fine + far * cos, -far * sin, y[:, None] * fine + far * sin, far * cos, widths[size], starts[size]
+    )  # fmt: skip
     indices = []
-    for right, lower in _SAMPLES:
-        distance = reach / (down + lower).abs().clamp(min=0.4)  # (B, H)
-        # the texel is as wide as a pixel, or a quarter as deep: four samples lie behind each other
-        texel = torch.maximum(distance / focal, distance.square() / (reach * 4)) * scale
-        size = plain + texel.log2().round().clamp(0, PLANE_MIPS - 1).long()
-        fine, wide = scales[size], widths[size].int()[..., None]
-        aside, far = (middle + right / focal)[None, None], distance * fine
-        across = torch.addcmul((x[:, None] * fine + far * cos)[..., None], (-far * sin)[..., None], aside).int()
-        along = torch.addcmul((y[:, None] * fine + far * sin)[..., None], (far * cos)[..., None], aside).int()
-        indices.append((along * wide + across + starts[size].int()[..., None]).flatten().index_select(0, pixels))
-    index = torch.stack(indices).clamp(0, len(surfaces.planes.texels) - 1)
-    return _lit(
-        surfaces,
-        _fetch(surfaces.planes.texels, index).mean(0),
-        light.day,
-        light.lamp,
-        pixels,
-        down.numel() * len(middle),
-    )
+    per_sample = zip(aside, *(row[:, :, None] for row in rows), strict=True)
+    for column, start_x, step_x, start_y, step_y, wide, start in per_sample:
+        across = torch.addcmul(start_x, step_x, column).int()
+        along = torch.addcmul(start_y, step_y, column).int()
+        indices.append(torch.addcmul(across + start, along, wide).flatten().index_select(0, pixels))
+    index = torch.stack(indices).clamp_(0, len(surfaces.planes.texels) - 1)
+    count = down.numel() * camera.width
+    return _lit(surfaces, surfaces.planes.texels, index, light.day, light.lamp, pixels, count)
 
 
 def _sky(surfaces: Surfaces, eyes: Eyes, camera: Camera, light: Light, down: Tensor, pixels: Tensor) -> Tensor:
-    """The sky at numbered pixels of all (P,), 0 at the others: (all, 4)."""
+    """The sky at numbered pixels of all (P,): (4, P)."""
     rows, columns = surfaces.sky_size
     fine = rows / (surfaces.high - surfaces.low)
-    middle, indices = camera.columns(1), []
-    for right, lower in _SAMPLES:
-        aside = middle + right / camera.focal
-        steep = (fine / camera.focal) / torch.hypot(torch.ones_like(aside), aside)
-        row = (surfaces.high * fine + (down + lower)[..., None] * steep).clamp(0, rows - 1).int()
-        place = ((eyes[2][:, None] + aside.atan()) * (columns / (2 * math.pi))).floor().int() % columns
-        indices.append((row * columns + place[:, None]).flatten().index_select(0, pixels))
-    texels = _fetch(surfaces.sky, torch.stack(indices)).mean(0)
-    return _lit(surfaces, texels, light.sky, light.night, pixels, down.numel() * len(middle))
+    right, lower = _samples(down.device)
+    aside = camera.columns(1) + right[..., 0] / camera.focal  # (S, W)
+    steep = (fine / camera.focal) / torch.hypot(torch.ones_like(aside), aside)
+    place = ((eyes[2][:, None] + aside[:, None].atan()) * (columns / (2 * math.pi))).floor().int() % columns
+    indices = []
+    for sample in range(len(_SAMPLES)):
+        row = surfaces.high * fine + (down + lower[sample])[:, None] * steep[sample, :, None]
+        at = row.clamp_(0, rows - 1).int() * columns + place[sample, ..., None]
+        indices.append(at.flatten().index_select(0, pixels))
+    index = torch.stack(indices)
+    return _lit(surfaces, surfaces.sky, index, light.sky, light.night, pixels, down.numel() * camera.width)
 
 
-def _lit(surfaces: Surfaces, texels: Tensor, first: Tensor, second: Tensor, pixels: Tensor, count: int) -> Tensor:
-    """Texels (P, 8) as RGB and cover by the gains (B, 3) of their layers, at numbered pixels of `count`: (count, 4)."""
-    mixing = _mixing(surfaces, first, second)
+def _lit(
+    surfaces: Surfaces, texels: Texels, index: Tensor, first: Tensor, second: Tensor, pixels: Tensor, count: int
+) -> Tensor:
+    """Means of the texels `index` (S, P) as RGB and cover by the gains (B, 3) of their layers, at numbered pixels (P,)
+    of `count`: (4, P)."""
+    even, odd = _sum(texels, index)
+    mixing = _mixing(surfaces, first, second) / len(index)
     if len(mixing) == 1:
-        lit = texels @ mixing[0]
-    else:
-        who = pixels // (count // len(mixing))
-        one = 255 if surfaces.packed else 1
-        colour = texels[:, :3] * (first / one).index_select(0, who) + texels[:, 3:6] * (second / one).index_select(
-            0, who
-        )
-        lit = torch.cat((colour, texels[:, 6:7] / one), 1)
-    return lit.new_zeros(count, 4).index_copy(0, pixels, lit)
+        return torch.addmm(mixing[0, 0::2].T @ even.T, mixing[0, 1::2].T, odd.T)
+    who = pixels // (count // len(mixing))
+    gains = mixing.diagonal(0, 1, 2)[:, :3], mixing[:, 3:6].diagonal(0, 1, 2)
+    by_first, by_second = (gain.T.index_select(1, who) for gain in gains)
+    numbers = torch.stack((even.T, odd.T), 1).flatten(0, 1)  # (8, P)
+    colour = numbers[:3] * by_first + numbers[3:6] * by_second
+    return torch.cat((colour, numbers[6:7] * mixing[0, 6, 3]))

@@ -98,7 +98,7 @@ class Walk:
             # where somebody is, or just was, the frame before cannot say what is seen now
             stale = (both[:, 3:] > _TRACE) | (shown > 0)
             moved, self.shown = torch.where(stale, seen.frames, both[:, :3]), shown
-        self._views = torch.stack((moved, seen.frames.clamp(-1, 1)), 1)
+        self._views = torch.stack((moved, seen.frames), 1)
         return self._views
 
     def _inhabited(self, seen: View) -> tuple[View, Tensor]:
