@@ -12,7 +12,6 @@ from torch import nn
 
 from engine.actions import ActionSpace
 from engine.config.model import ModelConfig
-from engine.cost.operations import block_flops
 from engine.errors import CheckpointError
 from engine.families import WeightFile, build_networks, family_of, lighten, new_rollout, readable_kernels
 from engine.fast.kernels import Kernels
@@ -87,6 +86,8 @@ class WorldModel:
 
     def flops_per_block(self) -> int:
         """Floating-point operations of one block with full windows: every pass, the codec and the condition."""
+        from engine.cost.operations import block_flops  # brings torch's counters, which no start waits for
+
         return block_flops(self.config).total
 
 
@@ -152,7 +153,7 @@ def load_world(
         part.open().fill(module, device=place.device, dtype=place.dtype, unread=part.unread)
         return module
 
-    loaded = family.loaded(networks, borrow if by_name else None)
+    loaded = family.beside(family.loaded(networks, borrow if by_name else None), weights)
     lighten(loaded, bits)
     digest = sha256_of_all([part.path for part in parts], report.of("checking"), hash_of)
     return WorldModel(loaded, digest)

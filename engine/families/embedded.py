@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.actions import ActionSpace
@@ -10,6 +11,8 @@ from engine.families.family import Checkpoint, Family, WeightFile
 from engine.families.spaces import WALK
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -56,6 +59,11 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
             slots = SlotMemory(config.slots, config.spatial_memory)
             return EmbeddedNetworks(config, transformer, PatchCodec(config.codec), memory, recogniser, slots)
 
+    def beside(self, networks: EmbeddedNetworks, folder: Path) -> EmbeddedNetworks:
+        from engine.nets.places import read_places
+
+        return replace(networks, places=read_places(folder))
+
     def kernels(self, networks: EmbeddedNetworks, fast: bool) -> Kernels:
         from engine.fast.embedded import FastEmbedded, can_be_fast
         from engine.fast.kernels import Kernels
@@ -66,6 +74,7 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
 
     def pipeline(self, networks: EmbeddedNetworks, kernels: Kernels, first_frame: np.ndarray, seed: int) -> Pipeline:
         from engine.frames import to_signed
+        from engine.nets.places import key
         from engine.rollout.causal import CausalPipeline
         from engine.rollout.embedded import EmbeddedPipeline
         from engine.rollout.memory_condition import MemoryCondition
@@ -73,6 +82,6 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
 
         picture = to_signed(first_frame).to(networks.device, networks.dtype)
         if kernels.fast:
-            return EmbeddedPipeline(networks, kernels, picture, seed)
-        condition = MemoryCondition(networks, picture, seed)
+            return EmbeddedPipeline(networks, kernels, picture, seed, key(first_frame))
+        condition = MemoryCondition(networks, picture, seed, key(first_frame))
         return CausalPipeline(networks, kernels, condition, from_mix(condition.mix))

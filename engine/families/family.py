@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from engine.actions import ActionSpace
@@ -159,6 +160,10 @@ class Family(ABC, Generic[C, N]):
 
         borrow: reads one of `borrowed` whenever it is wanted; None where all are in memory.
         """
+        return networks
+
+    def beside(self, networks: N, folder: Path) -> N:
+        """The networks with what lies beside their weights in `folder` and is no weight. Raises CheckpointError."""
         return networks
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -14,6 +14,7 @@ from engine.config.model import CausalConfig, MatrixGame2Config, ModelConfig
 from engine.config.waypoint import WaypointConfig
 from engine.nets.image_tower import BorrowedTower, ImageTower
 from engine.nets.patch_codec import PatchCodec
+from engine.nets.places import Places
 from engine.nets.recogniser import Recogniser
 from engine.nets.slots import SlotMemory
 from engine.nets.spatial_memory import SpatialMemory
@@ -138,7 +139,10 @@ class WaypointNetworks(Networks):
 
 @dataclass(frozen=True)
 class EmbeddedNetworks(CausalNetworks):
-    """Half a digit less than float32 in the memory, and places are no longer places."""
+    """Half a digit less than float32 in the memory, and places are no longer places.
+
+    places: where pictures that come with it were taken.
+    """
 
     exact: ClassVar[frozenset[str]] = frozenset({"spatial_memory", "recogniser", "slots"})
     config: EmbeddedConfig
@@ -146,3 +150,4 @@ class EmbeddedNetworks(CausalNetworks):
     spatial_memory: SpatialMemory
     recogniser: Recogniser
     slots: SlotMemory
+    places: Places = field(default_factory=dict)

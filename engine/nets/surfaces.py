@@ -82,8 +82,8 @@ def _plane_tables(
     areas = [r * c for r, c in zip(rows, columns, strict=True)]
     starts = [sum(areas[:m]) for m in range(len(areas))]
     cell = [scale / 2**m for scale in scales for m in range(PLANE_MIPS)]
-    whole = (torch.tensor(part, dtype=torch.int32, device=device) for part in (starts, columns))
-    return *whole, torch.tensor(cell, device=device)
+    first, wide = (torch.tensor(part, dtype=torch.int32, device=device) for part in (starts, columns))
+    return first, wide, torch.tensor(cell, device=device)
 
 
 @cache

@@ -44,15 +44,16 @@ class EmbeddedPipeline:
         kernels: of engine.fast.embedded.
         picture: the first frame (1, 1, 3, H, W) in -1..1.
         seed: of what happens by chance beside the noise.
+        name: the picture's key in the networks' places.
     """
 
-    def __init__(self, networks: EmbeddedNetworks, kernels: Kernels, picture: Tensor, seed: int) -> None:
+    def __init__(self, networks: EmbeddedNetworks, kernels: Kernels, picture: Tensor, seed: int, name: str) -> None:
         config = networks.config
         self._networks, self._config, self._network = networks, config, kernels.transformer
         schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
         self._positions = causal.REBASE_WINDOWS * config.window
         self._prepared = self._network.prepare_rollout(schedule.timesteps[0], self._positions)
-        self._condition = MemoryCondition(networks, picture, seed)
+        self._condition = MemoryCondition(networks, picture, seed, name)
         self.caches = self._network.new_caches(config.window, config.sink)
 
     @property

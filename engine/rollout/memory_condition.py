@@ -21,6 +21,7 @@ from engine.actions import Actions
 from engine.nets.camera import Camera, Motion
 from engine.nets.cards import draw_cards
 from engine.nets.networks import EmbeddedNetworks
+from engine.nets.places import recall
 from engine.nets.recogniser import localise
 from engine.nets.slots import Slots
 from engine.nets.spatial_memory import Pose, View
@@ -177,10 +178,14 @@ class MemoryCondition:
         networks: of the embedded model.
         picture: the first frame (1, 1, 3, H, W) in -1..1.
         seed: of what happens by chance.
+        name: the picture's key in the networks' places.
     """
 
-    def __init__(self, networks: EmbeddedNetworks, picture: Tensor, seed: int = 0) -> None:
-        self._walk = Walk(networks, picture[:, 0], seed=seed)
+    def __init__(self, networks: EmbeddedNetworks, picture: Tensor, seed: int = 0, name: str = "") -> None:
+        config, frame = networks.config, picture[:, 0]
+        camera = Camera(config.camera, config.width, config.height, frame.device)
+        pose = recall(networks.places, name, frame.float(), networks.spatial_memory, camera)
+        self._walk = Walk(networks, frame, pose, seed=seed)
 
     @property
     def steady(self) -> bool:

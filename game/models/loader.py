@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,12 +178,27 @@ def _before_reading(settings: Settings, places: Placement, warn: Callable[[str],
             warn(f"no GPU: {name} runs on the CPU, far below real time (python -m game --doctor says how far)")
 
 
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """For an import of a quarter of a million objects that all stay: looking for garbage among them is a seventh of its
+    time, and would go on in every later search, while a person plays."""
+    wanted = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if wanted:
+            gc.enable()
+
+
 def _ready(settings: Settings, progress: Progress | None) -> Placement:
     """Imports and sets up torch; where to load to."""
     if progress is not None:
         progress("starting torch", 0.0)
     calm_threads()
-    import torch
+    with _no_collecting():
+        import torch
 
     # A small model's layers are over before a second thread has joined in: 16 ms a block on one, 22 ms on two.
     threads = settings.threads or (0 if is_large(settings) else 1)
