@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -329,16 +330,13 @@ def _run(command: _Command) -> int:
 
         out = command.out or Path("sweeps") / f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}"
         return sweep(flags, command.recordings, command.words, out)
-    if flags.doctor and flags.report:
+    if flags.doctor:
+        from game.tools.doctor import doctor
         from game.tools.report import report
         from game.ui.window import who_draws
 
-        return report(command.words, command.out, who_draws)
-    if flags.doctor:
-        from game.tools.doctor import doctor
-        from game.ui.window import who_draws
-
-        return doctor(command.words, who_draws=who_draws)
+        examine = partial(doctor, command.words, who_draws=who_draws)
+        return report(command.words, command.out, examine) if flags.report else examine()
     if flags.fetch:
         from game.models.download import fetch
 

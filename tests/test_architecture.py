@@ -30,6 +30,38 @@ def test_imports_keep_the_contracts_of_pyproject():
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+def imported(tree: ast.Module) -> list[tuple[int, str]]:
+    """(line, dotted name) of everything a file imports from elsewhere."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
+    return found
+
+
+def test_others_see_of_a_package_only_what_its_init_names():
+    named, open_ones = {}, []
+    for name, tree in trees("engine", "game"):
+        package = name.removesuffix("/__init__.py").replace("/", ".")
+        if not name.endswith("/__init__.py") or "." not in package:
+            continue
+        lists = [n.value for n in tree.body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == "__all__"]
+        named |= {package: set(ast.literal_eval(lists[0]))} if lists else {}
+        open_ones += [] if lists else [package]
+    assert open_ones == ["engine.nets", "engine.training"], "networks are there to be read; training is a program"
+    found = []
+    for name, tree in trees("engine", "game", leave_out="training"):
+        here = Path(name).with_suffix("").as_posix().replace("/", ".")
+        for line, what in imported(tree):
+            for package, doors in named.items():
+                door = what.removeprefix(f"{package}.").split(".")[0]
+                if what.startswith(f"{package}.") and not here.startswith(f"{package}.") and door not in doors:
+                    found.append(f"{name}:{line} {package}.{door}")
+    assert not found, "name it in __all__ of the package's __init__, or take another door"
+
+
 def test_the_engine_prints_nothing_asks_nothing_and_rebinds_no_global():
     found = []
     for name, tree in trees("engine", leave_out="training"):

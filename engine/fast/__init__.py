@@ -9,3 +9,5 @@ a CUDA graph; see engine.fast.compiling.
 One world at a time: there is no batch axis here. Axes are moved by views, not by einops, whose parser costs torch's
 compiler more than all the rest.
 """
+
+__all__ = ["compiling", "decoder", "embedded", "kernels", "taehv", "transformer", "waypoint"]

@@ -2,3 +2,5 @@
 
 Playing does not depend on anything here; training's own evaluation and the judge both do.
 """
+
+__all__ = ["clip", "clips", "motion", "pictures", "statistics"]

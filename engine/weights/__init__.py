@@ -1,1 +1,3 @@
 """Weights on a disk and where they go: names, shapes, files, places."""
+
+__all__ = ["checkpoint", "placement", "seeded"]

@@ -19,7 +19,7 @@ import importlib.util
 
 from game.agents.api import Play, World, load
 
-__all__ = ["ID", "Play", "World", "load", "register_environments"]
+__all__ = ["ID", "Play", "World", "export", "load", "register_environments"]
 
 ID = "NeuralWorld-v0"
 

@@ -1,1 +1,3 @@
 """Devices to controls; knows no window."""
+
+__all__ = ["controls", "devices", "sdl"]

@@ -1,1 +1,3 @@
 """Pixels and files: video, icons, pictures."""
+
+__all__ = ["icons", "palette", "pictures", "video"]

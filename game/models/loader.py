@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.world import WorldModel
 
 Progress = Callable[[str, float], None]
+Opener = Callable[[Settings], "WorldModel"]
 
 
 def choose_device(settings: Settings) -> str:

@@ -10,6 +10,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -216,3 +218,32 @@ def _nvidia_devices(root: Path = Path("/")) -> int:
     found = (root / "sys/bus/pci/devices").glob("*")
     of_nvidia = [device for device in found if _read(device / "vendor").strip() == _NVIDIA]
     return sum(_read(device / "class").startswith(_DISPLAY_CLASS) for device in of_nvidia)
+
+
+_GEMM_SECONDS = 1.0
+
+
+def gemm_gflops(device: str, dtype, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Billions of operations a second of a large matrix product, the best of about a second's worth.
+
+    device: "cpu" or "cuda[:N]". dtype: a torch.dtype. clock: whose seconds. Threads: as torch is set to.
+    """
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    size = 8192 if on_gpu else 2048
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    product = torch.empty(size, size, device=device, dtype=dtype)
+
+    def once() -> float:
+        start = clock()
+        torch.mm(left, right, out=product)
+        if on_gpu:
+            torch.cuda.synchronize(device)
+        return clock() - start
+
+    once()
+    deadline, best = time.perf_counter() + _GEMM_SECONDS, once()
+    while time.perf_counter() < deadline:
+        best = min(best, once())
+    return 2 * size**3 / best / 1e9

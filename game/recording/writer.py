@@ -629,3 +629,11 @@ class LiveRecordings:
             if recorder.problem is not None:
                 say(f"game: {recorder.problem}")
         return any(recorder.problem is not None for recorder in self._recorders)
+
+
+def summary(report: dict, folder: Path, name: str) -> str:
+    """What was made and how fast, in two lines."""
+    seconds = report["frames"] / report["fps"]
+    speed = f"{report['generated_fps']:.1f} frames/s, {report['realtime_factor']:.2f} x real time"
+    made = f"{report['frames']} frames ({seconds:.1f} s of play) in {report['blocks']} blocks: {speed}"
+    return f"{made}\n{folder / name}.mp4  frames_sha256 {report['frames_sha256']}"

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from engine.actions import Actions, ActionSpace, benchmark_actions
 from engine.block import Block, Timings
-from game.config.paths import SCENES
 from game.config.settings import Settings, load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import RunError
 from game.files import check_folder, folder_error, write_json
 from game.models.catalog import find_weights, is_large, is_slice, random_weights
-from game.models.loader import make_world, open_world
-from game.models.machine import watts
+from game.models.loader import Opener, make_world, open_world
+from game.models.machine import gemm_gflops, watts
 from game.recording.format import RunStats
-from game.tools.render import OpenWorld
+from game.world.scenes import usual_picture
 
 if TYPE_CHECKING:
     import torch
@@ -32,11 +28,10 @@ if TYPE_CHECKING:
 
 _WARM_BLOCKS = 8
 _PATIENCE_S = 20.0  # after so long a slow model is as warm as it gets, and one timed block has to do
-_GEMM_SECONDS = 1.0
 _ORIGINAL_LAUNCHES, _ORIGINAL_WAITS = 9000, 900  # of Matrix-Game-2's own program: operations a pass, waits a block
 
 
-def bench(words: list[str], blocks: int | None, out: Path | None, open_model: OpenWorld | None = None) -> int:
+def bench(words: list[str], blocks: int | None, out: Path | None, open_model: Opener | None = None) -> int:
     """Times `blocks` blocks (by default about ten seconds' worth), prints a table and writes bench.json.
 
     words: overrides; weights=random times any model without its files. out: bench.json's folder, the working directory
@@ -74,7 +69,7 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
 
     config, part = world.config, is_slice(settings)
     actions = _Actions(world.action_space)
-    rollout = world.start(bench_picture(config.height, config.width), 0)
+    rollout = world.start(usual_picture(config.height, config.width), 0)
     first_ms = _warm(rollout, actions, blocks, progress)
     warmup_ms = (time.perf_counter() - began) * 1000
     before = gemm_gflops(str(world.device), world.dtype)
@@ -193,7 +188,7 @@ def _readable_ms(world: WorldModel, progress: Progress) -> float:
     from engine.pictures import fit_picture
 
     config, networks, actions = world.config, world.networks, _Actions(world.action_space)
-    picture = fit_picture(bench_picture(config.height, config.width), config.height, config.width)
+    picture = fit_picture(usual_picture(config.height, config.width), config.height, config.width)
     rollout = new_rollout(networks, picture, 0)
     progress("timing the readable model", 0.0)
     block = _settled(rollout, actions, part=True)
@@ -238,32 +233,6 @@ class _Actions:
         return self._mix[self._at : self._at + frames]
 
 
-def gemm_gflops(device: str, dtype, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Billions of operations a second of a large matrix product, the best of about a second's worth.
-
-    device: "cpu" or "cuda[:N]". dtype: a torch.dtype. clock: whose seconds. Threads: as torch is set to.
-    """
-    import torch
-
-    on_gpu = device.startswith("cuda")
-    size = 8192 if on_gpu else 2048
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    product = torch.empty(size, size, device=device, dtype=dtype)
-
-    def once() -> float:
-        start = clock()
-        torch.mm(left, right, out=product)
-        if on_gpu:
-            torch.cuda.synchronize(device)
-        return clock() - start
-
-    once()
-    deadline, best = time.perf_counter() + _GEMM_SECONDS, once()
-    while time.perf_counter() < deadline:
-        best = min(best, once())
-    return 2 * size**3 / best / 1e9
-
-
 def peak_rss_mb() -> float | None:
     """Largest resident memory of this process so far, MB; None where the system does not say."""
     try:
@@ -272,18 +241,6 @@ def peak_rss_mb() -> float | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
-
-
-def bench_picture(height: int, width: int) -> np.ndarray:
-    """A first frame to time with: the first shipped scene, or a gradient where there is none."""
-    scenes = sorted(SCENES.glob("*.png"))
-    if scenes:
-        from game.media.pictures import read_picture
-
-        return read_picture(scenes[0])
-    column, row = np.linspace(0, 255, width), np.linspace(0, 255, height)
-    grey = (column[None, :] + row[:, None]) / 2
-    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
 
 
 def table(results: dict) -> str:

@@ -40,7 +40,7 @@ def doctor(words: Sequence[str], machine: Machine | None = None, who_draws: Call
         tell(line)
     import torch
 
-    from game.tools.bench import gemm_gflops
+    from game.models.machine import gemm_gflops
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -254,14 +254,14 @@ def _embedded(settings: Settings) -> str:
     """Runs the embedded model for a moment: an estimate is no measurement."""
     from engine.actions import Actions
     from game.models.loader import open_world
-    from game.tools.bench import bench_picture
+    from game.world.scenes import usual_picture
 
     config = settings.model
     try:
         start = time.perf_counter()
         world = open_world(settings)
         loaded = time.perf_counter() - start
-        rollout = world.start(bench_picture(config.height, config.width), 0)
+        rollout = world.start(usual_picture(config.height, config.width), 0)
     except EngineError as error:
         return f"Verdict       the embedded model does not load: {error}"
     idle = world.action_space.action()

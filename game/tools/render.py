@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,22 +15,20 @@ from game.errors import ConfigError, InputError, RecordingError, RunError, Scrip
 from game.files import check_folder
 from game.media.pictures import read_picture
 from game.models.catalog import find_weights
-from game.models.loader import open_world
+from game.models.loader import Opener, open_world
 from game.recording.camera_path import Degrees
 from game.recording.format import ACTIONS, Happenings, Job, Recording, SessionHeader, holds_session, read_header
 from game.recording.replay import Replay, begin, check_first_frame, check_recorded, differences, first_difference
 from game.recording.script import Script
-from game.recording.writer import Recorder, Scribe, header_of, start_recorder
+from game.recording.writer import Recorder, Scribe, header_of, start_recorder, summary
 from game.world.playthrough import Playthrough
 from game.world.scenes import Scene, find_scene, shipped_scenes
 
 if TYPE_CHECKING:
     from engine.world import WorldModel
 
-OpenWorld = Callable[[Settings], "WorldModel"]
 
-
-def render(source: Script | Recording, words: list[str], job: Job, open_model: OpenWorld | None = None) -> int:
+def render(source: Script | Recording, words: list[str], job: Job, open_model: Opener | None = None) -> int:
     """Renders a script, or replays a recording and compares the frames. Returns the exit code.
 
     words: overrides from the command line; they win over what the source says. open_model: makes the world (tests).
@@ -123,14 +120,6 @@ def defaults_of(source: Script | Recording) -> list[str]:
     if header.compiled in options("compile"):
         words.append(f"compile={header.compiled}")
     return [*words, f"quality={header.quality}"] if header.quality in options("quality") else words
-
-
-def summary(report: dict, folder: Path, name: str) -> str:
-    """What was made and how fast, in two lines."""
-    seconds = report["frames"] / report["fps"]
-    speed = f"{report['generated_fps']:.1f} frames/s, {report['realtime_factor']:.2f} x real time"
-    made = f"{report['frames']} frames ({seconds:.1f} s of play) in {report['blocks']} blocks: {speed}"
-    return f"{made}\n{folder / name}.mp4  frames_sha256 {report['frames_sha256']}"
 
 
 def _seed(source: Script | Recording, job: Job) -> int:

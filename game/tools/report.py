@@ -19,7 +19,6 @@ from game.config.paths import cache_folder, home_folder
 from game.config.settings import load_settings
 from game.console import tell
 from game.files import folder_error, write_whole
-from game.tools.doctor import doctor
 
 _NAME = "neural-world-report.txt"
 _PACKAGES = ("torch", "numpy", "pygame", "opencv-python", "safetensors", "hydra-core", "imageio-ffmpeg", "pillow")
@@ -29,15 +28,15 @@ _PART = r"[^\s\\/:*?\"'<>|,;()\[\]]"
 _PATH = re.compile(rf"(?<![\w.:/~])(?:[A-Za-z]:\\|~[\\/]|\\\\|/)(?:{_PART}+[\\/])+({_PART}*)")
 
 
-def report(words: Sequence[str], out: Path | None = None, who_draws: Callable[[], str] | None = None) -> int:
+def report(words: Sequence[str], out: Path | None, doctor: Callable[[], int]) -> int:
     """Writes the file into `out`, the working directory by default, and prints its name. Returns the exit code.
 
-    who_draws: as `doctor` has it.
+    doctor: prints what this machine can run.
     """
     settings = load_settings(words)
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        doctor(words, who_draws=who_draws)
+        doctor()
     python = f"Python {platform.python_version()} ({sys.implementation.name})"
     parts = [
         f"neural-world {VERSION}, {python}, {platform.platform()}",

@@ -19,10 +19,9 @@ from game.console import GentleStop, Progress, say, tell
 from game.errors import InputError, RecordingError
 from game.files import check_folder, printable
 from game.models.catalog import find_weights
-from game.models.loader import open_world
+from game.models.loader import Opener, open_world
 from game.recording.format import Job
-from game.recording.writer import Recorder, header_of, start_recorder
-from game.tools.render import OpenWorld, summary
+from game.recording.writer import Recorder, header_of, start_recorder, summary
 from game.world.scenes import find_scene, shipped_scenes
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def keys_help(space: ActionSpace) -> str:
     return f"{' '.join(shown)}{camera}{more}, {nothing} (nothing), n (stop)"
 
 
-def stream(words: list[str], job: Job, open_model: OpenWorld | None = None, stdin: TextIO | None = None) -> int:
+def stream(words: list[str], job: Job, open_model: Opener | None = None, stdin: TextIO | None = None) -> int:
     """Asks for keys block by block until `n`, the end of input or Ctrl-C. Returns the exit code.
 
     words: overrides. open_model: makes the world (tests). stdin: where lines come from, standard input by default.

@@ -3,6 +3,8 @@
 import os
 import sys
 
+__all__ = ["connect", "local", "window"]
+
 os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # pygame greets on import otherwise
 os.environ.setdefault("SDL_WINDOWS_DPI_AWARENESS", "permonitorv2")  # real pixels, not enlarged ones
 os.environ.setdefault("SDL_VIDEO_X11_WMCLASS", "neural-world")  # for the desktop's lists; else the interpreter's name

@@ -15,8 +15,9 @@ import pygame
 from game.config.bindings import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, PINNED
 from game.input.devices import STICKS, Gamepads, Key
 from game.live.status import State
+from game.ui.arrival import ArrivalPage
 from game.ui.commands import Commands
-from game.ui.pages.pictures import ArrivalPage, PastePage
+from game.ui.pages.pictures import PastePage
 from game.ui.toolkit.menu import Menu, Page
 from game.ui.window import button_name, wheel_notches
 

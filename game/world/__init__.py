@@ -1,1 +1,3 @@
 """A world being played: no thread, no clock, no file."""
+
+__all__ = ["history", "playthrough", "scenes"]

@@ -71,3 +71,15 @@ def scenes_from(wanted: str | None) -> tuple[list[Scene], int]:
     if chosen in scenes:
         return scenes, scenes.index(chosen)
     return [chosen, *scenes], 0
+
+
+def usual_picture(height: int, width: int) -> np.ndarray:
+    """A first frame to measure with: the first shipped scene, or a gradient where there is none."""
+    scenes = sorted(SCENES.glob("*.png"))
+    if scenes:
+        from game.media.pictures import read_picture
+
+        return read_picture(scenes[0])
+    column, row = np.linspace(0, 255, width), np.linspace(0, 255, height)
+    grey = (column[None, :] + row[:, None]) / 2
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)

@@ -10,12 +10,14 @@ from game.tools import report as module
 from game.tools.report import note_failure, report, scrubbed
 
 
+def examine() -> int:
+    print("Machine       two cores, /opt/ffmpeg/bin/ffmpeg")
+    return 0
+
+
 @pytest.fixture(autouse=True)
 def somewhere(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "cache")
-    monkeypatch.setattr(
-        module, "doctor", lambda words, who_draws=None: print("Machine       two cores, /opt/ffmpeg/bin/ffmpeg") or 0
-    )
     monkeypatch.setattr(module, "home_folder", lambda: tmp_path)
 
 
@@ -45,7 +47,7 @@ def test_the_file_has_machine_versions_settings_and_the_last_failure(tmp_path, c
         raise RuntimeError(f"broken at {weights}")
     except RuntimeError as error:
         note_failure(error, "RuntimeError: broken")
-    assert report([f"weights={weights}"], tmp_path / "out") == 0
+    assert report([f"weights={weights}"], tmp_path / "out", examine) == 0
     text = (tmp_path / "out" / "neural-world-report.txt").read_text()
     for part in ("two cores", "torch 2", "weights_dtype: same", "RuntimeError: broken", "Traceback"):
         assert part in text
@@ -53,7 +55,7 @@ def test_the_file_has_machine_versions_settings_and_the_last_failure(tmp_path, c
 
 
 def test_a_program_that_never_failed_says_so(tmp_path):
-    report([], tmp_path)
+    report([], tmp_path, examine)
     assert text_after(tmp_path, "## Last failure") == "none"
 
 

@@ -19,6 +19,8 @@ from game.ui.toolkit.menu import Menu, Section
 from game.ui.toolkit.paint import Painter
 from game.ui.window import TITLE
 
+__all__ = ["make_menu", "pictures", "recordings"]
+
 
 def make_menu(
     commands: Commands,

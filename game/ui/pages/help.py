@@ -9,7 +9,7 @@ from game import VERSION
 from game.config.bindings import COMMANDS, short_name
 from game.input.devices import Gamepads
 from game.ui.commands import Commands
-from game.ui.pages.pictures import short_path
+from game.ui.toolkit.folders import short_path
 from game.ui.toolkit.menu import Page
 from game.ui.toolkit.widgets import Caps, Heading, Note, Widget
 

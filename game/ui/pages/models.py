@@ -9,8 +9,8 @@ from engine.families import action_space
 from game.config.paths import home_folder
 from game.live.status import ModelChoice
 from game.ui.commands import Commands
-from game.ui.pages.pictures import FolderPage, short_path
 from game.ui.toolkit.background import Later
+from game.ui.toolkit.folders import FolderPage, short_path
 from game.ui.toolkit.menu import Menu, Page
 from game.ui.toolkit.widgets import Button, Choice, Heading, Note, Widget
 
@@ -77,7 +77,7 @@ class ModelsPage(Page):
 
     def _browse(self) -> None:
         start = Path(self._commands.preferences.weights or home_folder())
-        self._menu.push(FolderPage(self._commands, self._menu, start, self._take, "Folder of the weights"))
+        self._menu.push(FolderPage(self._commands.background, start, self._take, "Folder of the weights"))
 
     def _take(self, folder: Path) -> None:
         self._commands.change(weights=str(folder))

@@ -1,16 +1,11 @@
-"""The pages of first pictures: the gallery, a folder gone through, and a picture before a world begins from it.
-
-What is dropped on the window arrives here, too: a picture, a folder of pictures, or a recording.
-"""
+"""The pages of first pictures: the gallery, and a picture before a world begins from it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pygame
@@ -20,64 +15,18 @@ from game.live.status import SceneLike
 from game.media.palette import ACCENT, QUIET, RAISED
 from game.ui.commands import Commands
 from game.ui.toolkit.background import HIGH, WIDE, Later, Thumbnails
+from game.ui.toolkit.folders import Contents, FolderPage, contents, home, short_path
 from game.ui.toolkit.menu import Menu, Page
 from game.ui.toolkit.paint import Painter
 from game.ui.toolkit.widgets import Button, Canvas, Heading, Note, Tile, Widget
 from game.ui.view import fitted
 from game.world.scenes import PICTURE_SUFFIXES, Scene
 
-if TYPE_CHECKING:
-    from game.recording.library import Entry
-
-_VIDEOS = (".mp4", ".jsonl")
-_MOST = 300  # of one folder: more would only be scrolled past
 _SHOWN = 24  # pictures of the person's folder in the gallery; browsing shows more
 _LONGEST_SIDE = 900  # pixels of what is kept of a picture to show
 
 
 # -- what lies on the disk ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What a folder holds. more: how many pictures were left out. problem: why it cannot be read, or ""."""
-
-    folders: tuple[Path, ...] = ()
-    pictures: tuple[Path, ...] = ()
-    more: int = 0
-    problem: str = ""
-
-
-def contents(folder: Path) -> Contents:
-    """A folder's folders and pictures, hidden ones left out; called in the background.
-
-    A folder is no picture whatever it is called, and neither is a pipe.
-    """
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name.lower())
-        folders = tuple(Path(e.path) for e in entries if e.is_dir())
-        named = (e for e in entries if Path(e.name).suffix.lower() in PICTURE_SUFFIXES)
-        pictures = tuple(Path(e.path) for e in named if e.is_file())
-    except (OSError, ValueError) as error:
-        return Contents(problem=f"{folder} cannot be read ({getattr(error, 'strerror', None) or error})")
-    return Contents(folders[:_MOST], pictures[:_MOST], max(0, len(pictures) - _MOST))
-
-
-def home() -> Path | None:
-    """The person's home; None for a user who has none."""
-    try:
-        return Path.home()
-    except (RuntimeError, OSError):
-        return None
-
-
-def short_path(path: Path) -> str:
-    """A path as people write it: what is in their home begins with ~."""
-    mine = home()
-    if mine is None or not path.is_relative_to(mine):
-        return str(path)
-    return "~" if path == mine else f"~/{path.relative_to(mine).as_posix()}"
 
 
 def pictures_folder(chosen: str) -> Path:
@@ -130,7 +79,7 @@ class GalleryPage(Page):
     @staticmethod
     def _look(chosen: str) -> tuple[Path, Contents]:
         folder = pictures_folder(chosen)
-        return folder, contents(folder)
+        return folder, contents(folder, PICTURE_SUFFIXES)
 
     def tick(self, now: float) -> bool:
         """See Page."""
@@ -175,61 +124,15 @@ class GalleryPage(Page):
         self._commands.change(recent=tuple(other for other in recent if other != str(path)))
 
     def _browse(self, folder: Path) -> None:
-        self._menu.push(FolderPage(self._commands, self._menu, folder, self._take, "Your pictures", self._pictures))
+        tile = partial(picture_tile, self._commands, self._menu, self._pictures)
+        background, tick = self._commands.background, self._pictures.tick
+        page = FolderPage(background, folder, self._take, "Your pictures", PICTURE_SUFFIXES, tile, tick)
+        self._menu.push(page)
 
     def _take(self, folder: Path) -> None:
         self._commands.change(folder=str(folder))
         self._menu.pop()
         self.opened()
-
-
-class FolderPage(Page):
-    """Goes through folders. take: what to do with the folder that is chosen. pictures: shows the pictures, too, each
-    of which may be played from.
-    """
-
-    def __init__(
-        self,
-        commands: Commands,
-        menu: Menu,
-        folder: Path,
-        take: Callable[[Path], None],
-        title: str,
-        pictures: Thumbnails | None = None,
-    ) -> None:
-        super().__init__()
-        self.title = title
-        self._commands, self._menu, self._take, self._pictures = commands, menu, take, pictures
-        self._go(folder)
-
-    def tick(self, now: float) -> bool:
-        """See Page."""
-        came = self._pictures is not None and self._pictures.tick()
-        return self._found.look() or came
-
-    def widgets(self) -> list[Widget]:
-        """See Page."""
-        rows: list[Widget] = [Note(short_path(self._folder))]
-        rows.append(Button("Use this folder", "", lambda: self._take(self._folder)))
-        if self._folder.parent != self._folder:
-            rows.append(Button("↑   up", "", lambda: self._go(self._folder.parent)))
-        if self._found.waiting:
-            return [*rows, Note("Looking…")]
-        found: Contents = self._found.value or Contents(problem=self._found.problem)
-        if found.problem:
-            return [*rows, Note(found.problem, bad=True)]
-        rows += [Button(f"{folder.name}/", "", partial(self._go, folder)) for folder in found.folders]
-        if self._pictures is not None and found.pictures:
-            rows.append(Heading("Pictures"))
-            rows += [picture_tile(self._commands, self._menu, self._pictures, path) for path in found.pictures]
-            if found.more:
-                rows.append(Note(f"{found.more} more are not shown; drop one on the window instead."))
-        return rows
-
-    def _go(self, folder: Path) -> None:
-        self._folder = Path(os.path.abspath(folder))
-        self._found = Later(self._commands.background.begin(contents, self._folder))
-        self.focus, self.scroll = None, 0
 
 
 # -- a picture before its world begins ---------------------------------------------------------------------------------
@@ -334,61 +237,7 @@ class DropPage(Page):
         return self._surfaces[key]
 
 
-# -- what arrives from outside -----------------------------------------------------------------------------------------
-
-
-def arrived(path: Path) -> Path | SceneLike | Entry:
-    """What lies at a path that was dropped on the window: a folder (itself), a recording, or else a picture; called in
-    the background. Raises PictureError for a video that is no recording's."""
-    from game.recording.format import holds_session
-    from game.recording.library import read_entry
-
-    folder = path if path.is_dir() else path.parent
-    if folder == path or path.suffix.lower() in _VIDEOS:
-        if holds_session(folder):
-            return read_entry(folder)
-        if folder != path:
-            what = f"{path.name} belongs to no recording: no log of actions lies beside it"
-            raise PictureError(what, expected="a picture, a folder of pictures, or a recording")
-    return path if folder == path else Scene(path.stem, path)
-
-
-class ArrivalPage(Page):
-    """Looks at what was dropped on the window, and gives way to the page for it."""
-
-    title = "What is this?"
-
-    def __init__(self, commands: Commands, menu: Menu, path: Path) -> None:
-        super().__init__()
-        self._commands, self._menu, self._name = commands, menu, path.name
-        self._found = Later(commands.background.begin(arrived, path))
-
-    def tick(self, now: float) -> bool:
-        """See Page."""
-        came = self._found.look()
-        if came and self._found.value is not None:
-            self._give_way(self._found.value)
-        return came
-
-    def widgets(self) -> list[Widget]:
-        """See Page."""
-        if self._found.problem:
-            return [Note(self._found.problem, bad=True), Button("Back", "", self._commands.back)]
-        return [Note(f"Looking at {self._name}…")]
-
-    def _give_way(self, found: Path | SceneLike | Entry) -> None:
-        from game.recording.library import Entry, Library
-        from game.ui.pages.recordings import RecordingPage
-
-        menu, commands = self._menu, self._commands
-        if isinstance(found, Path):
-            commands.change(folder=str(found))
-            menu.open("Scenes")
-        elif isinstance(found, Entry):
-            library = commands.library or Library(found.folder.parent)
-            menu.open("Recordings", RecordingPage(commands, menu, found, library))
-        else:
-            menu.open("Scenes", DropPage(commands, found))
+# -- what is pasted ----------------------------------------------------------------------------------------------------
 
 
 @dataclass

@@ -11,7 +11,8 @@ import pytest
 
 from engine.errors import PictureError
 from engine.pictures import fit_picture
-from game.ui.pages.pictures import contents, pictures_folder, preview, short_path
+from game.ui.pages.pictures import pictures_folder, preview
+from game.ui.toolkit.folders import contents, short_path
 from game.world.scenes import Scene
 
 
