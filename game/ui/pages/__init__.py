@@ -9,7 +9,7 @@ from game.live.status import SceneLike
 from game.ui.commands import Commands
 from game.ui.pages.controls import ControlsPage
 from game.ui.pages.display import PicturePage
-from game.ui.pages.help import AboutPage, KeysPage
+from game.ui.pages.help import AboutPage, KeysPage, QuitPage
 from game.ui.pages.models import ModelsPage
 from game.ui.pages.pictures import GalleryPage
 from game.ui.pages.recordings import RecordingsPage
@@ -42,6 +42,6 @@ def make_menu(
         Section("Picture", PicturePage(commands)),
         Section("Recordings", RecordingsPage(commands, menu, pictures)),
         Section("About", AboutPage(commands, pads)),
-        Section("Quit", act=leave),
+        Section("Quit", QuitPage(), leave),
     ]
     return menu

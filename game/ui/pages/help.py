@@ -50,6 +50,16 @@ class KeysPage(Page):
         return Caps(label[:1].upper() + label[1:], caps=[*caps, *motions])
 
 
+class QuitPage(Page):
+    """What leaving means."""
+
+    title = "Quit"
+
+    def widgets(self) -> list[Widget]:
+        """See Page."""
+        return [Note("Ends the game. What is being recorded is finished and kept; worlds are not saved.")]
+
+
 class AboutPage(Page):
     """Words only."""
 
@@ -78,6 +88,7 @@ class AboutPage(Page):
             ),
             *problems,
             Heading("From others"),
-            Note("After Matrix-Game 2.0 (MIT), Wan 2.1 (Apache 2.0), Self-Forcing (Apache 2.0), OpenCLIP (MIT)."),
+            Note("After Matrix-Game 2.0 (MIT), Waypoint-1.5 (Apache 2.0), Wan 2.1 (Apache 2.0),"),
+            Note("Self-Forcing (Apache 2.0), TAEHV (MIT), OpenCLIP (MIT)."),
             Note("Font: Inter, SIL Open Font License 1.1. This program: MIT licence."),
         ]

@@ -106,8 +106,8 @@ class GalleryPage(Page):
             return [Note(self._found.problem, bad=True)]
         folder, found = self._found.value
         rows: list[Widget] = [
-            Button(short_path(folder), "Choose another folder, or look into it", partial(self._browse, folder),
-                   note="browse")
+            Button("Your home folder" if folder == home() else short_path(folder),
+                   "Choose another folder, or look into it", partial(self._browse, folder), note="browse")
         ]  # fmt: skip
         if found.problem:
             rows.append(Note(found.problem, bad=True))

@@ -56,7 +56,7 @@ def benchmark(folder: Path, opened) -> int:
 
 @pytest.mark.parametrize("way", [headless, terminal, benchmark])
 def test_every_way_of_running_is_traced_by_name_and_timed_block_by_block(way, tmp_path, worlds, monkeypatch, capsys):
-    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
     assert run_profiled(lambda opened: way(tmp_path, opened), tmp_path) == 0
     assert named(tmp_path) >= RANGES
     profile = json.loads((tmp_path / "profile.json").read_text())
@@ -77,7 +77,7 @@ def test_live_play_is_traced_on_the_thread_that_makes_the_blocks(tmp_path):
 
 
 def test_a_model_of_random_weights_is_profiled_too(tmp_path, monkeypatch):
-    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
     monkeypatch.setattr("game.tools.bench.work_of", lambda settings, dtype: {})
     words = ["model=universal-slice", *(f"model.{word}" for word in SMALL)]
     assert run_profiled(lambda opened: bench(words, 1, tmp_path, opened), tmp_path) == 0

@@ -13,7 +13,7 @@ from engine.errors import PictureError
 from engine.pictures import fit_picture
 from game.ui.pages.pictures import pictures_folder, preview
 from game.ui.toolkit.folders import contents, short_path
-from game.world.scenes import Scene
+from game.world.scenes import PICTURE_SUFFIXES, Scene
 
 
 @pytest.mark.parametrize("shape", [(300, 200), (200, 1000), (80, 144), (3000, 2000)])
@@ -41,10 +41,10 @@ def test_a_folders_contents_are_its_folders_and_pictures(tmp_path):
         (tmp_path / name).mkdir()
     for name in ("x.PNG", "y.jpeg", "z.txt", ".w.png"):
         (tmp_path / name).write_text("")
-    found = contents(tmp_path)
+    found = contents(tmp_path, PICTURE_SUFFIXES)
     assert [path.name for path in found.folders] == ["a", "B"]
     assert [path.name for path in found.pictures] == ["x.PNG", "y.jpeg"]
-    assert "cannot be read" in contents(tmp_path / "none").problem
+    assert "cannot be read" in contents(tmp_path / "none", PICTURE_SUFFIXES).problem
 
 
 def test_paths_at_home_are_short():
@@ -57,14 +57,14 @@ def test_a_folder_or_a_pipe_that_is_called_like_a_picture_is_none(tmp_path):
     (tmp_path / "mine.HEIC").write_bytes(b"")
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.png")
-    found = contents(tmp_path)
+    found = contents(tmp_path, PICTURE_SUFFIXES)
     assert [path.name for path in found.pictures] == ["mine.HEIC"]
     assert [path.name for path in found.folders] == ["folder.png"]
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
 def test_a_folder_whose_name_is_no_name_is_one_line(name):
-    assert "cannot be read" in contents(Path(name)).problem
+    assert "cannot be read" in contents(Path(name), PICTURE_SUFFIXES).problem
 
 
 def test_who_has_no_home_has_a_gallery(monkeypatch):
