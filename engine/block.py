@@ -1,10 +1,15 @@
 """What a rollout's step hands back. Imports no torch, so that a client can name these types at no cost."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from engine.actions import Actions
+
+TakePictures: TypeAlias = Callable[[np.ndarray], None]
+"""Is handed a block's frames as they are finished, (F, H, W, 3) uint8 RGB, in order."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from engine.actions import Actions, ActionSpace
-from engine.block import Block, Timings
+from engine.block import Block, TakePictures, Timings
 from engine.config.model import ModelConfig
 from engine.device import Mark, Stopwatch, fetch, send, side_lane
 from engine.errors import ActionError, OverflowedError
@@ -69,6 +69,14 @@ class _Pending:
     inputs: Any
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """Noise of a block. before: the generator's state, from which it is drawn again. noise: on the device."""
+
+    before: Tensor
+    noise: Tensor
+
+
 class Rollout:
     """One world from one first frame. Not thread-safe.
 
@@ -105,6 +113,7 @@ class Rollout:
         self._kernels_from: list[tuple[int, Kernels]] = [(0, kernels)]  # number of the first block each makes
         # On the CPU whatever the device, so that a world is the same everywhere, up to rounding.
         self._noise = torch.Generator().manual_seed(seed)
+        self._drawn: _Drawn | None = None  # the next block's
         self._stopwatch, self._lane = Stopwatch(device), side_lane(device)
         self._pending: _Pending | None = None
         self._context: tuple[Mark, Mark] | None = None  # beginning and end of the newest context pass
@@ -116,7 +125,7 @@ class Rollout:
         return self._config.frames_of_block(self.blocks_done)
 
     @torch.inference_mode()
-    def step(self, actions: Actions, early: Callable[[np.ndarray], None] | None = None) -> Block:
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
         """Makes the next block.
 
         Args:
@@ -149,12 +158,12 @@ class Rollout:
         for fetched in self._decoded(latents):
             with record_function("export"):
                 parts.append(fetched())
+            if finite is not None and not parts[1:] and not finite()[0]:
+                remedy = "use dtype=float32, or a GPU that computes in bfloat16"
+                raise OverflowedError(f"float16 overflowed in block {self.blocks_done}", remedy=remedy)
             first_ms = first_ms or (time.perf_counter() - began) * 1000
             if early is not None:
                 early(parts[-1])
-        if finite is not None and not finite()[0]:
-            remedy = "use dtype=float32, or a GPU that computes in bfloat16"
-            raise OverflowedError(f"float16 overflowed in block {self.blocks_done}", remedy=remedy)
         frames = parts[0] if len(parts) == 1 else np.concatenate(parts)
         denoise_ms = self._stopwatch.between(start, denoised)
         if context is not None:
@@ -175,6 +184,7 @@ class Rollout:
         """
         self._commit(None)
         self.pipeline.ahead(self.blocks_done)
+        self._drawn = self._drawn or self._draw()
         if self._context is None:
             return 0.0
         self._context_ms, self._context = self._stopwatch.between(*self._context), None
@@ -206,7 +216,7 @@ class Rollout:
         self.settle()
         return Snapshot(
             pipeline=self.pipeline.snapshot(None if since is None else since.pipeline),
-            noise=self._noise.get_state(),
+            noise=self._noise.get_state() if self._drawn is None else self._drawn.before,
             blocks_done=self.blocks_done,
             frames_done=self.frames_done,
         )
@@ -214,7 +224,7 @@ class Rollout:
     @torch.inference_mode()
     def restore(self, snapshot: Snapshot) -> None:
         """Goes back to (or on to) a snapshot of this rollout, or of another of the same world and first frame."""
-        self._pending = self._context = None
+        self._pending = self._context = self._drawn = None
         self.blocks_done, self.frames_done = snapshot.blocks_done, snapshot.frames_done
         self._take_kernels()
         self.pipeline.restore(snapshot.pipeline)
@@ -231,14 +241,17 @@ class Rollout:
     def _denoise(self, actions: Actions) -> tuple[Tensor, Any]:
         with record_function("data"):
             inputs = self.pipeline.prepare(self.blocks_done, actions)
-        noise = self._draw_noise()
+        drawn, self._drawn = self._drawn or self._draw(), None
+        noise = iter(drawn.noise)
         for clean in self.pipeline.denoise(inputs, lambda: next(noise)):
             newest = clean
         return newest, inputs
 
-    def _draw_noise(self) -> Iterator[Tensor]:
+    def _draw(self) -> _Drawn:
+        """A block's noise, on its way to the device."""
+        before = self._noise.get_state()
         noise = torch.randn(self.pipeline.noise_shape, generator=self._noise)
-        return iter(send(noise, self._device))
+        return _Drawn(before, send(noise, self._device))
 
     def _decoded(self, latents: Tensor) -> Iterator[Callable[[], np.ndarray]]:
         """The frames of one latent frame after the other, to be waited for.

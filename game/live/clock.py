@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from game.recording.format import percentiles
 
@@ -21,6 +23,7 @@ _SLOWEST = 0.02
 _ASLEEP = 5.0  # s
 _HEADROOM = 1.1  # times the rate: so fast must blocks be before a lowered pace is taken back
 _TRUST, _MOST_TRUST = 6.0, 120.0  # s that they must have been; doubled each time, since it may have been wrong
+_STRANGE = 1.5  # times what the slowest of the recent blocks took to their first pictures
 _HANDOVER = 0.005  # s: on a machine at its limit the next block need not wait for the window to draw
 
 
@@ -82,19 +85,24 @@ class PlayClock:
         """The newest frame stays until the next one is delivered: however long that takes, it is not late."""
         self._still = True
 
-    def deliver(self, frames: int, now: float) -> float:
-        """Adds finished frames and returns by how many seconds they came before their due moment (< 0: late)."""
+    def deliver(self, frames: int, now: float, hold: float = 0.0) -> float:
+        """Adds finished frames and returns by how many seconds they came before they had to (< 0: late).
+
+        hold: seconds before which they must not be due, since those that follow them would be late.
+        """
         if self._anchor is None:
-            self._anchor = (0.0, now)
+            self._anchor = (0.0, now + hold)
             spare = 0.0
         elif self.paused:
             spare = 0.0
         else:
-            spare = self.due(self.end) - now
+            there = self.due(self.end) - now
+            spare = there - hold
             if spare < -_ON_TIME:
-                self._count_wait(now)
+                self._count_wait(now + hold)
                 # Behind all that is shown: after a sleep of the machine there may be frames that nobody drew.
-                self._anchor = (float(min(self.end, self.shown + 1)), now)
+                frame = self.end if there > 0 else min(self.end, self.shown + 1)
+                self._anchor = (float(frame), now + hold)
                 spare = 0.0 if self._still else spare
         self._still = False
         self.end += frames
@@ -107,7 +115,7 @@ class PlayClock:
         """
         if self.end == 0:
             return None
-        frame = min(int(self.position(now) + _HAIR), self.end - 1)
+        frame = min(math.floor(self.position(now) + _HAIR), self.end - 1)
         if frame > self.shown + 1 or (frame > self.shown and self._overdue(frame, now)):
             frame = self.shown + 1
             self.late_frames += 1
@@ -140,6 +148,10 @@ class PlayClock:
             self.late_frames += 1
 
 
+Parts: TypeAlias = "Sequence[tuple[int, float]]"
+"""A block as it was finished: number of a part's first frame in the block, and seconds from the block's start to it."""
+
+
 class BlockTimes:
     """How long blocks took, hence how early the next must start and how fast this machine can play.
 
@@ -150,14 +162,18 @@ class BlockTimes:
     def __init__(self, margin: float = 0.012) -> None:
         self.margin = margin
         self.steps: deque[float] = deque(maxlen=64)
+        self._needs: deque[float] = deque(maxlen=64)  # how long before their frames were due they had to start
+        self._known: deque[tuple[float, ...]] = deque(maxlen=8)  # when their parts were there
+        self._doubtful = False  # the newest block was strange
         self._cycles: deque[float] = deque(maxlen=16)  # step and context pass: what bounds the rate
         self._caution = 0.0
         self._blocks = 0
 
-    def add(self, step: float, period: float, spare: float) -> None:
+    def add(self, step: float, period: float, spare: float, parts: Parts = (), frames: int = 1) -> None:
         """Counts a finished block. step: its seconds; period: seconds it plays; spare: as PlayClock.deliver returns.
 
-        One that took many times what the others did is left out: the machine was asleep, which says nothing of it.
+        parts: where its pictures were finished one after another, when. frames: of the block. One that took many times
+        what the others did is left out: the machine was asleep, which says nothing of it.
         """
         if self._blocks > 2 and step > max(_ASLEEP, 20.0 * max(self.steps)):
             return
@@ -167,7 +183,12 @@ class BlockTimes:
             self._caution *= 0.995
         if self._blocks == 1:
             self.steps.clear()  # the first block allocates and warms up: it says nothing about the ones to come
+            self._needs.clear()
         self.steps.append(step)
+        # What comes later in the block is due later, too.
+        self._needs.append(max(seconds - first * period / frames for first, seconds in parts) if parts else step)
+        if self._blocks and len(parts) > 1:
+            self._learn(tuple(seconds for _, seconds in parts))
         self._blocks += 1
 
     def add_cycle(self, seconds: float) -> None:
@@ -179,9 +200,36 @@ class BlockTimes:
         """Seconds before the frames run out at which the next block must start (infinite before the first block)."""
         if not self.steps:
             return math.inf
-        times = sorted(self.steps)
+        times = sorted(self._needs if self._known else self.steps)
         high = times[min(len(times) - 1, int(0.95 * len(times)))]
         return high + self.margin + self._caution
+
+    def hold(self, seconds: float, first: int, frames: int, frame_s: float) -> float | None:
+        """Seconds that the first pictures of a block must wait if those that follow are to be in time.
+
+        seconds: since the block's start. first: how many they are, of `frames`. frame_s: seconds that a frame is shown.
+        None: nobody knows, as before the third block, or when the machine is not what it was a moment ago.
+        """
+        if not self._known or self._is_strange(seconds):
+            return None
+        most = 0.0
+        for begun, *further in self._known:
+            each = (frames - first) / len(further)
+            most = max(most, *(time - begun - (first + i * each) * frame_s for i, time in enumerate(further)))
+        return most
+
+    def _learn(self, times: tuple[float, ...]) -> None:
+        """Notes when a block's parts were there; one strange block says nothing, two are what is usual from now on."""
+        strange, self._doubtful = self._is_strange(times[0]) and not self._doubtful, self._is_strange(times[0])
+        if strange:
+            return
+        if self._doubtful:
+            self._known.clear()
+        self._known.append(times)
+
+    def _is_strange(self, seconds: float) -> bool:
+        """Whether first pictures came far later than those of the blocks before."""
+        return bool(self._known) and seconds > _STRANGE * max(times[0] for times in self._known)
 
     def possible_speed(self, period: float) -> float:
         """The share of the model's rate this machine keeps up with, 0.02 to 1. period: seconds a block should play."""
@@ -291,6 +339,9 @@ class Pacer:
         self._stats = PlayStats()
         self._block_frames = 1
         self._spare = 0.0
+        self._parts: list[tuple[int, float]] = []  # of the block in flight: what is finished, as in `Parts`
+        self._finished = 0  # its frames that are finished
+        self._handed = 0  # and those of them that the clock has
         self._pace = 1.0
         self._able_since: float | None = None  # with the pace lowered: since when full speed would have been kept
         self._trust = _TRUST
@@ -399,17 +450,44 @@ class Pacer:
         earliest = clock.due(clock.end - self._block_frames) - _HANDOVER
         return max(earliest, clock.due(clock.end) - self._times.head_start())
 
-    def deliver(self, frames: int, now: float, step: float | None) -> int:
-        """Adds a finished block, and returns the number of its first frame.
+    def hand_over(self, frames: int, whole: int, now: float, seconds: float) -> int | None:
+        """Adds the next finished frames of the block in flight, and returns the number of the first.
 
-        frames: how many; step: seconds from taking its controls to having its frames, None if no engine made them.
+        frames: how many, of `whole`. seconds: since the block's controls were taken. None: they are to wait for the
+        rest, since it is not known how long that takes.
         """
+        self._parts.append((self._finished, seconds))
+        self._finished += frames
+        hold: float | None = 0.0
+        if len(self._parts) == 1:
+            hold = self._times.hold(seconds, frames, whole, 1.0 / (self._clock.fps * self._clock.speed))
+        elif not self._handed:
+            hold = None
+        if hold is None:
+            return None
         first = self._clock.end
-        self._spare = self._clock.deliver(frames, now)
+        spare = self._clock.deliver(frames, now, hold)
+        self._spare = min(self._spare, spare) if self._handed else spare
+        self._block_frames = whole
+        self._handed += frames
+        return first
+
+    def deliver(self, frames: int, now: float, step: float | None) -> int:
+        """Adds a finished block, or what was not handed over of it; returns the number of the block's first frame.
+
+        frames: of the block; step: seconds from taking its controls to having all its frames, None if no engine made
+        them.
+        """
+        parts, finished, handed = self._parts, self._finished, self._handed
+        self._forget_parts()
+        first = self._clock.end - handed
+        spare = self._clock.deliver(frames - handed, now)
+        self._spare = min(self._spare, spare) if handed else spare
         self._block_frames = frames
         if step is not None:
             self._blocks.append(1000.0 * step)
-            self._times.add(step, frames / self._clock.fps, self._spare)
+            parts = [*parts, (finished, step)] if parts else []
+            self._times.add(step, frames / self._clock.fps, self._spare, parts, frames)
         return first
 
     def settled(self, cycle: float, now: float) -> None:
@@ -438,7 +516,11 @@ class Pacer:
             self._pace, self._able_since = 1.0, None
             self._trust = min(_MOST_TRUST, 2.0 * self._trust)
 
+    def _forget_parts(self) -> None:
+        self._parts, self._finished, self._handed = [], 0, 0
+
     def _new_clock(self, fps: float, speed: float) -> None:
+        self._forget_parts()
         clock = PlayClock(fps)
         clock.speed = speed
         if self._clock.paused:

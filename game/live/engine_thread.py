@@ -10,8 +10,11 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from engine.actions import Actions
 from engine.errors import EngineError, InputError
@@ -36,6 +39,13 @@ _LEFT_BEHIND = 4  # the world before gets this part of the budget
 
 
 # -- where the next block comes from ---------------------------------------------------------------------------------
+
+
+Since: TypeAlias = "list[float | None]"
+"""For each frame of a block, the moment of the oldest control that it is the first to show."""
+
+Early: TypeAlias = "Callable[[Since, np.ndarray, Actions, MomentId], None]"
+"""As game.world.playthrough.Early, and the whole block's controls."""
 
 
 class Source:
@@ -67,9 +77,12 @@ class Source:
         self._idle_frames = 0
         self._controls.forget_past(now)
 
-    def next(self, playthrough: Playthrough, now: float) -> tuple[Played, list[float | None]]:
-        """The next frames, and for each the moment of the oldest control that it is the first to show."""
-        played = None if self._replay is None else self._replayed(self._replay)
+    def next(self, playthrough: Playthrough, now: float, early: Early) -> tuple[Played, Since]:
+        """The next frames, and for each the moment of the oldest control that it is the first to show.
+
+        early: is handed those of them that are finished before the others.
+        """
+        played = None if self._replay is None else self._replayed(self._replay, early)
         if played is not None:
             self._controls.sample(len(played.block.frames), now)  # nobody's, and not to pile up
             return played, [None] * len(played.block.frames)
@@ -80,7 +93,8 @@ class Source:
             return playthrough.hold(len(row)), [None] * len(row)
         space = playthrough.world.action_space
         actions = Actions.stack([space.action(frame.keys, frame.mouse) for frame in row])
-        return playthrough.step(actions), [frame.since for frame in row]
+        since = [frame.since for frame in row]
+        return playthrough.step(actions, partial(early, since)), since
 
     def anchors(self, playthrough: Playthrough) -> bool:
         """Whether the world is to begin anew from its present picture by now."""
@@ -99,12 +113,14 @@ class Source:
         hold = self._mailbox.habits.idle_hold
         return hold > 0 and idle_frames >= hold * playthrough.world.config.fps
 
-    def _replayed(self, replay: Replay) -> Played | None:
+    def _replayed(self, replay: Replay, early: Early) -> Played | None:
         """The replay's next frames; None at its end."""
         words = "The recording ends here: the controls are yours"
         try:
             if not replay.done:
-                return replay.play()
+                return replay.play(
+                    lambda pictures, actions, moment: early([None] * len(actions), pictures, actions, moment)
+                )
         except InputError as error:  # a file of it may be broken, too
             words = f"The recording cannot be replayed on: {error}"
         self.end_replay()
@@ -167,8 +183,8 @@ class Visits:
         visit.playthrough.put_by()
         if visit.playthrough.present.snapshot is not None:
             self.before = visit
-        elif self.saved is not None and self.saved.visit is visit:
-            visit.playthrough.past.clear()  # what is saved stays, pinned
+        else:
+            self._keep_saved(visit)
         self._share()
 
     def enter(self, visit: Visit) -> None:
@@ -207,9 +223,15 @@ class Visits:
         return RewindFigures(depth, taken / _MB, self.budget / _MB)
 
     def _drop_before(self) -> None:
-        if self.before is not None and self.saved is not None and self.saved.visit is self.before:
-            self.before.playthrough.past.clear()  # what is saved stays, pinned
+        if self.before is not None:
+            self._keep_saved(self.before)
         self.before = None
+
+    def _keep_saved(self, visit: Visit) -> None:
+        """Of a world that is given up, what is saved stays, pinned, and nothing else."""
+        if self.saved is not None and self.saved.visit is visit:
+            visit.playthrough.forget_all_but(self.saved.moment)
+            visit.delivered = self.saved.moment
 
     def _share(self) -> None:
         """Divides the budget between the worlds."""
@@ -540,10 +562,14 @@ class EngineThread:
         if self._source.anchors(visit.playthrough):
             self._begin_anew(visit)
         began = self._mailbox.clock()
-        played, since = self._source.next(visit.playthrough, began)
+
+        def early(since: Since, pictures: np.ndarray, actions: Actions, moment: MomentId) -> None:
+            seconds = self._mailbox.clock() - began
+            self._mailbox.hand_over(pictures, actions, _told(actions, since), moment, seconds, epoch)
+
+        played, since = self._source.next(visit.playthrough, began, early)
         seconds = None if played.held else self._mailbox.clock() - began
-        given = zip(played.block.actions, since, strict=True)  # what the model got, not what was held
-        told = [FrameControl(action.keys, action.mouse, moment) for action, moment in given]
+        told = _told(played.block.actions, since)
         if self._mailbox.deliver(played.block, told, played.moment.id, seconds, epoch):
             visit.delivered = played.moment
             self._keeper.add(played, self._mailbox.stats)
@@ -630,6 +656,11 @@ class EngineThread:
             rewinding=False,
             replay=None,
         )
+
+
+def _told(actions: Actions, since: Since) -> list[FrameControl]:
+    """What the model got for each frame, not what was held."""
+    return [FrameControl(action.keys, action.mouse, moment) for action, moment in zip(actions, since, strict=True)]
 
 
 def _words(error: Exception) -> str:

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
+
 from engine.actions import Actions
 from engine.block import Block
 from game.input.controls import FrameControl
@@ -56,10 +58,14 @@ class Rewind:
         fps: the model's video frames a second.
         began: s, when the key went down.
         skip: newest pictures that were not on the window yet when it did.
+        unfinished: the newest passage's block was still being made: there is no going on from its end.
     """
 
-    def __init__(self, past: Sequence[Passage], fps: float, began: float, skip: int = 0) -> None:
-        self._past, self._fps, self._began, self._skip = past, fps, began, skip
+    def __init__(
+        self, past: Sequence[Passage], fps: float, began: float, skip: int = 0, unfinished: bool = False
+    ) -> None:
+        self._past, self._fps, self._began, self._skip = tuple(past), fps, began, skip
+        self._unfinished = unfinished
         # Of the oldest passage only its last picture can be gone back to: what led there is forgotten.
         self._ends = list(accumulate(1 if i == 0 else len(p.pictures) for i, p in enumerate(past)))
         self._shown: tuple[int, Picture] | None = None
@@ -85,7 +91,12 @@ class Rewind:
         """Number of the passage to go on from: the newest whose block has not been run back into."""
         passage, frame = self._place(self._back(now))
         index = self._past.index(passage)
-        return index if frame == len(passage.pictures) - 1 else max(0, index - 1)
+        ended = frame == len(passage.pictures) - 1 and not (self._unfinished and index == len(self._past) - 1)
+        return index if ended else max(0, index - 1)
+
+    def until(self, index: int) -> tuple[Passage, ...]:
+        """The past up to a passage, and with it."""
+        return self._past[: index + 1]
 
     def _back(self, now: float) -> int:
         gone = max(0, int((now - self._began) * REWIND_SPEED * self._fps + 1e-6))
@@ -97,6 +108,25 @@ class Rewind:
         index = bisect_right(self._ends, place)
         passage = self._past[index]
         return passage, len(passage.pictures) - (self._ends[index] - place)
+
+
+@dataclass
+class _Newest:
+    """The block that pictures were handed out of last. parts: those pictures, as they were handed out. whole: all of
+    them are; until then the block is in flight."""
+
+    id: MomentId
+    actions: Actions
+    parts: list[np.ndarray]
+    whole: bool = False
+
+    @property
+    def frames(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def passage(self) -> Passage:
+        """As the past will have it, up to the pictures that are still to come."""
+        return Passage(self.id, np.concatenate(self.parts), self.actions)
 
 
 class Mailbox:
@@ -122,6 +152,7 @@ class Mailbox:
         self._epoch = 0  # raised by whatever makes finished frames worthless
         self._current: Picture | None = None
         self._finished: deque[Picture] = deque()
+        self._newest: _Newest | None = None
         self._past: tuple[Passage, ...] = ()
         self._rewind: Rewind | None = None
         self._left_stats: LiveStats | None = None  # of a world that was left while its block was in flight
@@ -213,13 +244,15 @@ class Mailbox:
         with self._changed:
             if self._status.state is not State.PLAYING or self._rewind is not None or not self._past:
                 return
-            shown, past, skip = self._current, self._past, 0
+            shown, past, skip, newest, unfinished = self._current, self._past, 0, self._newest, False
             place = None if shown is None else _find(past, shown.moment)
+            if shown is not None and place is None and newest is not None and newest.id == shown.moment:
+                past, place, unfinished = (*past, newest.passage()), len(past), not newest.whole
             if shown is not None and place is not None:
                 past = past[: place + 1]
                 skip = 0 if shown.place < 0 else len(past[place].pictures) - 1 - shown.place
             self._drop_frames()
-            self._rewind = Rewind(past, self._pacer.fps, now, skip)
+            self._rewind = Rewind(past, self._pacer.fps, now, skip, unfinished)
         self.tell(rewinding=True)
 
     def end_rewind(self, now: float) -> MomentId | None:
@@ -227,11 +260,10 @@ class Mailbox:
         with self._changed:
             if self._rewind is None:
                 return None
-            index = self._rewind.target(now)
-            self._rewind = None
             # A second rewind may begin before the engine has gone there: as far as it will be.
-            self._past = self._past[: index + 1]
-            target = self._past[index]
+            self._past = self._rewind.until(self._rewind.target(now))
+            self._rewind = None
+            target = self._past[-1]
             self._current = Picture(target.pictures[-1], moment=target.id)
             return target.id
 
@@ -334,19 +366,57 @@ class Mailbox:
     def deliver(
         self, block: Block, controls: Sequence[FrameControl], moment: MomentId, seconds: float | None, epoch: int
     ) -> bool:
-        """Hands a finished block out, unless it has become worthless: then it returns False.
+        """Hands out a finished block, or the rest of it. False: it has become worthless before anybody could see it.
 
         controls: what each frame was told. moment: after the block. seconds: as Pacer.deliver's step.
         """
         with self._changed:
+            begun = self._newest if self._in_flight(moment) else None
             if epoch != self._epoch:
-                return False
+                return begun is not None
+            handed = 0 if begun is None else begun.frames
             first = self._pacer.deliver(len(block.frames), self.clock(), seconds)
             for i, (pixels, told) in enumerate(zip(block.frames, controls, strict=True)):
                 place = -1 if seconds is None else i  # a held picture is the moment's last
-                self._finished.append(Picture(pixels, first + i, told, place=place, moment=moment))
+                if i >= handed:
+                    self._finished.append(Picture(pixels, first + i, told, place=place, moment=moment))
+            if seconds is not None:
+                self._newest = _Newest(moment, block.actions, [block.frames], whole=True)
         self._wake()
         return True
+
+    def hand_over(
+        self,
+        pictures: np.ndarray,
+        actions: Actions,
+        controls: Sequence[FrameControl],
+        moment: MomentId,
+        seconds: float,
+        epoch: int,
+    ) -> None:
+        """Hands out the next finished pictures of the block in flight, if they can be shown while the rest is made.
+
+        pictures: (F, H, W, 3) uint8 RGB. actions, controls, moment: of the whole block, as in `deliver`. seconds: since
+        its controls were taken. epoch: that it was begun in; nothing happens if another has begun.
+        """
+        with self._changed:
+            if epoch != self._epoch:
+                return
+            first = self._pacer.hand_over(len(pictures), len(controls), self.clock(), seconds)
+            if first is None:
+                return
+            if self._newest is None or not self._in_flight(moment):
+                self._newest = _Newest(moment, actions, [])
+            place = self._newest.frames
+            self._newest.parts.append(pictures)
+            for i, pixels in enumerate(pictures):
+                told = controls[place + i]
+                self._finished.append(Picture(pixels, first + i, told, place=place + i, moment=moment))
+        self._wake()
+
+    def _in_flight(self, moment: MomentId) -> bool:
+        """Whether some pictures of that block were handed out, and others are to come."""
+        return self._newest is not None and self._newest.id == moment and not self._newest.whole
 
     def settled(self, cycle: float) -> None:
         """Ends a block, see Pacer.settled."""
@@ -377,7 +447,7 @@ class Mailbox:
         """Throws away what there is of worlds that are gone; the newest picture stays, as a still of nothing."""
         with self._changed:
             self._drop_frames()
-            self._past, self._rewind = (), None
+            self._past, self._rewind, self._newest = (), None, None
             if self._current is not None:
                 self._current = replace(self._current, number=None, moment=None)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.actions import Actions
-from engine.block import Block
+from engine.block import Block, TakePictures
 from engine.errors import CompileError
 from engine.families import family_of
 
@@ -241,9 +241,9 @@ class CompilingRollout:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rollout, name)
 
-    def step(self, actions: Actions) -> Block:
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
         """As Rollout.step."""
         self._world.before_block(self._rollout, self._made)
-        block = self._rollout.step(actions)
+        block = self._rollout.step(actions, early)
         self._made = max(self._made, self._rollout.blocks_done)
         return block

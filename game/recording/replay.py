@@ -36,7 +36,7 @@ from game.recording.format import (
     read_recording,
 )
 from game.world.history import Moment
-from game.world.playthrough import Played, Playthrough
+from game.world.playthrough import Early, Played, Playthrough
 from game.world.scenes import Scene
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
@@ -93,14 +93,17 @@ class Replay:
         until = self._held.get(self.frame)
         return self.playthrough.next_frames if until is None else until - self.frame
 
-    def play(self) -> Played:
-        """The next frames. Raises ScriptError where the recording's blocks are not this model's."""
+    def play(self, early: Early | None = None) -> Played:
+        """The next frames. Raises ScriptError where the recording's blocks are not this model's.
+
+        early: as Playthrough.step's.
+        """
         if self._returns[self.frame] and self.frame not in self._kept:
             self._kept[self.frame] = self.playthrough.keep()
         for event in self._happenings.events.get(self.frame, ()):
             self._happen(event)
         until = self._held.get(self.frame)
-        played = self.playthrough.hold(until - self.frame) if until is not None else self._step()
+        played = self.playthrough.hold(until - self.frame) if until is not None else self._step(early)
         self.frame += len(played.block.frames)
         return played
 
@@ -110,7 +113,7 @@ class Replay:
             self.playthrough.let_go(moment)
         self._kept = {}
 
-    def _step(self) -> Played:
+    def _step(self, early: Early | None) -> Played:
         frames = self.playthrough.next_frames
         place = bisect_right(self._seams, self.frame)
         if place < len(self._seams) and self._seams[place] < self.frame + frames:
@@ -121,7 +124,7 @@ class Replay:
         missing = frames - len(taken)
         if missing:
             taken = Actions.join([taken, Actions.stack([self.playthrough.world.action_space.action()] * missing)])
-        return self.playthrough.step(taken)
+        return self.playthrough.step(taken, early)
 
     def _happen(self, event: Event) -> None:
         if isinstance(event, Anchor):

@@ -252,6 +252,9 @@ class AskedMailbox(Mailbox):
         self._wake()
         return True
 
+    def hand_over(self, *part: Any) -> None:
+        """See Mailbox; the line carries whole blocks."""
+
     def show(self, picture: Picture) -> None:
         """See Mailbox."""
         self._still("backdrop" if picture.backdrop else "place", picture)

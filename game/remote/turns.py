@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.actions import Actions
-from engine.block import Block
+from engine.block import Block, TakePictures
 from game.errors import InputError
 from game.models.switcher import ModelChoice, Models, OpenWorld
 from game.recording.writer import MakeRecorder
@@ -88,10 +88,10 @@ class SharedRollout:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def step(self, actions: Actions) -> Block:
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
         """As Rollout.step."""
         with self._turns.turn(self._deadline()):
-            block = self.inner.step(actions)
+            block = self.inner.step(actions, early)
         self._expects(self.inner.next_frames)
         return block
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.actions import Actions
-from engine.block import Block
+from engine.block import Block, TakePictures
 from game.config.settings import Settings
 from game.console import Progress, say, tell
 from game.files import folder_error, write_json, write_whole
@@ -141,12 +141,12 @@ class ProfiledWorld:
         self._profile.encoded(time.perf_counter() - began)
         return ProfiledRollout(rollout, self)
 
-    def step(self, rollout: Rollout, actions: Actions) -> Block:
+    def step(self, rollout: Rollout, actions: Actions, early: TakePictures | None = None) -> Block:
         """One step of `rollout`, traced and timed; the engine names the ranges within it."""
         from torch.profiler import record_function
 
         with record_function(f"block {rollout.blocks_done}"):
-            block = rollout.step(actions)
+            block = rollout.step(actions, early)
         self._profile.note(block)
         return block
 
@@ -160,9 +160,9 @@ class ProfiledRollout:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rollout, name)
 
-    def step(self, actions: Actions) -> Block:
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
         """As Rollout.step."""
-        return self._world.step(self._rollout, actions)
+        return self._world.step(self._rollout, actions, early)
 
 
 class _AtThreadsEnd:

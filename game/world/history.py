@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -122,7 +122,7 @@ class Moment:
     (at a start, the first frame alone); actions: of that block, None at a start. snapshot: the rollout's state, None
     where it must be made again. tape: its own copy of the actions, where they may be gone from the start's. mark: the
     recording it is part of, and after how many of its frames. left: the way leads elsewhere by now, and its start's
-    actions are no longer its own.
+    actions are no longer its own. name: its own, where it was needed before the moment came.
     """
 
     start: Start
@@ -135,10 +135,12 @@ class Moment:
     pins: int = 0
     left: bool = False
     memory: dict[int, int] = field(default_factory=dict)
+    name: InitVar[MomentId | None] = None
     passage: Passage = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self.passage = Passage(MomentId(self.start.world, next(numbers)), self.pictures, self.actions)
+    def __post_init__(self, name: MomentId | None) -> None:
+        name = name or MomentId(self.start.world, next(numbers))
+        self.passage = Passage(name, self.pictures, self.actions)
 
     @property
     def id(self) -> MomentId:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -42,6 +42,11 @@ class Went:
 
 
 Event = Anchored | Went
+
+
+Early: TypeAlias = Callable[[np.ndarray, Actions, MomentId], None]
+"""Takes the next finished pictures of a block in flight, the whole block's actions, and the name of the moment after
+it."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +91,25 @@ class Playthrough:
         """How many actions the next step takes."""
         return self.rollout.next_frames
 
-    def step(self, actions: Actions) -> Played:
-        """Makes the next block; its state is kept by the `settle` after it. Raises what Rollout.step raises."""
+    def step(self, actions: Actions, early: Early | None = None) -> Played:
+        """Makes the next block; its state is kept by the `settle` after it. Raises what Rollout.step raises.
+
+        early: is handed the pictures that are finished before the block is, in order.
+        """
         self.settle()
-        block = self.rollout.step(actions)
+        name, left = MomentId(self.number, next(numbers)), len(actions)
+
+        def finished(pictures: np.ndarray) -> None:
+            nonlocal left
+            left -= len(pictures)
+            if left and early is not None:  # the last ones come with the block
+                early(pictures, actions, name)
+
+        block = self.rollout.step(actions) if early is None else self.rollout.step(actions, finished)
         self._block_seconds = block.timings.total_ms / 1000.0
         start = self.present.start
         start.tape.add(actions)
-        moment = Moment(start, block.first_frame + len(block.frames), block.frames, actions)
+        moment = Moment(start, block.first_frame + len(block.frames), block.frames, actions, name=name)
         self._unsettled = moment
         self._become(moment)
         return Played(block, self._take_events(), False, moment)
@@ -187,6 +203,12 @@ class Playthrough:
             moment.tape = moment.start.tape.copy(moment.frames)
         self.past.pin(moment)
         return moment
+
+    def forget_all_but(self, moment: Moment) -> None:
+        """Keeps a pinned moment, and nothing else of the world; only `go` leads on from there."""
+        self._unsettled = None
+        self.past.clear()
+        self.present = moment
 
     def let_go(self, moment: Moment) -> None:
         """Unpins a moment."""

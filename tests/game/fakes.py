@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from engine.actions import Actions
-from engine.block import Block, Timings
+from engine.block import Block, TakePictures, Timings
 from engine.families import action_space
 from game.input.controls import Controls
 from game.live.player import Habits, LocalPlayer, MakeRecorder
@@ -38,8 +38,10 @@ class FakeWorld:
     """What a test may set, and what the rollouts noted.
 
     first, later: video frames of the first and of every other block. step_seconds, settle_seconds: how long a call
-    takes. fail_at: numbers of the steps (counted over all rollouts) that raise `error`. log: every call by name, in
-    order. taken: every video frame's keys and mouse, in order. states: the snapshots of its rollouts that are alive.
+    takes. part: frames that are decoded together, `decode_seconds` long; the first part of a block has what is left
+    over; 0: all at once. fail_at: numbers of the steps (counted over all rollouts) that raise `error`; fail_in: of
+    those that raise it when some pictures are finished. log: every call by name, in order. taken: every video frame's
+    keys and mouse, in order. states: the snapshots of its rollouts that are alive.
     """
 
     mode: str = "universal"
@@ -51,7 +53,10 @@ class FakeWorld:
     state_bytes: int = 1000
     step_seconds: float = 0.0
     settle_seconds: float = 0.0
+    part: int = 0
+    decode_seconds: float = 0.0
     fail_at: frozenset[int] = frozenset()
+    fail_in: frozenset[int] = frozenset()
     fail_start: bool = False
     error: Exception = field(default_factory=lambda: RuntimeError("the fake engine was told to fail"))
     sleep: Callable[[float], None] = time.sleep
@@ -153,7 +158,7 @@ class FakeRollout:
         """Video frames of the next step."""
         return self.world.later if self.blocks_done else self.world.first
 
-    def step(self, actions: Actions) -> Block:
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
         """One block."""
         world = self.world
         assert len(actions) == self.next_frames
@@ -164,6 +169,15 @@ class FakeRollout:
         if world.steps - 1 in world.fail_at:
             raise world.error
         frames = np.stack([self._frame(actions, i) for i in range(len(actions))])
+        done = 0
+        while world.part and done < len(frames):
+            size = (len(frames) - done) % world.part or world.part
+            world.sleep(world.decode_seconds)
+            if early is not None:
+                early(frames[done : done + size])
+            done += size
+            if world.steps - 1 in world.fail_in:
+                raise world.error
         timings = Timings(world.step_seconds * 1000, 0.0, 0.0, world.step_seconds * 1000)
         block = Block(self.blocks_done, self.frames_done, frames, actions, timings)
         self.frames_done += len(actions)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.actions import Action, Actions
-from engine.block import Block
+from engine.block import Block, TakePictures
 
 FAULTS = ("delayed", "mirrored", "seam", "frozen", "tint", "copy")
 LATE, SEAM_EVERY, SEAM_LEVELS, FREEZE_S, TINT_A_SECOND = 3, 4, 4.0, 10.0, 0.5
@@ -40,7 +40,7 @@ class BrokenRollout:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._rollout, name)
 
-    def step(self, actions: Actions) -> Block:
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
         block = self._rollout.step(Actions.stack([self._told(action) for action in actions]))
         frames = [self._shown(frame, block.first_frame + n) for n, frame in enumerate(block.frames)]
         return replace(block, frames=np.stack(frames), actions=actions)

@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from engine.actions import Actions
-from engine.block import Block, Timings
+from engine.block import Block, TakePictures, Timings
 from engine.errors import EngineError, PictureError
 from engine.families import action_space
 from game.files import write_whole
@@ -88,13 +88,13 @@ class Rollout:
 
     @property
     def next_frames(self) -> int:
-        """One at first, then two."""
-        return 2 if self.blocks_done else 1
+        """One at first, then three."""
+        return 3 if self.blocks_done else 1
 
-    def step(self, actions: Actions) -> Block:
-        """One block, in whose middle others may do what they like."""
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
+        """One block, in whose middle others may do what they like: before there are pictures, and between two."""
         assert len(actions) == self.next_frames
-        self._table.in_the_middle()
+        self._table.in_the_middle(0)
         self._table.fails("step")
         frames = np.repeat(self.first_frame[None], len(actions), axis=0)
         for i, action in enumerate(actions):
@@ -102,6 +102,12 @@ class Rollout:
             self._digest = zlib.crc32(told, self._digest)
             frames[i, 0, 0] = np.frombuffer((self.frames_done + i).to_bytes(3, "big"), np.uint8)
             frames[i, 0, 1] = np.frombuffer(self._digest.to_bytes(4, "big")[1:], np.uint8)
+        for frame in range(len(frames)):
+            if early is not None:
+                early(frames[frame : frame + 1])
+            if frame < len(frames) - 1:
+                self._table.in_the_middle(frame + 1)
+                self._table.fails("decode")
         block = Block(self.blocks_done, self.frames_done, frames, actions, Timings(10.0, 0.0, 0.0, 10.0))
         self.frames_done, self.blocks_done = self.frames_done + len(actions), self.blocks_done + 1
         return block
@@ -185,6 +191,7 @@ class Table:
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.failing = clock, ""
         self.doings: list[Callable[[], object]] = []
+        self.after = 0  # so many pictures of the block
 
     def fails(self, where: str) -> None:
         """Raises what the engine would."""
@@ -192,12 +199,14 @@ class Table:
             self.failing = ""
             raise EngineError("out of memory") if where == "start" else RuntimeError("the device is gone")
 
-    def in_the_middle(self) -> None:
-        """Of a step."""
+    def in_the_middle(self, pictures: int) -> None:
+        """Of a step. pictures: of its block, as many as were handed out by now."""
+        self.clock.pass_by(0.01)
+        if pictures < self.after:
+            return
         doings, self.doings = self.doings, []
         for doing in doings:
             doing()
-        self.clock.pass_by(0.01)
 
 
 class Models:
@@ -278,6 +287,7 @@ COMMANDS: dict[str, Callable[[AnyOrder], object]] = {
 }
 KEEP, LEAVE = ("", "save", "load"), ("", "other_world", "load", "next_scene", "second")
 BACK = ("", "rewind", "save", "load", "record")
+PICTURES = st.sampled_from([0, 1, 2])  # of a block, that were handed out when something is asked
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -302,10 +312,10 @@ class AnyOrder(RuleBasedStateMachine):
         self.player.change_scene()
         self._go_on(0.3)
 
-    @rule(keep=st.just("save"), leave=st.sampled_from(LEAVE), at_once=st.booleans())
-    def tap_save_and_back_in_flight(self, keep: str, leave: str, at_once: bool) -> None:
+    @rule(keep=st.just("save"), leave=st.sampled_from(LEAVE), at_once=st.booleans(), after=PICTURES)
+    def tap_save_and_back_in_flight(self, keep: str, leave: str, at_once: bool, after: int) -> None:
         """The same where the world that is left was kept, and its past is what the window still has."""
-        self.tap_in_flight(keep, leave, "rewind", at_once)
+        self.tap_in_flight(keep, leave, "rewind", at_once, after)
 
     @rule(names=st.lists(st.sampled_from(sorted(COMMANDS)), min_size=1, max_size=4))
     def ask(self, names: list[str]) -> None:
@@ -314,26 +324,32 @@ class AnyOrder(RuleBasedStateMachine):
             COMMANDS[name](self)
         self._go_on(0.1)
 
-    @rule(keep=st.sampled_from(KEEP), leave=st.sampled_from(LEAVE), back=st.sampled_from(BACK), at_once=st.booleans())
-    def tap_in_flight(self, keep: str, leave: str, back: str, at_once: bool) -> None:
+    @rule(
+        keep=st.sampled_from(KEEP),
+        leave=st.sampled_from(LEAVE),
+        back=st.sampled_from(BACK),
+        at_once=st.booleans(),
+        after=PICTURES,
+    )
+    def tap_in_flight(self, keep: str, leave: str, back: str, at_once: bool, after: int) -> None:
         """A key to keep a world, one to leave it, one to go back: all while one block of some world is being made."""
         if self.player.status.state is State.FAILED:
             self.player.reset()
         self.player.resume(self.clock())
         self._go_on(0.1)
-        self._in_flight([name for name in (keep, leave, back, "let_go" if at_once else "") if name])
+        self._in_flight([name for name in (keep, leave, back, "let_go" if at_once else "") if name], after)
 
-    @rule(names=st.lists(st.sampled_from(sorted(COMMANDS)), min_size=1, max_size=4))
-    def ask_anything_in_flight(self, names: list[str]) -> None:
+    @rule(names=st.lists(st.sampled_from(sorted(COMMANDS)), min_size=1, max_size=4), after=PICTURES)
+    def ask_anything_in_flight(self, names: list[str], after: int) -> None:
         """Several things while one block is being made."""
-        self._in_flight(names)
+        self._in_flight(names, after)
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.5]))
     def play(self, seconds: float) -> None:
         """Nothing is asked for."""
         self._go_on(seconds)
 
-    @rule(where=st.sampled_from(["step", "start", "open"]))
+    @rule(where=st.sampled_from(["step", "decode", "start", "open"]))
     def fail(self, where: str) -> None:
         """Something fails the next time it is tried."""
         self.table.failing = where
@@ -355,8 +371,10 @@ class AnyOrder(RuleBasedStateMachine):
         """A recording that there is, or a folder without one."""
         return self.done[-1] if self.done else self.folder
 
-    def _in_flight(self, names: list[str]) -> None:
-        self.table.doings = [lambda name=name: COMMANDS[name](self) for name in names]
+    def _in_flight(self, names: list[str], after: int) -> None:
+        self.table.after = after
+        self.table.doings = [lambda: self.player.look(self.clock())]  # its first pictures are on the window
+        self.table.doings += [lambda name=name: COMMANDS[name](self) for name in names]
         for _ in range(40):
             if not self.table.doings:
                 break

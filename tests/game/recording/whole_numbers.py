@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from engine.actions import Actions
-from engine.block import Block, Timings
+from engine.block import Block, TakePictures, Timings
 from engine.families import action_space
 
 WIDTH, HEIGHT, FPS = 64, 48, 100.0
@@ -66,7 +66,7 @@ class WholeNumberRollout:
         """Video frames of the next block."""
         return self.world.later if self.blocks_done else self.world.first
 
-    def step(self, actions: Actions) -> Block:
+    def step(self, actions: Actions, early: TakePictures | None = None) -> Block:
         """The next block."""
         assert len(actions) == self.next_frames
         frames = np.stack([self._frame(actions, i) for i in range(len(actions))])

@@ -49,7 +49,7 @@ class StandIn(FakeWorld):
 
 
 class _Rollout(FakeRollout):
-    def step(self, actions) -> Block:
+    def step(self, actions, early=None) -> Block:
         """As FakeRollout.step."""
         world = self.world
         world.sleep(world.step_seconds)
