@@ -36,16 +36,17 @@ class WorldModel:
     Args:
         networks: loaded, on their device; never written to.
         weights_sha256: hash of the files they came from.
+        remarks: what these turned out to hold, in lines for the log.
 
     Raises:
         ConfigError: the config's action widths are not those of its mode.
     """
 
-    def __init__(self, networks: Networks, weights_sha256: str) -> None:
+    def __init__(self, networks: Networks, weights_sha256: str, remarks: tuple[str, ...] = ()) -> None:
         self.networks = networks
         self.kernels: Kernels = readable_kernels(networks)
         self.config: ModelConfig = networks.config
-        self.weights_sha256 = weights_sha256
+        self.weights_sha256, self.remarks = weights_sha256, remarks
         self.action_space: ActionSpace = family_of(self.config).space(self.config)
         family_of(self.config).check(self.config)
 
@@ -80,7 +81,7 @@ class WorldModel:
     def with_steps(self, denoising_steps: tuple[int, ...]) -> WorldModel:
         """The same weights, shared, and every block made in these denoising steps, see ModelConfig."""
         config = replace(self.config, denoising_steps=tuple(denoising_steps))
-        made = WorldModel(replace(self.networks, config=config), self.weights_sha256)
+        made = WorldModel(replace(self.networks, config=config), self.weights_sha256, self.remarks)
         made.use(self.kernels)
         return made
 
@@ -153,10 +154,11 @@ def load_world(
         part.open().fill(module, device=place.device, dtype=place.dtype, unread=part.unread)
         return module
 
+    remarks = family.remarks(networks)
     loaded = family.beside(family.loaded(networks, borrow if by_name else None), weights)
     lighten(loaded, bits)
     digest = sha256_of_all([part.path for part in parts], report.of("checking"), hash_of)
-    return WorldModel(loaded, digest)
+    return WorldModel(loaded, digest, remarks)
 
 
 def check_weights(config: ModelConfig, weights: Path, elsewhere: Mapping[str, Path] | None = None) -> None:

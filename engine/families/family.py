@@ -155,6 +155,10 @@ class Family(ABC, Generic[C, N]):
         """Names of the transformer's linear layers that may be of eight bits: large, and not sensitive to it."""
         return ()
 
+    def remarks(self, networks: N) -> tuple[str, ...]:
+        """What their files turned out to hold, in lines for the log; asked when they are read, before `loaded`."""
+        return ()
+
     def loaded(self, networks: N, borrow: Callable[[str], nn.Module] | None) -> N:
         """The networks as they are played, once their weights are there.
 

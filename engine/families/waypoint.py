@@ -137,6 +137,9 @@ class Waypoint(Family[WaypointConfig, "WaypointNetworks"]):
                                    if networks.config.transformer.takes_controls(layer) else ()))
         )  # fmt: skip
 
+    def remarks(self, networks: WaypointNetworks) -> tuple[str, ...]:
+        return (networks.transformer.copies().words(),)
+
     def loaded(self, networks: WaypointNetworks, borrow: Callable[[str], nn.Module] | None) -> WaypointNetworks:
         import torch
 

@@ -253,6 +253,32 @@ class WaypointCaches:
         self.distant.restore(state.distant)
 
 
+@dataclass(frozen=True)
+class Copies:
+    """Which weights of a file are copies of others: the makers' engine takes both kinds for copies wherever it loads
+    one, and other programs take none. Here every weight is used under its own name, so nothing depends on it.
+
+    Attributes:
+        projections: layers whose projections of the noise level are those of layer 0, branch by branch.
+        biases: layers whose two branches have the same `bias_in`.
+        layers: how many there are.
+    """
+
+    projections: int
+    biases: int
+    layers: int
+
+    def words(self) -> str:
+        """For the log."""
+        return (f"weights that may be copies: projections of the noise level {self._said(self.projections)}, "
+                f"the two biases of a layer {self._said(self.biases)}")  # fmt: skip
+
+    def _said(self, equal: int) -> str:
+        return {self.layers: "are equal in all layers", 0: "differ in all layers"}.get(
+            equal, f"are equal in {equal} of {self.layers} layers"
+        )
+
+
 class WaypointTransformer(nn.Module):
     """See the module's text. config: all sizes.
 
@@ -290,6 +316,20 @@ class WaypointTransformer(nn.Module):
         mlp = self.denoise_step_emb.mlp
         features = noise_features(sigmas, self.config.tables).to(self.patchify.weight.device)
         return F.linear(F.silu(F.linear(features, mlp.fc1.weight.float())), mlp.fc2.weight.float())
+
+    def copies(self) -> Copies:
+        """Which weights are copies of others; before `tabulate` gives them up, and with data in them."""
+        layers = tuple(self.transformer)
+
+        def same(one: ConditionHead, other: ConditionHead) -> bool:
+            pairs = zip(one.cond_proj, other.cond_proj, strict=True)
+            return all(torch.equal(a.weight, b.weight) for a, b in pairs)
+
+        first, biases = layers[0], [(one.attn_cond_head.bias_in, one.mlp_cond_head.bias_in) for one in layers]
+        projections = [same(one.attn_cond_head, first.attn_cond_head) and same(one.mlp_cond_head, first.mlp_cond_head)
+                       for one in layers[1:]]  # fmt: skip
+        equal = sum(projections)
+        return Copies(equal + (equal > 0 or not projections), sum(torch.equal(a, b) for a, b in biases), len(layers))
 
     def tabulate(self, sigmas: Sequence[float]) -> None:
         """Works out the modulation of the only noise levels there will be, and gives up the weights it takes.

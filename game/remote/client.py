@@ -30,7 +30,7 @@ from engine.errors import EngineError, PictureError
 from engine.families import action_space
 from game.errors import InputError, RunError
 from game.input.controls import Controls, FrameControl
-from game.live.clock import BlockTimes, Pacer, PaceReport
+from game.live.clock import BlockTimes, Pacer, PaceReport, Parts
 from game.live.mailbox import Halt, Mailbox
 from game.live.status import (
     Advice,
@@ -86,7 +86,7 @@ class _WayTimes(BlockTimes):
         super().__init__(margin)
         self.steps = deque(maxlen=_RECENT)
 
-    def add(self, step: float, period: float, spare: float) -> None:
+    def add(self, step: float, period: float, spare: float, parts: Parts = (), frames: int = 1) -> None:
         """See BlockTimes."""
         if spare < -0.001:
             self._caution = min(_MOST_CAUTION, max(self._caution, -1.25 * spare))

@@ -79,6 +79,7 @@ class Playthrough:
         self._events: list[Event] = []
         self._unsettled: Moment | None = None
         self._block_seconds = 0.0
+        self.present: Moment
         self._become(self._begin(picture, seed))
 
     @property
@@ -248,7 +249,7 @@ class Playthrough:
         self.past.playing = self.present.start
 
     def _become(self, moment: Moment) -> None:
-        self.present: Moment = moment
+        self.present = moment
         self.past.playing = moment.start
 
     def _begin(self, picture: np.ndarray, seed: int) -> Moment:

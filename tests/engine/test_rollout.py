@@ -309,6 +309,24 @@ def test_the_empty_tail_is_encoded_while_nobody_waits_and_is_the_same():
     assert np.array_equal(play(fresh, config, 2), onwards)
 
 
+@pytest.mark.parametrize("config", [big_config(), waypoint_config()], ids=lambda config: config.name)
+def test_noise_is_on_its_way_before_a_block_starts_and_is_the_same(config):
+    made = world(config)
+    plain = play(made.start(picture(config), 5), config, 4)
+    rollout, frames = made.start(picture(config), 5), []
+    for block in range(4):
+        rollout.settle()
+        state = rollout._noise.get_state()
+        frames.append(play(rollout, config, 1))
+        assert torch.equal(rollout._noise.get_state(), state), "the block itself draws nothing"
+        if block == 1:
+            kept = rollout.snapshot()
+    assert np.array_equal(np.concatenate(frames), plain)
+    fresh = made.start(picture(config), 5)
+    fresh.restore(kept)
+    assert np.array_equal(play(fresh, config, 2), plain[-sum(map(len, frames[2:])) :])
+
+
 def test_numbers_that_float16_does_not_hold_are_an_error_and_not_a_grey_picture():
     config = big_config()
     made = networks(config)
