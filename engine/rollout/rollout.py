@@ -190,6 +190,16 @@ class Rollout:
         self._context_ms, self._context = self._stopwatch.between(*self._context), None
         return self._context_ms
 
+    @torch.inference_mode()
+    def skip(self, actions: Actions) -> None:
+        """Goes on by a block without making it: only its room in the windows is taken.
+
+        For timing full windows soon; what comes after is no picture of anything. actions: as `step`.
+        """
+        self._commit(None)
+        self.pipeline.prepare(self.blocks_done, actions)
+        self.blocks_done, self.frames_done = self.blocks_done + 1, self.frames_done + len(actions)
+
     @property
     def compiled_from(self) -> int | None:
         """Number of the first block that compiled kernels make; None if none of them is compiled."""

@@ -6,6 +6,7 @@ import pytest
 
 import game.tools.doctor
 from engine.cost.operations import BlockFlops
+from engine.rollout.rollout import Rollout
 from game.config.settings import load_settings
 from game.errors import InputError
 from game.models.catalog import find_weights
@@ -78,6 +79,24 @@ def test_a_model_without_files_is_timed_with_random_weights(tmp_path, monkeypatc
     made = json.loads((tmp_path / "bench.json").read_text())
     assert (made["random_weights"], made["blocks"]) == (True, 1)
     assert "random weights" in capsys.readouterr().out
+
+
+def test_a_slice_is_timed_with_full_windows_after_a_few_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.tools.bench.work_of", lambda settings, dtype: {})
+    filled, step = [], Rollout.step
+
+    def noted(rollout, *told):
+        filled.append(rollout.pipeline.full)
+        return step(rollout, *told)
+
+    monkeypatch.setattr(Rollout, "step", noted)
+    small = ["width=64", "height=32", "transformer.width=32", "transformer.heads=2", "transformer.kv_heads=1",
+             "transformer.ffn=48", "transformer.grid=[1,2]", "codec.encoder_width=4", "codec.widths=[8,8,4,4]"]  # fmt: skip
+    assert bench(["model=waypoint-slice", *(f"model.{word}" for word in small)], 2, tmp_path) == 0
+    assert filled == [False, True, True, False, True], "one to begin with, two timed; and the readable model's"
+    made = json.loads((tmp_path / "bench.json").read_text())
+    assert made["blocks"] == 2 and made["readable_block_ms"] > 0 and made["floor_ms"] > 0
 
 
 def test_random_weights_make_no_worlds_to_look_at():
