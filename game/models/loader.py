@@ -97,8 +97,8 @@ def open_world(
     """Loads the model that `settings` describe; takes seconds, so call it on a thread that may wait.
 
     progress: told (what is being done, share 0..1). warn: told lines a person should read: what a large model takes, a
-    missing GPU, what its files turned out to hold. compiled: compile it too, if the settings say so; else that is left to the caller. Raises InputError
-    for weights or devices that cannot be used, or where the model does not fit.
+    missing GPU, what its files turned out to hold. compiled: compile it too, if the settings say so; else that is left
+    to the caller. Raises InputError for weights or devices that cannot be used, or where the model does not fit.
     """
     weights = find_weights(settings)
     places = _ready(settings, progress)

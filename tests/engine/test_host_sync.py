@@ -8,10 +8,13 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from engine.config.memory import EmbeddedConfig
 from engine.config.model import CausalConfig, MatrixGame2Config
 from engine.cost.operations import WorkCounter
 from engine.families import best_kernels, build_networks, family_of, new_rollout, readable_kernels
 from engine.fast.kernels import Kernels
+from engine.nets.cards import _in_fixed_shapes
+from engine.nets.surfaces import _numbers
 from engine.rollout.rollout import Rollout
 from tests.engine.tiny import big_config, networks, picture, random_actions, small_config, waypoint_config, world
 
@@ -79,13 +82,37 @@ def test_waypoint_runs_on_a_device_that_gives_nothing_back_and_every_frame_launc
     assert counts[-1].launched > 0 and len(set(counts[-6:])) == 1
 
 
-# The embedded model's view counts pixels on a CPU, and only there (engine/nets/surfaces.py).
-@pytest.mark.parametrize("config", [big_config(window=4), waypoint_config()], ids=lambda config: config.name)
+def as_on_a_device(monkeypatch) -> None:
+    """What counts pixels and cards on a CPU, and only there, does here what it does on a device."""
+    monkeypatch.setattr("engine.nets.surfaces._numbers", lambda mask: torch.arange(mask.numel()))
+    monkeypatch.setattr("engine.nets.cards._in_fixed_shapes", lambda device: True)
+
+
+@pytest.mark.parametrize(
+    "config", [big_config(window=4), waypoint_config(), small_config()], ids=lambda config: config.name
+)
 def test_a_step_reads_no_value_back(config, monkeypatch):
     monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
+    as_on_a_device(monkeypatch)
     made = networks(config)
     for kernels in (readable_kernels(made), best_kernels(made)):
-        assert roll_out(new_rollout(made, picture(config), 5, kernels), config, 4).work.launched > 0
+        rollout = new_rollout(made, picture(config), 5, kernels)
+        if isinstance(config, EmbeddedConfig):  # its place is laid out for looking once
+            rollout.step(random_actions(config, rollout.next_frames))
+        assert roll_out(rollout, config, 4).work.launched > 0
+
+
+@pytest.mark.parametrize("mask", [torch.ones(2, 3, dtype=torch.bool, device="meta")])
+def test_on_a_device_all_pixels_and_cards_are_looked_at_and_none_counted(mask):
+    with NoWaits():
+        assert _numbers(mask).shape == (6,) and _numbers(mask).device == mask.device
+    assert _in_fixed_shapes(mask.device) and not _in_fixed_shapes(torch.device("cpu"))
+    assert _numbers(torch.tensor([[True, False, True]])).tolist() == [0, 2]
+
+
+def test_the_embedded_model_runs_on_a_device_that_gives_nothing_back():
+    config = small_config()
+    assert roll_out(without_data(config, fast=False), config, 4).work.launched > 0
 
 
 def test_every_block_after_the_first_launches_the_same_work():

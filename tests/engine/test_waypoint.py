@@ -5,12 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_model
 
 from engine.actions import Actions, benchmark_actions
 from engine.config.waypoint import WaypointConfig
 from engine.errors import ActionError, ConfigError
 from engine.families import action_space, best_kernels, build_networks, family_of
 from engine.rollout.waypoint import controls_of
+from engine.weights.seeded import seed_weights
+from engine.world import WorldModel, load_world
 from tests.engine.tiny import networks, picture, play, waypoint_config, world
 
 SPACE = action_space("keyboard_mouse")
@@ -147,3 +150,71 @@ def test_the_published_files_and_where_they_are():
 def test_benchmark_actions_can_be_drawn():
     actions = benchmark_actions(SPACE, 1, 40)
     assert len(actions) == 40 and actions.keyboard.any() and actions.mouse.any()
+
+
+def waypoint_folder(folder, change=lambda transformer: None) -> WaypointConfig:
+    """Writes small weights as the published folder is; returns their config. change: of the transformer, before."""
+    config = waypoint_config(name="waypoint")
+    made = build_networks(config, "cpu")
+    for module in made.modules().values():
+        seed_weights(module)
+    with torch.no_grad():
+        change(made.transformer)
+    (folder / "vae").mkdir()
+    save_model(made.transformer, folder / "model.safetensors")
+    save_model(made.codec, folder / "vae/diffusion_pytorch_model.safetensors")
+    return config
+
+
+def test_a_loaded_world_plays_as_the_one_that_was_saved(tmp_path):
+    config = waypoint_folder(tmp_path)
+    loaded = load_world(config, tmp_path, device="cpu", dtype=torch.float32)
+    ours, theirs = (play(made.start(picture(config), 3), config, 3) for made in (loaded, world(config)))
+    assert (ours == theirs).all()
+
+
+def tie_projections(transformer, layers: int = 4) -> None:
+    first, *others = list(transformer.transformer)[:layers]
+    for layer in others:
+        for name in ("attn_cond_head", "mlp_cond_head"):
+            for ours, theirs in zip(getattr(layer, name).cond_proj, getattr(first, name).cond_proj, strict=True):
+                ours.weight.copy_(theirs.weight)
+
+
+def tie_biases(transformer) -> None:
+    for layer in transformer.transformer:
+        layer.attn_cond_head.bias_in.copy_(layer.mlp_cond_head.bias_in)
+
+
+def tie_some(transformer) -> None:
+    tie_projections(transformer, 3)
+    layer = transformer.transformer.blocks[2]
+    layer.attn_cond_head.bias_in.copy_(layer.mlp_cond_head.bias_in)
+
+
+@pytest.mark.parametrize(
+    ("change", "projections", "biases"),
+    [
+        (lambda transformer: None, "differ in all layers", "differ in all layers"),
+        (tie_projections, "are equal in all layers", "differ in all layers"),
+        (tie_biases, "differ in all layers", "are equal in all layers"),
+        (tie_some, "are equal in 3 of 4 layers", "are equal in 1 of 4 layers"),
+    ],
+    ids=["no copies", "projections", "biases", "some"],
+)
+def test_which_weights_of_the_file_are_copies_is_found_out_when_it_is_read(tmp_path, change, projections, biases):
+    config = waypoint_folder(tmp_path, change)
+    told = load_world(config, tmp_path, device="cpu", dtype=torch.float32).remarks
+    assert told == (
+        f"weights that may be copies: projections of the noise level {projections}, the two biases of a layer {biases}",
+    )
+
+
+def test_the_log_says_what_the_files_turned_out_to_hold(tmp_path, monkeypatch):
+    from game.config.settings import load_settings
+    from game.models.loader import open_world
+
+    made, said = WorldModel(networks(waypoint_config()), "0" * 64, ("the weights are so",)), []
+    monkeypatch.setattr("engine.world.load_world", lambda *told, **more: made)
+    open_world(load_settings(["model=waypoint", f"weights={tmp_path}", "device=cpu"]), warn=said.append)
+    assert said == ["waypoint: the weights are so"]

@@ -92,7 +92,8 @@ def test_a_slice_is_timed_with_full_windows_after_a_few_blocks(tmp_path, monkeyp
 
     monkeypatch.setattr(Rollout, "step", noted)
     small = ["width=64", "height=32", "transformer.width=32", "transformer.heads=2", "transformer.kv_heads=1",
-             "transformer.ffn=48", "transformer.grid=[1,2]", "codec.encoder_width=4", "codec.widths=[8,8,4,4]"]  # fmt: skip
+             "transformer.ffn=48", "transformer.grid=[1,2]", "codec.encoder_width=4",
+             "codec.widths=[8,8,4,4]"]  # fmt: skip
     assert bench(["model=waypoint-slice", *(f"model.{word}" for word in small)], 2, tmp_path) == 0
     assert filled == [False, True, True, False, True], "one to begin with, two timed; and the readable model's"
     made = json.loads((tmp_path / "bench.json").read_text())
