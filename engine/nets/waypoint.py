@@ -322,8 +322,8 @@ class WaypointTransformer(nn.Module):
         layers = tuple(self.transformer)
 
         def same(one: ConditionHead, other: ConditionHead) -> bool:
-            pairs = zip(one.cond_proj, other.cond_proj, strict=True)
-            return all(torch.equal(a.weight, b.weight) for a, b in pairs)
+            pairs = zip(one.cond_proj.parameters(), other.cond_proj.parameters(), strict=True)
+            return all(torch.equal(a, b) for a, b in pairs)
 
         first, biases = layers[0], [(one.attn_cond_head.bias_in, one.mlp_cond_head.bias_in) for one in layers]
         projections = [same(one.attn_cond_head, first.attn_cond_head) and same(one.mlp_cond_head, first.mlp_cond_head)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import sys
 import time
 from dataclasses import replace
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.actions import Actions, ActionSpace, benchmark_actions
 from engine.block import Block, Timings
+from engine.errors import OverflowedError
 from game.config.settings import Settings, load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import RunError
@@ -164,6 +167,8 @@ def _compared(world: WorldModel, settings: Settings, progress: Progress) -> dict
     made: dict[str, Any] = {}
     if is_slice(settings):
         made["readable_block_ms"] = _readable_ms(world, progress)
+    if is_large(settings) and (is_slice(settings) or world.device.type != "cpu"):
+        made["largest_values"] = _largest_values(world, progress)
     if world.kernels.fast and is_large(settings):
         made["work"] = work_of(settings, world.dtype)
     progress.clear()
@@ -202,6 +207,24 @@ def _readable_ms(world: WorldModel, progress: Progress) -> float:
     _settled(rollout, actions, part=True)
     _fill(rollout, actions)
     return round(_settled(rollout, actions, part=True).timings.total_ms, 3)
+
+
+def _largest_values(world: WorldModel, progress: Progress) -> list[float]:
+    """The largest number that comes out of each layer during a block, see engine/cost/ranges.py."""
+    from engine.cost.ranges import largest_values
+    from engine.families import new_rollout
+    from engine.pictures import fit_picture
+
+    config, networks, actions = world.config, world.networks, _Actions(world.action_space)
+    picture = fit_picture(usual_picture(config.height, config.width), config.height, config.width)
+    progress("looking for large numbers", 0.0)
+    rollout = new_rollout(networks, picture, 0)
+
+    def one_block() -> None:
+        with contextlib.suppress(OverflowedError):  # that is what is looked for
+            _settled(rollout, actions, part=True)
+
+    return [round(value, 3) for value in largest_values(networks.modules()["transformer"], one_block)]
 
 
 def work_of(settings: Settings, dtype: torch.dtype) -> dict[str, dict]:
@@ -288,6 +311,9 @@ def _further(results: dict) -> list[str]:
         lines.append(
             f"{'readable':<15} {obvious:.1f} ms for the same by the readable model, {obvious / ours:.2f} x ours"
         )
+    if values := results.get("largest_values"):
+        layer = max(range(len(values)), key=lambda i: abs(values[i]) if values[i] == values[i] else math.inf)
+        lines.append(f"{'largest number':<15} {values[layer]:.4g}, out of layer {layer}; float16 holds {65504}")
     if "work" in results:
         lines.append(f"{'work, counted':<15} {'kernels a pass':>15}{'a block':>10}{'GB made':>10}{'host waits':>12}")
         lines.append(f"{'  the original':<15} {_ORIGINAL_LAUNCHES:>15}{'-':>10}{'-':>10}{_ORIGINAL_WAITS:>12}")

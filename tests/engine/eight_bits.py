@@ -1,0 +1,66 @@
+"""What eight bits cost in pictures: PSNR of a rollout's frames against float32's, by layers; `python -m ...eight_bits`.
+
+Small models on seeded weights, computed on the CPU in float32 everywhere else; the same numbers as on a card.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import numpy as np
+
+from engine.config.model import CausalConfig
+from engine.families import seeded_networks
+from engine.nets.quantised import DTYPES, quantise
+from engine.world import WorldModel
+from tests.engine.tiny import big_config, picture, play, waypoint_config
+
+KINDS: dict[str, tuple[Callable[..., CausalConfig], dict[str, tuple[str, ...]]]] = {
+    "Waypoint": (waypoint_config, {
+        "queries, keys, values": ("attn.q_proj", "attn.k_proj", "attn.v_proj"),
+        "attention's output": ("attn.out_proj",),
+        "MLP": ("dit_mlp.fc1", "dit_mlp.fc2"),
+        "fusion of controls": ("ctrl_mlpfusion.fc1_x", "ctrl_mlpfusion.fc2"),
+    }),
+    "universal": (big_config, {
+        "self attention": ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o"),
+        "feed-forward": ("ffn.0", "ffn.2"),
+        "cross attention": ("cross_attn.q", "cross_attn.o"),
+    }),
+}  # fmt: skip
+
+
+def rollout(family: str, bits: str | None, layers: tuple[str, ...] | None, blocks: int) -> np.ndarray:
+    """A rollout's frames. layers: ends of the names of those in eight bits; None: as the family has it."""
+    make, _ = KINDS[family]
+    networks = seeded_networks(make(), bits=bits if layers is None else None)
+    if bits is not None and layers is not None:
+        transformer = networks.modules()["transformer"]
+        names = [name for name, _ in transformer.named_modules() if name.endswith(layers)]
+        assert names, layers
+        quantise(transformer, names, bits)
+    config = networks.config
+    return play(WorldModel(networks, "0" * 64).start(picture(config), 5), config, blocks)
+
+
+def psnr(ours: np.ndarray, true: np.ndarray) -> float:
+    """dB, of all frames together."""
+    return float(10 * np.log10(255**2 / max(1e-9, np.mean((ours.astype(float) - true) ** 2))))
+
+
+def main() -> None:
+    """Prints a row for each kind of layers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--blocks", type=int, default=50)
+    blocks = parser.parse_args().blocks
+    print("| layers | " + " | ".join(DTYPES) + " |", "| --- |" + " --- |" * len(DTYPES), sep="\n")
+    for family, (_, kinds) in KINDS.items():
+        exact = rollout(family, None, None, blocks)
+        for name, layers in {"all that are": None, **kinds}.items():
+            made = [psnr(rollout(family, bits, layers, blocks), exact) for bits in DTYPES]
+            print(f"| {family}: {name} | " + " | ".join(f"{value:.1f}" for value in made) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
