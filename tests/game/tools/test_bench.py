@@ -82,7 +82,7 @@ def test_a_model_without_files_is_timed_with_random_weights(tmp_path, monkeypatc
 
 
 def test_a_slice_is_timed_with_full_windows_after_a_few_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("game.tools.bench._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
     monkeypatch.setattr("game.tools.bench.work_of", lambda settings, dtype: {})
     filled, step = [], Rollout.step
 
