@@ -547,10 +547,7 @@ class View:
                 surface.blit(kept, mark, mark)
             return self._marks
         self._shown = surface, ground
-        if ground[2]:  # something will be drawn over it again and again
-            surface.blit(self._kept(surface, ground), (0, 0))
-        else:
-            self._draw_world(surface, *ground)
+        self._draw_world(surface, *ground)
         return None
 
     def _hand_over(
@@ -589,9 +586,17 @@ class View:
         return one[0] is other[0] and one[1:] == other[1:]
 
     def _draw_world(self, surface: pygame.Surface, picture: Picture | None, look: Look, shade: int) -> None:
-        surface.fill(_EDGE if picture is not None else INK)
-        if picture is not None:
-            self._draw_picture(surface, picture, look.scale, shade)
+        if picture is None:
+            surface.fill(INK)
+            return
+        area, whole = self._draw_picture(surface, picture, look.scale, shade), surface.get_rect()
+        for beside in (  # it, and not below it: half of the time of a picture that fills the window
+            pygame.Rect(0, 0, whole.width, area.top),
+            pygame.Rect(0, area.bottom, whole.width, whole.bottom - area.bottom),
+            pygame.Rect(0, area.top, area.left, area.height),
+            pygame.Rect(area.right, area.top, whole.right - area.right, area.height),
+        ):
+            surface.fill(_EDGE, beside)
 
     def _draw_words(self, surface: pygame.Surface, scenery: Scenery) -> list[pygame.Rect]:
         """Returns where they lie."""
@@ -642,8 +647,8 @@ class View:
                 return area
         return fitted(inner, size)
 
-    def _draw_picture(self, surface: pygame.Surface, picture: Picture, scale: str, shade: int) -> None:
-        """Scales the picture into the window, all of it, or a backdrop so that it fills it.
+    def _draw_picture(self, surface: pygame.Surface, picture: Picture, scale: str, shade: int) -> pygame.Rect:
+        """Scales the picture into the window, all of it, or a backdrop so that it fills it. Returns where it lies.
 
         It is shaded before it is enlarged, while it is small.
         """
@@ -661,7 +666,7 @@ class View:
             area = self._area(picture, surface.get_size(), scale)
         if scale != "smooth":
             pygame.transform.scale(image, area.size, surface.subsurface(area))
-            return
+            return area
         if area.width >= _MANY_TIMES * image.get_width() and area.width * area.height > _MANY_PIXELS:
             # Smoothly to half the size, and each pixel twice: a fifth of the time, and no eye sees it.
             half = ((area.width + 1) // 2, (area.height + 1) // 2)
@@ -669,8 +674,9 @@ class View:
                 self._half = pygame.Surface(half, 0, surface)
             image = pygame.transform.smoothscale(image, half, self._half)
             pygame.transform.scale(image, area.size, surface.subsurface(area))
-            return
+            return area
         pygame.transform.smoothscale(image, area.size, surface.subsurface(area))
+        return area
 
     @staticmethod
     def _icons(size: tuple[int, int], picture: Picture, scenery: Scenery) -> list:

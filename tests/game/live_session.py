@@ -262,7 +262,7 @@ def figures(seen: dict) -> list[tuple[str, str]]:
     most = {name: max(row[name] for row in told) for name in ("rewind", "depth")}
     backwards = sum(kind == "back" for kind, *_ in shown)
     return [
-        ("time to window", first("loading", "world")),
+        ("time to the loading bar", first("loading", "world")),
         ("time to first picture", first("world")),
         ("time to first generated", first("generated")),
         ("frames shown", f"{len(made)}, and {backwards} backwards; {fps:g} a second wanted"),

@@ -192,7 +192,7 @@ def test_a_bar_of_unknown_length_moves_and_shows_no_share():
     assert abs(lit[0][0] - lit[-1][0]) < 40, "it comes back"
 
 
-def test_a_moving_bar_draws_the_dimmed_picture_under_it_only_once(monkeypatch):
+def test_a_moving_bar_draws_the_dimmed_picture_once_on_the_window_and_once_to_be_kept(monkeypatch):
     size, drawn = (640, 400), []
     surface, paint = pygame.display.set_mode(size), Painter()
     view, backdrop = View(paint, Hud(paint)), replace(BLACK, backdrop=True)
@@ -200,7 +200,7 @@ def test_a_moving_bar_draws_the_dimmed_picture_under_it_only_once(monkeypatch):
     monkeypatch.setattr(pygame.transform, "smoothscale", lambda *args: drawn.append(1) or enlarge(*args))
     for beat in range(10):
         view.draw(surface, Scenery(backdrop, Status(words="Starting torch"), False, size, beat=beat))
-    assert len(drawn) == 1
+    assert len(drawn) == 2
 
 
 def test_a_mild_advice_is_no_warning_and_keeps_its_key():
