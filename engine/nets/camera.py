@@ -92,5 +92,5 @@ class Camera:
         side = forward * turn.sin() + right * turn.cos()
         x = self.focal * side / depth / self.width * 2
         y = (before + (self._row - after) / depth) / self.height * 2 - 1
-        grid = torch.stack(torch.broadcast_tensors(x, y), -1)
+        grid = torch.view_as_real(torch.complex(x, y).contiguous())  # as a stack of both, and several times as fast
         return F.grid_sample(frames, grid, mode="bicubic", padding_mode="border", align_corners=False)

@@ -266,26 +266,21 @@ def draw(surfaces: Surfaces, eyes: Eyes, camera: Camera, light: Light, rays: int
     walls, cover = _walls(surfaces, hits, _mixing(surfaces, light.day, light.lamp), horizon, camera)
     if rays > 1:
         walls, cover = walls.unflatten(2, (width, rays)).mean(3), cover.unflatten(1, (width, rays)).mean(2)
-    picture, rest = walls.flatten(1), (1 - cover).flatten()  # (4, all pixels): colour and cover
+    picture, rest = walls.flatten(1), (1 - cover).flatten()  # (4, all pixels): colour and cover, added to in place
     down = camera.rows[None] - horizon
     # planes and sky are looked up only where they are seen: planes where no wall stands, sky where nothing hides it
     bare = _numbers(rest > 1e-3)
     planes = _planes(surfaces, eyes, camera, light, down, bare)
-    picture = _with(picture, planes * rest.index_select(0, bare), bare)
+    picture.scatter_add_(1, bare.expand(4, -1), planes * rest.index_select(0, bare))
     gap = 1 - picture[3]
     far = _numbers(gap > 2e-3)
     if len(far):
         sky = _sky(surfaces, eyes, camera, light, down, far)
-        picture = _with(picture, sky * gap.index_select(0, far), far)
+        picture.scatter_add_(1, far.expand(4, -1), sky * gap.index_select(0, far))
     on_wall = (1 / hits.depth).view(batch, width, rays).amax(2)[..., None]
     on_plane = (down / (eye * focal)).clamp(min=0) + (-down / ((surfaces.height - eye) * focal)).clamp(min=0)
     frames = picture[:3].view(3, batch, width, height).permute(1, 0, 3, 2)
     return Picture(frames, torch.maximum(on_wall, on_plane[:, None]).mT)
-
-
-def _with(picture: Tensor, more: Tensor, pixels: Tensor) -> Tensor:
-    """A picture (4, all) and what is added to it (4, P) at some pixels."""
-    return picture.scatter_add(1, pixels.expand(4, -1), more)
 
 
 def _numbers(mask: Tensor) -> Tensor:

@@ -135,10 +135,12 @@ class Walk:
         yaw = (pose.yaw + turn) % (2 * torch.pi)
         ahead, right = camera.walk(keyboard)
         cos, sin = yaw.cos(), yaw.sin()
-        x = pose.x + ahead * cos - right * sin
-        x = torch.where(self._memory.standing(x, pose.y) > 0, x, pose.x)
-        y = pose.y + ahead * sin + right * cos
-        y = torch.where(self._memory.standing(x, y) > 0, y, pose.y)
+        x, y = pose.x + ahead * cos - right * sin, pose.y + ahead * sin + right * cos
+        # asked at once: along x alone, and along y from where that may lead
+        places = torch.stack((x, x, pose.x)), torch.stack((pose.y, y, y))
+        free, further, beside = (self._memory.standing(*(part.flatten() for part in places)) > 0).view(3, -1)
+        x = torch.where(free, x, pose.x)
+        y = torch.where(torch.where(free, further, beside), y, pose.y)
         east, south = x - pose.x, y - pose.y
         self.pose = Pose(x, y, yaw, pitch, pose.hour)
         horizons = camera.horizon(pose.pitch), camera.horizon(pitch)

@@ -204,8 +204,8 @@ def _ready(settings: Settings, progress: Progress | None) -> Placement:
     with _no_collecting():
         import torch
 
-    # A small model's layers are over before a second thread has joined in: 16 ms a block on one, 22 ms on two.
-    threads = settings.threads or (0 if is_large(settings) else 1)
+    # A small model's products are large enough for two threads to share, and not for more.
+    threads = settings.threads or (0 if is_large(settings) else min(2, torch.get_num_threads()))
     if threads:
         torch.set_num_threads(threads)
     # Else a GPU's convolutions in float32 are none: the VAE of quality=max, and the recogniser wherever it runs.
