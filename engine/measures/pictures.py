@@ -13,6 +13,7 @@ LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in brightness (ITU-R BT.601)."""
 
 _EDGE_SHARE, _PLAIN_SHARE = 0.04, 0.5
+_STEEPEST_SHARE = 0.1
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _WORST_ERROR = 1e-6  # 60 dB: pictures this alike are the same
@@ -70,6 +71,35 @@ def sharpness(frames: Tensor) -> Tensor:
     slope = torch.hypot(across, down).flatten(1).sort(dim=1, descending=True).values
     n = slope.shape[1]
     return slope[:, : int(n * _EDGE_SHARE)].mean(1) - slope[:, -int(n * _PLAIN_SHARE) :].mean(1)
+
+
+def psnrs_within(made: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    """As psnrs, of the pixels in a mask (B, H, W) alone, (B,); nan where there is none."""
+    error = ((made - true).square().mean(1) * mask).sum((1, 2)) / mask.sum((1, 2)) / 4
+    return -10 * error.clamp(min=_WORST_ERROR).log10()
+
+
+def presence(made: Tensor, shown: Tensor, gone: Tensor) -> Tensor:
+    """How much of something each picture shows, (B,): 1 if it is as `shown`, with it, and 0 as `gone`, without; nan
+    where these are the same.
+
+    The share of the way from the one to the other, measured along the difference of the two (a projection): what else
+    is wrong with the picture does not count, and nothing counts where both are alike.
+    """
+    way = (shown - gone).flatten(1)
+    return ((made - gone).flatten(1) * way).sum(1) / way.square().sum(1)
+
+
+def sharpness_within(frames: Tensor, mask: Tensor) -> Tensor:
+    """Mean slope of the steepest tenth of the pixels in a mask (B, H, W), grey levels a pixel, (B,); nan where there is
+    none. In the picture's own size: compare pictures of one size."""
+    level = grey(frames)
+    slope = torch.hypot(level[:, :-1].diff(dim=2), level[:, :, :-1].diff(dim=1))
+    inside = mask[:, :-1, :-1].bool()
+    count = (inside.sum((1, 2)) * _STEEPEST_SHARE).ceil().long()
+    ranked = torch.where(inside, slope, -1.0).flatten(1).sort(dim=1, descending=True).values
+    sums = ranked.cumsum(1).gather(1, (count - 1).clamp(min=0)[:, None])[:, 0]
+    return torch.where(count > 0, sums / count, torch.nan)
 
 
 def contrast(frames: Tensor) -> Tensor:

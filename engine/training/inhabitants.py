@@ -13,6 +13,7 @@ it is shown pictures and actions alone.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -118,6 +119,18 @@ class Inhabitants:
             torch.zeros(balls) for _ in range(5)
         )
         self.opened = torch.zeros(doors)
+
+    def copied(self, seed: int | None = None) -> Inhabitants:
+        """The same at this moment, who go on by the same chance, or by that of another seed."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(other, name, value.clone())
+        other._rng = torch.Generator()
+        other._rng.set_state(self._rng.get_state())
+        if seed is not None:
+            other._rng.manual_seed(seed)
+        return other
 
     # -- beginning -------------------------------------------------------------------------------------------------
     def respawn(self, which: Tensor, eyes: Eyes, camera: Camera) -> None:
@@ -363,8 +376,15 @@ def _standing(x: Tensor, y: Tensor, wide: Tensor, tall: Tensor, texture: Tensor,
 
 def in_view(x: Tensor, y: Tensor, eyes: Eyes, camera: Camera) -> Tensor:
     """Whether the middle of what stands at x, y (B, K) is in the picture, and no wall before it: (B, K)."""
+    framed, hidden = sight(x, y, eyes, camera, bake().edges)
+    return framed & ~hidden
+
+
+def sight(x: Tensor, y: Tensor, eyes: Eyes, camera: Camera, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether the middle of what stands at x, y (B, K) is within the picture's frame, and whether one of the faces
+    `edges` (E, 4) is before it: each (B, K)."""
     off_x, off_y = x - eyes[0][:, None], y - eyes[1][:, None]
     cos, sin = eyes[2].cos()[:, None], eyes[2].sin()[:, None]
     depth, right = off_x * cos + off_y * sin, off_y * cos - off_x * sin
     framed = (depth > 0.3) & (right.abs() * camera.focal < camera.width / 2 * 0.92 * depth)
-    return framed & (cast(bake().edges, eyes[0], eyes[1], off_x, off_y, 1.0).depth > 1)
+    return framed, cast(edges, eyes[0], eyes[1], off_x, off_y, 1.0).depth <= 1

@@ -9,6 +9,7 @@ Nothing here is known to the model: it sees pictures and actions alone.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 
@@ -60,6 +61,18 @@ class Simulator:
         self.folk = Inhabitants(players, seed + 2 if folk_seed is None else folk_seed) if folk else None
         """Whom nobody but those who evaluate may ask about."""
         self.respawn(torch.ones(players, dtype=torch.bool))
+
+    def copied(self, folk_seed: int | None = None) -> Simulator:
+        """The same at this moment, going on by the same chance; the folk by that of another seed, if there is one."""
+        other = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                setattr(other, name, value.clone())
+        other.rng = torch.Generator()
+        other.rng.set_state(self.rng.get_state())
+        if self.folk:
+            other.folk = self.folk.copied(folk_seed)
+        return other
 
     # -- players ---------------------------------------------------------------------------------------------------
     def respawn(self, which: Tensor) -> None:

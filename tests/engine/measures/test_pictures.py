@@ -7,7 +7,19 @@ import torch
 import torch.nn.functional as F
 
 from engine.measures.motion import camera_motion, flow
-from engine.measures.pictures import contrast, grey, mean_colour, psnr, saturation, sharpness, ssim
+from engine.measures.pictures import (
+    contrast,
+    grey,
+    mean_colour,
+    presence,
+    psnr,
+    psnrs,
+    psnrs_within,
+    saturation,
+    sharpness,
+    sharpness_within,
+    ssim,
+)
 
 
 @pytest.fixture
@@ -83,3 +95,35 @@ def test_flow_finds_a_shift(pictures, right, down):
     seen = camera_motion(flow(pictures, moved))
     assert torch.allclose(seen.right.mean(), torch.tensor(float(right)), atol=0.6)
     assert torch.allclose(seen.down.mean(), torch.tensor(float(down)), atol=0.6)
+
+
+def test_within_a_mask_nothing_else_counts(pictures):
+    mask = torch.zeros(4, 40, 72, dtype=torch.bool)
+    mask[:3, 10:20, 30:40] = True
+    other = torch.where(mask[:, None], pictures, -pictures)
+    assert psnrs_within(other, pictures, mask)[:3].tolist() == pytest.approx([60.0] * 3)
+    assert psnrs_within(other, pictures, mask)[3].isnan()
+    everywhere = torch.ones_like(mask)
+    assert torch.allclose(psnrs_within(-pictures, pictures, everywhere), psnrs(-pictures, pictures))
+
+
+def test_presence_is_the_share_that_is_shown_whatever_else_is_wrong(pictures):
+    shown = pictures.clone()
+    shown[:, :, 10:20, 30:40] += 0.5
+    for share in (0.0, 0.4, 1.0):
+        made = pictures + share * (shown - pictures)
+        made[:, :, :5] = 1.0
+        assert presence(made, shown, pictures).tolist() == pytest.approx([share] * 4, abs=1e-4)
+    assert presence(pictures, pictures, pictures).isnan().all()
+
+
+def test_sharpness_within_a_mask_is_that_of_its_steepest_tenth():
+    frames = -torch.ones(2, 3, 20, 20)
+    frames[0, :, :, 10:] = 1.0
+    frames[1, :, :, 10:] = 0.0
+    mask = torch.zeros(2, 20, 20, dtype=torch.bool)
+    mask[:, 5:15, 5:15] = True
+    assert sharpness_within(frames, mask).tolist() == pytest.approx([255.0, 127.5])
+    mask[:, :, 8:12] = False
+    assert sharpness_within(frames, mask).tolist() == [0.0, 0.0]
+    assert sharpness_within(frames, torch.zeros_like(mask)).isnan().all()
