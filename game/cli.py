@@ -33,10 +33,11 @@ examples
   python -m game --headless --script -             play in a terminal, one line of keys per block
   python -m game --bench                           how fast is it here?
   python -m game --judge recordings/X ...          how good is it? several are put side by side
-  python -m game --judge --suite quick             the same of scripts that are rendered first
+  python -m game --judge --suite quick             render a set of scripts, and judge that
   python -m game --doctor                          what can this machine run?
   python -m game --fetch model=NAME                download a large model's weights
   python -m game --serve                           let windows and browsers elsewhere play on this machine
+  python -m game --connect ADDRESS                 play in a window on such a machine
 
 settings, as bare words
 """
@@ -91,36 +92,42 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--suite", metavar="NAME", help="with --judge: render quick, standard or your own suite, and judge it"
     )
-    what.add_argument("--mapping", metavar="FILE", help="with --judge: what another program's columns of actions are")
+    what.add_argument("--mapping", metavar="FILE", help="with --judge: what the columns of another program's log mean")
     what.add_argument("--export", metavar="FORMAT", choices=("lerobot", "parquet"),
-                      help="recordings as training data: lerobot or parquet, to --out")  # fmt: skip
-    what.add_argument("--matrix", action="store_true", help="with --bench: every setting that fits, a row each")
-    what.add_argument("--doctor", action="store_true", help="what this machine can run and how fast")
-    what.add_argument("--report", action="store_true", help="with --doctor: all of it as a file, for an issue")
+                      help="write recordings as training data, lerobot or parquet, to --out")  # fmt: skip
+    what.add_argument("--matrix", action="store_true", help="with --bench: measure every setting that fits, a row each")
+    what.add_argument("--doctor", action="store_true", help="say what this machine can run, and how fast")
+    what.add_argument("--report", action="store_true", help="with --doctor: write it into a file, to go with an issue")
     what.add_argument("--fetch", action="store_true", help="download the weights of a large model")
-    what.add_argument("--serve", action="store_true", help="the model here, windows and browsers elsewhere")
+    what.add_argument("--serve", action="store_true", help="run the model here, for windows and browsers elsewhere")
     what.add_argument("--connect", metavar="ADDRESS", help="play in a window on a server that prints this address")
     how = parser.add_argument_group("how")
     how.add_argument("--scene", metavar="NAME", help="where to begin: a shipped scene's name, or a picture of your own")
-    how.add_argument("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="of all randomness; default 0")
+    how.add_argument("--seed", type=_whole(0, 2**63 - 1), metavar="N", help="seed of all randomness; default 0")
     how.add_argument("--record", action="store_true", help="keep the session you play")
     how.add_argument("--out", metavar="DIR", help="folder to write to; default recordings/<UTC time>-<name>/")
-    how.add_argument("--name", metavar="NAME", help="of the videos; default demo, or session when played")
+    how.add_argument("--name", metavar="NAME", help="name of the videos; default demo, or session when played")
     how.add_argument("--seconds", type=_seconds, metavar="N", help="close the window by itself after so long")
     how.add_argument("--blocks", type=_whole(1, 1_000_000), metavar="N", help="how many blocks --bench times")
     how.add_argument("--profile", action="store_true", help="also write a Chrome trace and the time of every block")
     how.add_argument("--host", metavar="H", help="where --serve listens; default 127.0.0.1, this machine alone")
-    how.add_argument("--port", type=_whole(0, 65535), metavar="N", help="of --serve; default 8765, 0 for any")
-    how.add_argument("--key-file", metavar="F", help="file with the key of --serve; default a new one at every start")
-    how.add_argument("--players", type=_whole(1, 64), metavar="N", help="worlds on one model, for --serve and --bench")
-    how.add_argument("--watch", action="store_true", help="--serve: who comes second may watch")
+    how.add_argument(
+        "--port", type=_whole(0, 65535), metavar="N", help="port of --serve; default 8765, 0 for any that is free"
+    )
+    how.add_argument("--key-file", metavar="F", help="file with the key of --serve; default: a new key at every start")
+    how.add_argument(
+        "--players", type=_whole(1, 64), metavar="N", help="how many play at once, a world each (--serve, --bench)"
+    )
+    how.add_argument("--watch", action="store_true", help="with --serve: whoever comes second may look on")
     how.add_argument("--tls-cert", metavar="F", help="certificate of --serve, PEM; with --tls-key")
-    how.add_argument("--tls-key", metavar="F", help="its key, PEM")
-    how.add_argument("--lossless", action="store_true", help="--connect: pictures without loss")
+    how.add_argument("--tls-key", metavar="F", help="key of that certificate, PEM")
+    how.add_argument("--lossless", action="store_true", help="with --connect: pictures without loss")
     how.add_argument("--debug", action="store_true", help="show the traceback when something fails")
     how.add_argument("--version", action="version", version=VERSION, help="print the version")
     how.add_argument("-h", "--help", action="help", help="print this")
-    how.add_argument("--multirun", action="store_true", help="every combination of settings such as seed=0,1 model=a,b")
+    how.add_argument(
+        "--multirun", action="store_true", help="run every combination of settings, as in seed=0,1 model=a,b"
+    )
     parser.add_argument("overrides", nargs="*", help=argparse.SUPPRESS)
     return parser
 
