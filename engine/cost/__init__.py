@@ -1,3 +1,3 @@
 """What a model costs before it is run: memory, operations, kernels."""
 
-__all__ = ["memory", "operations"]
+__all__ = ["memory", "operations", "ranges"]
