@@ -39,7 +39,8 @@ def judge(
     one recording, or recordings/<UTC time>-judge. mapping: see game/judge/inputs.py. scene: a picture, or a folder of
     pictures, to begin the suite from. open_model: makes the world (tests). Raises InputError, RunError.
     """
-    from game.judge.verdict import dump, groups_of, judge_group, line_of, to_json
+    from game.judge.page import page_of
+    from game.judge.verdict import dump, groups_of, judge_groups, line_of, to_json
 
     if importlib.util.find_spec("matplotlib") is None:
         raise InputError("--judge draws with matplotlib, which is missing", remedy="pip install 'neural-world[judge]'")
@@ -50,13 +51,8 @@ def judge(
     try:
         if suite is not None:
             groups = groups_of([_rendered(suite, settings, folder, scene, seed, tell, open_model)], None)
-        judged = []
-        with _one_thread():
-            for group in groups:
-                judged.append(judge_group(group, tell))
+        judged = judge_groups(groups, tell)
         tell("drawing", 1.0)
-        from game.judge.page import page_of
-
         write_whole(folder / RESULT, dump(to_json(judged)))
         write_whole(folder / PAGE, page_of(judged, folder))
     except OSError as error:
@@ -75,15 +71,19 @@ def _rendered(
     suite: str, settings: Settings, folder: Path, scene: str | None, seed: int | None, tell: _Tell,
     open_model: OpenWorld | None,
 ) -> Path:  # fmt: skip
-    from game.judge.suites import load_suite, render_suite, takes_of
+    from game.judge.suites import load_suite, processes_to_render, render_suite
     from game.models.catalog import find_weights
     from game.models.loader import open_world
 
     wanted = load_suite(suite)
-    takes_of(wanted, settings.model.mode, scene)
+    processes = processes_to_render(wanted, settings, scene)
     find_weights(settings)
-    world = (open_model or (lambda s: open_world(s, tell, say)))(settings)
-    return render_suite(wanted, world, settings, folder, scene, seed, tell)
+    world = None
+    if open_model is not None:
+        world = open_model(settings)
+    elif processes == 1:
+        world = open_world(settings, tell, say)
+    return render_suite(wanted, world, settings, folder, scene, seed, tell, processes)
 
 
 def _folder(out: Path | None, paths: Sequence[Path], settings: Settings) -> Path:
@@ -119,18 +119,3 @@ class _Tell:
 
     def clear(self) -> None:
         self._bar.clear()
-
-
-class _one_thread(contextlib.AbstractContextManager[None]):
-    """Measures are small sums over small pictures: more threads only wait for each other, and may round differently."""
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        torch.set_num_threads(self._before)

@@ -22,7 +22,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,9 @@ _TRUE, _FALSE = ("1", "true", "yes", "pressed", "down", "on"), ("", "0", "false"
 class Source:
     """One recording found: its video, and the actions that go with it, not yet read.
 
-    actions: reads them, given the times of the video's frames in seconds. first: reads the picture before frame 0.
-    cuts: frames at which something else than play happened; held: first and behind-last frame of standing pictures.
-    foreign: another program's, whose actions must be as many as the frames.
+    path, mapping: by which it was found. actions: reads them, given the times of the video's frames in seconds. first:
+    reads the picture before frame 0. cuts: frames at which something else than play happened; held: first and
+    behind-last frame of standing pictures. foreign: another program's, whose actions must be as many as the frames.
     """
 
     name: str
@@ -72,6 +72,8 @@ class Source:
     model: str = ""
     scene: str = ""
     foreign: bool = False
+    path: Path = Path()
+    mapping: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,10 @@ class Footage:
 
 def find_source(path: Path, mapping: Path | None = None) -> Source:
     """The recording at `path`: a folder, a video, an action log or a mapping file. Raises InputError, ScriptError."""
-    path = path.expanduser()
+    return replace(_found(path.expanduser(), mapping), path=path, mapping=mapping)
+
+
+def _found(path: Path, mapping: Path | None) -> Source:
     if not path.exists():
         near = did_you_mean(path.name, [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else [])
         raise InputError("there is no such recording", got=path, remedy=near)

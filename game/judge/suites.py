@@ -7,11 +7,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import yaml
 
+from engine.actions import Actions
 from engine.families import action_space, action_spaces
 from engine.measures.clips import MEASURES
 from game import VERSION
@@ -20,8 +23,10 @@ from game.config.settings import Settings
 from game.console import GentleStop
 from game.errors import InputError, RecordingError, did_you_mean
 from game.files import folder_error, write_json
+from game.judge.crew import Tell, processes_for, run_all
+from game.models.catalog import is_large
 from game.recording.camera_path import Degrees
-from game.recording.format import REPORT, picture_sha256
+from game.recording.format import ACTIONS, REPORT, picture_sha256, read_recording
 from game.recording.replay import Replay
 from game.recording.script import Script, parse
 from game.recording.writer import Recorder, Scribe, header_of
@@ -151,37 +156,34 @@ def _own_scenes(scene: str) -> list[Scene]:
     return [Scene(path.stem, path) for path in pictures]
 
 
-Tell = Callable[[str, float], None]
-
-
 def render_suite(
-    suite: Suite, world: WorldModel, settings: Settings, out: Path, scene: str | None, seed: int | None, tell: Tell
+    suite: Suite,
+    world: WorldModel | None,
+    settings: Settings,
+    out: Path,
+    scene: str | None = None,
+    seed: int | None = None,
+    tell: Tell = lambda what, share: None,
+    processes: int = 1,
 ) -> Path:
     """Renders every take into `out`/clips/ and writes `out`/suite.json, by which the folder is judged.
 
-    A take that is there already, of the same script, first frame, seed, weights and settings, is kept. Ctrl-C ends
-    between two blocks, as KeyboardInterrupt. Raises InputError, RecordingError.
+    A take that is there already, of the same script, first frame, seed, weights and settings, is kept. world: None for
+    each of the `processes` to load its own by the settings. Ctrl-C ends between two blocks, as KeyboardInterrupt.
+    Raises InputError, RecordingError.
     """
-    takes = takes_of(suite, world.config.mode, scene)
+    takes = takes_of(suite, settings.model.mode if world is None else world.config.mode, scene)
     seed = suite.seed if seed is None else seed
-    degrees = Degrees.of(settings.model)
-    space = action_space(world.config.mode)
-    lengths = [len(take.case.script.actions(space, degrees)) for take in takes]
-    done, total = 0, sum(lengths)
-
-    def told(take: Take, before: int, length: int) -> Callable[[float], None]:
-        return lambda part: tell(f"rendering {take.name}", (before + part * length) / total)
-
-    for take, length in zip(takes, lengths, strict=True):
-        _render_take(take, world, settings, out / CLIPS / take.name, seed, told(take, done, length))
-        done += length
+    jobs = [_Rendering(take, settings, out / CLIPS / take.name, seed, world) for take in takes]
+    run_all(jobs, tell, 1 if world is not None else processes)
+    header = read_recording(jobs[0].folder / ACTIONS).header
     rows = [
         {"folder": f"{CLIPS}/{take.name}", "script": take.case.script.path.name, "scene": take.scene.name,
          "measures": list(take.case.measures)}
         for take in takes
     ]  # fmt: skip
     data = {"suite": suite.name, "version": suite.version, "sha256": suite.sha256, "seed": seed,
-            "model": world.config.name, "weights_sha256": world.weights_sha256, "takes": rows}  # fmt: skip
+            "model": header.model, "weights_sha256": header.weights_sha256, "takes": rows}  # fmt: skip
     try:
         write_json(out / SUITE, data)
     except OSError as error:
@@ -189,44 +191,89 @@ def render_suite(
     return out
 
 
-def _render_take(
-    take: Take, world: WorldModel, settings: Settings, folder: Path, seed: int, tell: Callable[[float], None]
-) -> None:
-    picture = take.scene.picture()
-    actions = take.case.script.actions(world.action_space, Degrees.of(settings.model))
-    key = {
-        "script": hashlib.sha256(take.case.script.path.read_bytes()).hexdigest(),
-        "picture": picture_sha256(picture), "seed": seed, "weights": world.weights_sha256, "version": VERSION,
-        "model": hashlib.sha256(repr(settings.model).encode()).hexdigest(), "dtype": str(world.dtype),
-        "device": str(world.device), "compiled": world.kernels.compiled,
-    }  # fmt: skip
-    if _is_there(folder, key):
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / _KEY).unlink(missing_ok=True)
-    except OSError as error:
-        raise folder_error(folder, error) from error
-    playthrough = Playthrough(world, picture, seed)
-    header = header_of(world, playthrough.rollout, settings, source="headless", scene=take.scene.name)
-    recorder = Recorder(
-        folder, header, name="clip", first_frame=playthrough.rollout.first_frame, wait=True, icons=False,
-        settings=settings.record,
-    )  # fmt: skip
-    replay, scribe = Replay(playthrough, actions), Scribe(recorder, playthrough)
-    with GentleStop() as stop:
+def processes_to_render(suite: Suite, settings: Settings, scene: str | None) -> int:
+    """How many to render it in: one for a large model, which has all cores or a GPU to itself. Raises InputError."""
+    from game.models.loader import choose_device
+
+    if is_large(settings) or choose_device(settings) != "cpu":
+        return 1
+    jobs = [_Rendering(take, settings, Path(), 0, None) for take in takes_of(suite, settings.model.mode, scene)]
+    return processes_for(jobs, settings.threads)
+
+
+_worlds: dict[str, WorldModel] = {}  # of this process, which loads a model once for all of its takes
+
+
+@dataclass(frozen=True)
+class _Rendering:
+    """The job of rendering one take."""
+
+    take: Take
+    settings: Settings
+    folder: Path
+    seed: int
+    world: WorldModel | None
+
+    @property
+    def name(self) -> str:
+        return f"rendering {self.take.name}"
+
+    @cached_property
+    def actions(self) -> Actions:
+        space = action_space(self.settings.model.mode if self.world is None else self.world.config.mode)
+        return self.take.case.script.actions(space, Degrees.of(self.settings.model))
+
+    @property
+    def frames(self) -> int:
+        return len(self.actions)
+
+    def run(self, tell: Callable[[float], None]) -> None:
+        """Raises RecordingError; KeyboardInterrupt at Ctrl-C, or if `tell` does."""
+        world, take = self.world or self._load(), self.take
+        picture = take.scene.picture()
+        key = {
+            "script": hashlib.sha256(take.case.script.path.read_bytes()).hexdigest(),
+            "picture": picture_sha256(picture), "seed": self.seed, "weights": world.weights_sha256, "version": VERSION,
+            "model": hashlib.sha256(repr(self.settings.model).encode()).hexdigest(), "dtype": str(world.dtype),
+            "device": str(world.device), "compiled": world.kernels.compiled,
+        }  # fmt: skip
+        if not _is_there(self.folder, key):
+            self._render(world, picture, tell)
+            write_json(self.folder / _KEY, key)
+
+    def _load(self) -> WorldModel:
+        from game.models.loader import open_world
+
+        key = repr(self.settings)
+        if key not in _worlds:
+            _worlds[key] = open_world(self.settings)
+        return _worlds[key]
+
+    def _render(self, world: WorldModel, picture: np.ndarray, tell: Callable[[float], None]) -> None:
         try:
-            while not replay.done and not stop.asked:
-                scribe.add(replay.play())
-                tell(replay.frame / len(actions))
-        except Exception:
-            with contextlib.suppress(RecordingError):  # the first failure is the one to tell
-                recorder.close()
-            raise
-        recorder.close()
-    if stop.asked:
-        raise KeyboardInterrupt
-    write_json(folder / _KEY, key)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _KEY).unlink(missing_ok=True)
+        except OSError as error:
+            raise folder_error(self.folder, error) from error
+        playthrough = Playthrough(world, picture, self.seed)
+        header = header_of(world, playthrough.rollout, self.settings, source="headless", scene=self.take.scene.name)
+        recorder = Recorder(
+            self.folder, header, name="clip", first_frame=playthrough.rollout.first_frame, wait=True, icons=False,
+            settings=self.settings.record,
+        )  # fmt: skip
+        replay, scribe = Replay(playthrough, self.actions), Scribe(recorder, playthrough)
+        with GentleStop() as stop:
+            try:
+                while not replay.done and not stop.asked:
+                    scribe.add(replay.play())
+                    tell(replay.frame / len(self.actions))
+            except BaseException:
+                with contextlib.suppress(RecordingError):  # the first failure is the one to tell
+                    recorder.close()
+                raise
+            recorder.close()
+        if stop.asked:
+            raise KeyboardInterrupt
 
 
 def _is_there(folder: Path, key: dict[str, Any]) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from engine.measures.clip import Clip
 from engine.measures.clips import DRIFT_SECONDS, MEASURES, Found, judge, measure, seam_spectrum
 from engine.measures.statistics import Measure
 from game.errors import InputError
+from game.judge.crew import processes_for, run_all
 from game.judge.inputs import Footage, Source, find_source, read_footage
 from game.judge.suites import SUITE, read_suite_folder
 from game.recording.format import ACTIONS, holds_session
@@ -58,6 +61,7 @@ class Recording:
     report: Mapping[str, Any]
     model: str = ""
     scene: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,11 @@ class Judged:
     recordings: tuple[Recording, ...]
     measures: Mapping[str, Measure]
     suite: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """That measuring took, of one core."""
+        return sum(recording.seconds for recording in self.recordings)
 
     @property
     def frames(self) -> int:
@@ -139,21 +147,59 @@ def _told_apart(groups: list[Group]) -> list[Group]:
     return result
 
 
-def judge_group(group: Group, tell: Callable[[str, float], None]) -> Judged:
-    """Reads and measures all of a group. Raises InputError."""
-    began = time.perf_counter()
-    recordings = []
-    for number, (source, names) in enumerate(group.sources):
-        recordings.append(_measured(source, names, _part_of(tell, source.name, number, len(group.sources))))
-    measures = judge([found for recording in recordings for found in recording.found])
-    return Judged(group.name, tuple(recordings), measures, group.suite, time.perf_counter() - began)
+def judge_groups(
+    groups: Sequence[Group], tell: Callable[[str, float], None], processes: int | None = None
+) -> list[Judged]:
+    """Reads and measures all of them. processes: to do it in; as many as are worth it if None. Raises InputError."""
+    jobs = [_Measuring(source.path, source.mapping, source.name, names) for g in groups for source, names in g.sources]
+    done = iter(run_all(jobs, tell, processes_for(jobs) if processes is None else processes))
+    result = []
+    for group in groups:
+        recordings = tuple(next(done) for _ in group.sources)
+        measures = judge([found for recording in recordings for found in recording.found])
+        result.append(Judged(group.name, recordings, measures, group.suite))
+    return result
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """The job of measuring one recording, which any process can find by its path."""
+
+    path: Path
+    mapping: Path | None
+    source: str
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"measuring {self.source}"
+
+    @cached_property
+    def frames(self) -> int:
+        """About how many there are: the lines of the action log."""
+        return find_source(self.path, self.mapping).log.read_bytes().count(b"\n")
+
+    def run(self, tell: Callable[[float], None]) -> Recording:
+        began = time.perf_counter()
+        with one_thread():
+            found = _measured(find_source(self.path, self.mapping), self.names, tell)
+        return replace(found, seconds=time.perf_counter() - began)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Measures are small sums over small pictures: more threads only wait for each other, and may round differently."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 _READING, _SEEING = 0.3, 0.5  # shares of the work on one recording: decoding it, and its optical flow
-
-
-def _part_of(tell: Callable[[str, float], None], name: str, number: int, count: int) -> Callable[[float], None]:
-    return lambda share: tell(f"measuring {name}", (number + share) / count)
 
 
 def _measured(source: Source, names: Sequence[str], tell: Callable[[float], None]) -> Recording:
