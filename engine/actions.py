@@ -153,6 +153,8 @@ class ActionSpace:
         one_at_a_time: whether the network takes one key at a time: of several the last one pressed counts.
         rest_column: column of the keyboard vector that says that nothing is held; None if there is none.
         look_step: what a look key or a full stick makes instead, if that is less; 0 for the same.
+        degrees: that one unit of the mouse turns the camera by, (pitch, yaw), as far as anybody knows: what a camera
+            path in a script counts in, unless the model's config says better.
         more: further keys that may be held. They stand for the inputs they are named after wherever these have no
             other use, so nobody need bind them, and tables of controls leave them out.
         hints: the short help.
@@ -171,6 +173,7 @@ class ActionSpace:
     one_at_a_time: bool = False
     rest_column: int | None = None
     look_step: float = 0.0
+    degrees: tuple[float, float] = (0.0, 0.0)
     more: tuple[Key, ...] = ()
     hints: tuple[Hint, ...] = ()
     mix: tuple[tuple[tuple[str, ...], float], ...] = ()

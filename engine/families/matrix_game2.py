@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from engine.actions import ActionSpace, Hint, Key
 from engine.config.model import AttentionActionsConfig, MatrixGame2Config, WanCodecConfig
 from engine.families.family import Checkpoint, Family, Job, WeightFile
-from engine.families.spaces import CAMERA_STEP, WALK, A, D, S, W
+from engine.families.spaces import CAMERA_DEGREES, CAMERA_STEP, WALK, A, D, S, W
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +34,7 @@ DRIVE = ActionSpace(
     has_mouse=True,
     mouse_limit=CAMERA_STEP,
     mouse_step=CAMERA_STEP,
+    degrees=CAMERA_DEGREES,
     hints=(Hint(("W", "S"), "drive"), Hint(("A", "D"), "steer, or click and use the mouse")),
     mix=(
         *[(A, 0.0), (D, 0.0)] * 2,

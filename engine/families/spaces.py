@@ -8,6 +8,9 @@ CAMERA_STEP = 0.1
 """The one camera speed Matrix-Game 2.0 was trained and benchmarked with, per video frame."""
 
 W, A, S, D = ("W",), ("A",), ("S",), ("D",)
+CAMERA_DEGREES = (12.0, 22.5)
+"""Pitch and yaw for one unit of the mouse. The embedded world was taught these; Matrix-Game 2.0's makers do not say."""
+
 _WALKS = (W, A, D, W + A, W + D)
 _TURNS = (-CAMERA_STEP, CAMERA_STEP)
 
@@ -24,6 +27,7 @@ WALK = ActionSpace(
     has_mouse=True,
     mouse_limit=CAMERA_STEP,
     mouse_step=CAMERA_STEP,
+    degrees=CAMERA_DEGREES,
     has_looks=True,
     has_pitch=True,
     hints=(Hint(("W", "A", "S", "D"), "walk"), Hint(("look_left", "look_right"), "look, or click and use the mouse")),

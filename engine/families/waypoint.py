@@ -36,6 +36,7 @@ _SHOWN = (
     ("MOUSE_RIGHT", 2, "aim", None),
     ("MOUSE_MIDDLE", 4, "middle button", None),
 )
+_AXES = {"W": ("walk", 1), "S": ("walk", -1), "A": ("strafe", -1), "D": ("strafe", 1)}
 # Windows virtual-key codes, by which the model was taught. Every code can be sent; those without a name by number.
 _NAMED = {
     "MOUSE_4": 5, "MOUSE_5": 6, "BACKSPACE": 8, "TAB": 9, "ENTER": 13, "ALT": 18, "CAPSLOCK": 20, "ESC": 27,
@@ -55,7 +56,7 @@ DESKTOP = ActionSpace(
     mode="keyboard_mouse",
     label="any key and mouse",
     controls=(
-        *(Key(name, label, code, opposite=opposite) for name, code, label, opposite in _SHOWN),
+        *(Key(name, label, code, opposite=opposite, axis=_AXES.get(name)) for name, code, label, opposite in _SHOWN),
         Key("WHEEL_UP", "wheel up", BUTTONS, opposite="WHEEL_DOWN"),
         Key("WHEEL_DOWN", "wheel down", BUTTONS + 1, opposite="WHEEL_UP"),
     ),
@@ -67,6 +68,7 @@ DESKTOP = ActionSpace(
     mouse_limit=1000.0,
     mouse_step=60.0,  # so that with the usual sensitivity a pixel is a pixel
     look_step=10.0,
+    degrees=(0.05, 0.05),  # of a pixel; nobody says: that of a shooter at its usual sensitivity
     has_looks=True,
     has_pitch=True,
     hints=(

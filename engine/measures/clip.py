@@ -68,7 +68,7 @@ def sign_of(direction: str) -> int:
 
 
 def commands(actions: Actions, mode: str) -> np.ndarray:
-    """(T, 4) float32 of AXES: what a mode's actions ask of the world; 1 is a key, or the mouse at its limit.
+    """(T, 4) float32 of AXES: what a mode's actions ask of the world; 1 is a key, or the mouse as a look key moves it.
 
     Raises ActionError for a mode there isn't.
     """
@@ -78,9 +78,9 @@ def commands(actions: Actions, mode: str) -> np.ndarray:
     for frame, keys in enumerate(actions.keys):
         for axis, sign in (table[key] for key in keys if key in table):
             axes[frame, axis] += sign
-    if actions.mouse is not None and space.mouse_limit > 0:
-        axes[:, 2] += actions.mouse[:, 1] / space.mouse_limit
-        axes[:, 3] += actions.mouse[:, 0] / space.mouse_limit
+    if actions.mouse is not None and space.look > 0:
+        axes[:, 2] += actions.mouse[:, 1] / space.look
+        axes[:, 3] += actions.mouse[:, 0] / space.look
     return axes
 
 
@@ -110,6 +110,7 @@ class Clip:
     frames: (T, 112, 192, 3) uint8 RGB (see `to_stated_size`). axes: (T, 4), see `commands`; frame t is the first that
     the world made after it was told axes[t]. fps: frames a second. first: the picture before frame 0, (112, 192, 3),
     None if it is not known. block: frames that the model makes at once, 1 if one by one, None if not known.
+    degrees: that an axes' yaw of 1 asks the camera to turn by, 0 if nobody knows.
     """
 
     frames: np.ndarray
@@ -117,6 +118,7 @@ class Clip:
     fps: float
     first: np.ndarray | None = None
     block: int | None = None
+    degrees: float = 0.0
 
     @staticmethod
     def of(
@@ -129,7 +131,9 @@ class Clip:
     ) -> Clip:
         """The clip of frames (T, H, W, 3) uint8 of any size and the T actions that a model of `mode` got for them."""
         small = None if first is None else to_stated_size(first[None])[0]
-        return Clip(to_stated_size(frames), commands(actions, mode), fps, small, block)
+        space = action_space(mode)
+        degrees = space.degrees[1] * space.look if space.has_mouse else 0.0
+        return Clip(to_stated_size(frames), commands(actions, mode), fps, small, block, degrees)
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -38,7 +38,8 @@ _STILL_MOTION = 0.1
 _LEAST_TRUST = 2e-4
 _IDLE_SETTLE, _IDLE_SECONDS = 10, 3.0
 _SHOWN = (16, 239)  # levels that have room to change
-_WAY_GAP, _LEAST_WAY, _WAY_STEP = 12, 8, 3
+_WAY_GAP, _WAY_GAP_SECONDS, _LEAST_WAY, _WAY_STEP = 12, 0.6, 8, 3
+_LEAST_TURN, _LOOP = 330.0, (288.0, 432.0)  # degrees
 _AWAY_DB = 32.0  # a view that is more like the first than this was not left
 _PERIODS = range(2, 17)
 _LEAST_PERIODS = 6
@@ -143,11 +144,11 @@ def stillness(clip: Clip) -> Found:
 def mirror(clip: Clip) -> Found:
     """How alike the way back is to the way there, and the end to the beginning, after a way and the same way back.
 
-    A way is a run of at least eight frames in one direction, the way back the next run, after at most twelve frames
-    with nothing pressed, in the opposite direction, as long and as fast. `mirror.psnr` (dB, 0..60) and `mirror.ssim`
-    (-1..1) compare the frames of the way back with those of the way there from the same places, every third; both
-    ways may be shown up to twelve frames late, and the lag at which they agree best counts; pictures are brought to
-    one mean colour, because a change of the light is what `drift` and `seams` are for. `return.psnr` and
+    A way is a run of at least eight frames in one direction, the way back the next run, after at most 0.6 seconds (or
+    twelve frames) with nothing pressed, in the opposite direction, as long and as fast. `mirror.psnr` (dB, 0..60) and
+    `mirror.ssim` (-1..1) compare the frames of the way back with those of the way there from the same places, every
+    third; both ways may be shown up to twelve frames late, and the lag at which they agree best counts; pictures are
+    brought to one mean colour, because a change of the light is what `drift` and `seams` are for. `return.psnr` and
     `return.ssim` compare the picture before leaving with the last one before something else is pressed. Walking
     counts only where the world walks back as fast as forward, so it is left out. A way on which the view hardly
     changes (more than 32 dB like the first at its turning point) counts for nothing. Source: Wang et al. 2004 for
@@ -178,6 +179,51 @@ def mirror(clip: Clip) -> Found:
         for name, values in rows.items()
         for unit, low, high in [units[name.rpartition(".")[2]]]
     }
+
+
+def loop(clip: Clip) -> Found:
+    """How alike a place is after a full turn: 360 degrees one way, back to where the turn began.
+
+    A run of turning by the mouse of 330 degrees or more counts, as far as the degrees of the mouse are known. Of its
+    frames from 288 to 432 degrees on (and up to twelve frames after it), the one that is most like the picture before
+    the turn is taken: `loop.psnr` (dB, 0..60) and `loop.ssim` (-1..1) say how alike, pictures brought to one mean
+    colour as in `mirror`; `loop.degrees` is what had been asked for by then, 360 for a world that turns by as much as
+    it is told to. A turn on which the view hardly changes (never less than 32 dB like the first between 90 and 270
+    degrees) counts for nothing. Source: return turns and revisits as in WorldMem (arXiv 2504.12369).
+    """
+    rows: dict[str, list[float]] = {"loop.psnr": [], "loop.ssim": [], "loop.degrees": []}
+    begins: list[int] = []
+    turns = [
+        (run, clip.degrees * abs(run.axes[2])) for run in _alive(clip) if run.asked in (("turn_left",), ("turn_right",))
+    ]
+    full = [(run, each) for run, each in turns if run.begin and each * len(run) >= _LEAST_TURN]
+    for run, each in full:
+        before = _even(clip, [run.begin - 1])
+        away = _likeness(clip, before, run.begin + int(90 / each), min(run.end, run.begin + int(270 / each) + 1))
+        last = min(run.end + LONGEST_DELAY, run.begin + round(_LOOP[1] / each), clip.alive_until)
+        first = run.begin + round(_LOOP[0] / each)
+        last = min([last, *(other.begin for other in clip.runs if other.begin >= run.end and other.asked)])
+        if first >= last or float(away.min()) >= _AWAY_DB:
+            continue
+        alike = _likeness(clip, before, first, last)
+        best = first + int(alike.argmax())
+        rows["loop.psnr"].append(float(alike.max()))
+        rows["loop.ssim"].append(float(ssim(_even(clip, [best]), before)[0]))
+        rows["loop.degrees"].append(min(best - run.begin + 1, len(run)) * each)
+        begins.append(best)
+    why = _dead(clip) or ("the view hardly changes on the turn" if full else "no full turn by the mouse in it")
+    found = {
+        f"loop.{name}": Samples(
+            unit, tuple(rows[f"loop.{name}"]), tuple(begins), lower=low, upper=high, good="high", why=why
+        )
+        for name, unit, low, high in (("psnr", "dB", 0.0, 60.0), ("ssim", "", -1.0, 1.0))
+    }
+    return found | {"loop.degrees": Samples("degrees", tuple(rows["loop.degrees"]), tuple(begins), why=why)}
+
+
+def _likeness(clip: Clip, before: Tensor, begin: int, end: int) -> Tensor:
+    """(n,) PSNR of the frames begin..end to one picture, at one mean colour."""
+    return psnrs(_even(clip, list(range(begin, end))), before)
 
 
 def drift(clip: Clip) -> Found:
@@ -495,7 +541,7 @@ def _ways(clip: Clip) -> list[tuple[Run, Run, int]]:
         if len(there.asked) != 1 or len(there) < _LEAST_WAY or not there.begin or there.asked[0] in ("forward", "back"):
             continue
         rest = runs[i + 1 :]
-        if len(rest) > 1 and not rest[0].asked and len(rest[0]) <= _WAY_GAP:
+        if len(rest) > 1 and not rest[0].asked and len(rest[0]) <= max(_WAY_GAP, round(_WAY_GAP_SECONDS * clip.fps)):
             rest = rest[1:]
         if not rest or len(rest[0]) != len(there) or rest[0].asked != (OPPOSITES[there.asked[0]],):
             continue
@@ -538,6 +584,7 @@ MEASURES: dict[str, Callable[[Clip], Found]] = {
     "interaction": interaction,
     "stillness": stillness,
     "mirror": mirror,
+    "loop": loop,
     "drift": drift,
     "alive_s": alive,
     "seams": seams,

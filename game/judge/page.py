@@ -27,13 +27,16 @@ _SHEETS = 12  # recordings of one input whose contact sheets are shown
 
 _ROWS: dict[str, tuple[str, ...]] = {
     "Standing, coming back, lasting": ("stillness", "following.still.accuracy", "mirror.psnr", "mirror.ssim",
-                                       "return.psnr", "return.ssim", "alive_s"),
+                                       "return.psnr", "return.ssim", "loop.psnr", "loop.ssim", "loop.degrees",
+                                       "alive_s"),
     "Picture and motion": ("sharpness", "seams.ratio", "seams.period", "flicker", "smoothness", "dynamic_degree",
                            "interaction"),
 }  # fmt: skip
 _NAMES = {
     "stillness": "stillness", "following.still.accuracy": "still with nothing pressed", "mirror.psnr": "way back, PSNR",
-    "mirror.ssim": "way back, SSIM", "return.psnr": "return, PSNR", "return.ssim": "return, SSIM", "alive_s": "alive",
+    "mirror.ssim": "way back, SSIM", "return.psnr": "return, PSNR", "return.ssim": "return, SSIM",
+    "loop.psnr": "full turn, PSNR", "loop.ssim": "full turn, SSIM", "loop.degrees": "full turn, degrees asked",
+    "alive_s": "alive",
     "sharpness": "sharpness", "seams.ratio": "seams", "seams.period": "seams' period", "flicker": "flicker",
     "smoothness": "smoothness", "dynamic_degree": "dynamic degree", "interaction": "two keys at once",
 }  # fmt: skip

@@ -232,6 +232,7 @@ _UNDER = {  # measure -> what makes a sample bad, how bad it is, and what to say
     "flicker": (lambda v: v > 3, lambda v: v, lambda v: f"flickers by {v:.1f} grey levels"),
     "mirror.psnr": (lambda v: v < 30, lambda v: 60 - v, lambda v: f"the way back is another: {v:.1f} dB"),
     "return.psnr": (lambda v: v < 30, lambda v: 60 - v, lambda v: f"another place at the end: {v:.1f} dB"),
+    "loop.psnr": (lambda v: v < 25, lambda v: 60 - v, lambda v: f"another place after a full turn: {v:.1f} dB"),
     "stillness": (lambda v: v > 1, lambda v: v, lambda v: f"changes by {v:.1f} grey levels a second by itself"),
     "smoothness": (lambda v: v < 0.7, lambda v: 1 - v, lambda v: f"jerks: smoothness {v:.2f}"),
     "sharpness": (lambda v: v < 3, lambda v: 3 - v, lambda v: f"soft: {v:.1f} grey levels a pixel"),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from engine.actions import Actions, ActionSpace, key_axes
 from engine.config.model import ModelConfig
 from engine.errors import ActionError
+from engine.families import action_space
 
 GRAMMAR = "such as yaw:left:60@40, pitch:up:10@20, walk:forward+yaw:right:30@40, strafe:left@12 or still@20"
 
@@ -32,17 +33,24 @@ _TURNS = ("yaw", "pitch")
 
 @dataclass(frozen=True)
 class Degrees:
-    """What a camera turns by for one unit of the mouse. The defaults are the embedded world's, and stand for models
-    whose makers do not say."""
+    """What a camera turns by for one unit of the mouse."""
 
-    yaw: float = 22.5
-    pitch: float = 12.0
+    yaw: float
+    pitch: float
 
     @staticmethod
     def of(model: ModelConfig) -> Degrees:
-        """A model's own, where its config says."""
+        """A model's own, where its config says; else those of its action space."""
         camera = getattr(model, "camera", None)  # not every family has one
-        return Degrees() if camera is None else Degrees(camera.yaw_per_unit, camera.pitch_per_unit)
+        if camera is None:
+            return Degrees.of_space(action_space(model.mode))
+        return Degrees(camera.yaw_per_unit, camera.pitch_per_unit)
+
+    @staticmethod
+    def of_space(space: ActionSpace) -> Degrees:
+        """What is usual for all models with these keys."""
+        pitch, yaw = space.degrees
+        return Degrees(yaw, pitch)
 
 
 @dataclass(frozen=True)

@@ -75,9 +75,9 @@ class Script:
     def actions(self, space: ActionSpace, degrees: Degrees | None = None) -> Actions:
         """All its video frames' actions. Raises ScriptError (file, line, allowed values) for what the mode lacks.
 
-        degrees: what the model's camera turns by, for camera paths.
+        degrees: what the model's camera turns by, for camera paths; None for what is usual in the space.
         """
-        degrees = degrees or Degrees()
+        degrees = degrees or Degrees.of_space(space)
         return Actions.join([self._run(entry, space, degrees) for entry in self.entries] * self.repeat)
 
     def _run(self, entry: Press | Mix | CameraPath, space: ActionSpace, degrees: Degrees) -> Actions:

@@ -156,6 +156,40 @@ def test_a_way_back_to_another_place_is_no_return():
     assert away["mirror.psnr"].value < 20 and away["return.ssim"].value < 0.7
 
 
+def full_turn(forgets: bool = False, spins: float = 1.0) -> dict[str, Measure]:
+    """405 degrees to the right in a room all round, 2.25 degrees a frame; one that forgets shows another room at last.
+    spins: how many times as far as told it turns."""
+    actions = script((None, 8), ("turn_right", 180), (None, 14))
+    rooms = []
+    for seed in (1, 2):
+        noise = torch.randn(1, 3, 12, 48, generator=torch.Generator().manual_seed(seed))
+        around = torch.nn.functional.interpolate(torch.cat([noise] * 3, 3), size=(112, 1440), mode="bicubic")
+        rooms.append((128 + 50 * around[0, :, :, 480:960]).clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
+    turned = np.cumsum([3 * spins if 8 <= t < 188 else 0 for t in range(len(actions))])
+    shown = [rooms[int(forgets and t > 100)] for t in range(len(actions))]
+    frames = [np.roll(room, -round(at), 1)[:, :192] for room, at in zip(shown, turned, strict=True)]
+    return judge([measure(Clip.of(np.stack(frames), actions, "universal", 20.0), ("loop",))])
+
+
+def test_a_full_turn_comes_back_to_where_it_began_or_does_not():
+    whole, forgetful, wide = full_turn(), full_turn(forgets=True), full_turn(spins=1.1)
+    assert whole["loop.psnr"].value > 50 and whole["loop.ssim"].value > 0.99
+    assert whole["loop.degrees"].value == pytest.approx(360, abs=0.1)
+    assert forgetful["loop.psnr"].value < 25
+    assert wide["loop.degrees"].value == pytest.approx(360 / 1.1, abs=2) and wide["loop.psnr"].value > 30
+
+
+def test_a_view_that_never_turns_has_not_come_back():
+    walk = Panorama(1).film(script(("forward", 20), (None, 2)))
+    actions = Actions.join([script(("forward", 20), (None, 2)), press("turn_right", 180)])
+    frames = np.concatenate([walk.frames, walk.frames[-1:].repeat(180, 0)])
+    noise = np.random.default_rng(0).integers(0, 3, frames.shape)  # or it would count as frozen
+    found = judge(
+        [measure(Clip.of((frames + noise).clip(0, 255).astype(np.uint8), actions, "universal", 20.0), ("loop",))]
+    )
+    assert "hardly changes" in found["loop.psnr"].undecidable
+
+
 def test_both_of_two_keys_at_once_count():
     diagonal = Actions.stack([SPACE.action(("W", "D"))] * 12)
     ok = Panorama(1).film(Actions.join([press(None, 4), diagonal]))

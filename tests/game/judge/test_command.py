@@ -4,8 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from engine.families import action_space, action_spaces
+from engine.measures.clip import commands
 from game.cli import parse
 from game.config.settings import load_settings
 from game.errors import InputError
@@ -110,8 +113,20 @@ def test_the_page_needs_nothing_but_itself_and_the_videos(judged):
 @pytest.mark.parametrize("name", suites())
 def test_shipped_suites_have_something_for_every_mode(name):
     suite = load_suite(name)
-    for mode in ("universal", "gta_drive", "templerun"):
-        assert takes_of(suite, mode, None)
+    for mode, space in action_spaces().items():
+        takes = takes_of(suite, mode, None)
+        measured = {name for take in takes for name in take.case.measures}
+        assert {"following", "alive_s", "seams", "drift"} <= measured
+        asked = [commands(take.case.script.actions(space), mode) for take in takes]
+        assert (np.abs(np.concatenate(asked)).max(0) > 0)[[2]].all()  # turned, in whatever way the mode can
+
+
+def test_the_standard_suite_goes_all_the_way_round():
+    for mode in ("universal", "keyboard_mouse"):
+        case = next(case for case in load_suite("standard").cases if "loop" in case.measures and mode in case.modes)
+        space = action_space(mode)
+        turned = space.degrees[1] * case.script.actions(space).mouse[:, 1].cumsum()
+        assert np.ptp(turned) >= 405
 
 
 def test_a_folder_of_pictures_takes_the_place_of_the_scenes(small, tmp_path):
