@@ -169,12 +169,12 @@ class Clip:
             rows.append(_see(levels))
             yield min(len(rows) * _CHUNK, len(self))
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
-        motion, trust, speed, left, change, cells = columns
+        motion, middle, trust, speed, left, change, cells = columns
         if self.first is None:  # nothing can be said of the first frame's motion
             unknown = [np.concatenate([np.full((1, *c.shape[1:]), np.nan), c]) for c in columns[:-1]]
-            motion, trust, speed, left, change = unknown
+            motion, middle, trust, speed, left, change = unknown
             cells = np.concatenate([_cells(_grey(self.frames[:1])), cells])
-        self.__dict__["seen"] = Seen(motion, trust, speed, left, change, cells)
+        self.__dict__["seen"] = Seen(motion, middle, trust, speed, left, change, cells)
 
     def _brightness(self) -> Iterator[Tensor]:
         """All frames' (n, H, W) in grey levels, some at a time, each beginning with the last of those before."""
@@ -227,12 +227,15 @@ class Clip:
 class Seen:
     """Of every frame, against the one before it; NaN for the first where nothing was before it.
 
-    motion: (T, 3) pixels of CHANNELS. trust: (T,) of the motion. speed: (T,) pixels by which the fastest twentieth of
-    the picture moves, on average. left: (T,) grey levels of change that motion does not explain. change: (T,) grey
-    levels of all change, of 48x28 areas. cells: (T, 14, 24) brightness of areas, grey levels.
+    motion: (T, 3) pixels of CHANNELS. middle: (T,) pixels by which the picture moves in the middle of all places where
+    something is to be seen, so that a thing that moves by itself does not count. trust: (T,) of the motion. speed: (T,)
+    pixels by which the fastest twentieth of the picture moves, on average. left: (T,) grey levels of change that motion
+    does not explain. change: (T,) grey levels of all change, of 48x28 areas. cells: (T, 14, 24) brightness of areas,
+    grey levels.
     """
 
     motion: np.ndarray
+    middle: np.ndarray
     trust: np.ndarray
     speed: np.ndarray
     left: np.ndarray
@@ -246,10 +249,12 @@ def _see(levels: Tensor) -> tuple[np.ndarray, ...]:
     camera = camera_motion(found)
     lengths = torch.hypot(found.moved[:, 0], found.moved[:, 1]).flatten(1)
     fastest = lengths.topk(max(1, lengths.shape[1] // 20), dim=1).values.mean(1)
+    clear = found.weight >= found.weight.flatten(1).median(1).values[:, None, None]
+    middle = torch.where(clear[:, None], found.moved, torch.nan).flatten(2).nanmedian(2).values.norm(dim=1)
     small = F.interpolate(levels[:, None], size=found.weight.shape[-2:], mode="area")
     change = small.diff(dim=0).abs().mean((1, 2, 3))
     moved = torch.stack([camera.right, camera.down, camera.growth], 1)
-    columns = (moved, camera.trust, fastest, found.left.abs().mean((1, 2)), change)
+    columns = (moved, middle, camera.trust, fastest, found.left.abs().mean((1, 2)), change)
     return (*(column.numpy().astype(np.float64) for column in columns), _cells(levels[1:]))
 
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from engine.measures.clip import Clip, Run, channel_of, sign_of
@@ -32,9 +33,13 @@ OPPOSITES = {"turn_left": "turn_right", "look_up": "look_down", "forward": "back
 OPPOSITES |= {other: one for one, other in OPPOSITES.items()}
 DRIFT_SECONDS = 5
 
+_AREA, _AREAS = 16, "n (h y) (w x) -> n (h w) (y x)"
+_MOVED_LEVELS, _MOST_LIGHT = 4.0, 2.0
+_MOST_GAIN = 1.25
 _LEAST_RUN = 10
 _LEAST_MOTION, _LEAST_SHARE = 0.1, 0.2  # pixels a frame; share of what is usual
 _STILL_MOTION = 0.1
+_LEAST_LIGHT = 4.0  # grey levels of mean brightness, below which a picture is black
 _LEAST_TRUST = 2e-4
 _IDLE_SETTLE, _IDLE_SECONDS = 10, 3.0
 _SHOWN = (16, 239)  # levels that have room to change
@@ -61,7 +66,8 @@ def following(clip: Clip) -> Found:
     how far its left and right edges move outward when walking; `delay_frames`, video frames 0..12 from the first that
     was told to the first that shows it, 0 where that same frame does: the lag at which a step fits the motion best,
     whichever way that goes, from runs with nothing of the kind in the six frames before them (median). For `still`:
-    share of runs with nothing pressed in which the picture moves by less than 0.1 pixels a frame. Runs before a bare
+    share of runs with nothing pressed in which the picture moves by less than 0.1 pixels a frame, in the middle of its
+    places: things that move by themselves do not count, as long as they are less than half of it. Runs before a bare
     wall, where flow sees nothing, do not count. Source: flow by Lucas and Kanade 1981; accuracy of controls as in
     GameFactory (arXiv 2501.08325), without a classifier; a world that walks into a wall is held to be wrong, because
     a picture alone does not tell.
@@ -90,7 +96,7 @@ def following(clip: Clip) -> Found:
     still = [
         (run.begin, float(rest < _STILL_MOTION))
         for run in _idle(clip)
-        for rest in [float(np.nanmedian(np.hypot(*clip.seen.motion[run.begin : run.end, :2].T)))]
+        for rest in [float(np.nanmedian(clip.seen.middle[run.begin : run.end]))]
     ]
     begins, calm = tuple(begin for begin, _ in still), tuple(share for _, share in still)
     return found | {
@@ -118,27 +124,52 @@ def interaction(clip: Clip) -> Found:
 
 
 def stillness(clip: Clip) -> Found:
-    """Grey levels a second by which the picture changes while nothing is pressed; 0 for a world that stands still.
+    """How much of the picture changes while nothing is pressed, and how fast the rest of it does.
 
-    Between the beginning and the end of each three seconds with nothing pressed, the first half second after a key
-    left out: the mean change of brightness over all pixels, of the pictures less their mean brightness, because a
-    slow change of the light is what `drift` is for. Pixels at either end of the range, which cannot show what happens
-    to them, are left out. Source: our own.
+    In each three seconds with nothing pressed, the first half second after a key left out, pictures half a second apart
+    are compared with the first of them, in areas of 16x16 pixels. What light does to an area, brighter or darker by
+    some share or some levels, is taken out: suns rise and lamps flicker in worlds that stand still. Then
+    `stillness.rest` is how fast the area in the middle of all comes to differ at the end, grey levels a second, 0 for a
+    world that stands still: it tells melting and creeping, and not what moves by itself in less than half of the
+    picture. `stillness.moving` is the share of areas, 0..1, that ever differ by more than four grey levels: things that
+    move by themselves, which are no fault. Pixels at either end of the range, which cannot show what happens to them,
+    are left out. Source: our own.
     """
-    values, begins = [], []
+    rest, moving, begins = [], [], []
     for run in _idle(clip):
-        ends = clip.frames[[run.begin, run.end - 1]]
-        inside = ((ends >= _SHOWN[0]) & (ends <= _SHOWN[1])).all((0, 3))
-        if not inside.any():
+        frames = [*range(run.begin, run.end - 1, max(1, round(clip.fps / 2))), run.end - 1]
+        apart = _apart(clip.frames[frames])
+        if not np.isfinite(apart).any():
             continue
-        a, b = (
-            level[inside] - level[inside].mean() for level in ends.astype(np.float32) @ np.array(LUMA, dtype=np.float32)
-        )
-        values.append(float(np.abs(b - a).mean()) / (len(run) - 1) * clip.fps)
+        rest.append(float(np.nanmedian(apart[-1])) / (len(run) - 1) * clip.fps)
+        ever = np.nan_to_num(apart).max(0)
+        moving.append(float((ever[np.isfinite(apart).any(0)] > _MOVED_LEVELS).mean()))
         begins.append(run.begin)
+    why = _why_no_idle(clip)
     return {
-        "stillness": Samples("grey levels a second", tuple(values), tuple(begins), good="low", why=_why_no_idle(clip))
+        "stillness.rest": Samples("grey levels a second", tuple(rest), tuple(begins), good="low", why=why),
+        "stillness.moving": Samples("share", tuple(moving), tuple(begins), upper=1.0, why=why),
     }
+
+
+def _apart(frames: np.ndarray) -> np.ndarray:
+    """(n, 112, 192, 3) -> (n - 1, areas): mean grey levels by which areas differ from the first's, light taken out.
+
+    NaN for an area of which less than half can show what happens to it.
+    """
+    shown = rearrange(((frames >= _SHOWN[0]) & (frames <= _SHOWN[1])).all(-1), _AREAS, y=_AREA, x=_AREA)
+    levels = rearrange(frames.astype(np.float32) @ np.array(LUMA, dtype=np.float32), _AREAS, y=_AREA, x=_AREA)
+    both = shown[:1] & shown[1:]
+    count = both.sum(-1)
+    count = np.where(count * 2 >= _AREA * _AREA, count, np.nan)
+
+    def centred(values: np.ndarray) -> np.ndarray:
+        return np.where(both, values - ((values * both).sum(-1) / count)[..., None], 0.0)
+
+    before, after = centred(levels[:1]), centred(levels[1:])
+    power = (before * before).sum(-1)
+    gain = ((before * after).sum(-1) / np.maximum(power, 1e-6)).clip(1 / _MOST_LIGHT, _MOST_LIGHT)
+    return np.abs(after - gain[..., None] * before).sum(-1) / count
 
 
 def mirror(clip: Clip) -> Found:
@@ -148,11 +179,12 @@ def mirror(clip: Clip) -> Found:
     twelve frames) with nothing pressed, in the opposite direction, as long and as fast. `mirror.psnr` (dB, 0..60) and
     `mirror.ssim` (-1..1) compare the frames of the way back with those of the way there from the same places, every
     third; both ways may be shown up to twelve frames late, and the lag at which they agree best counts; pictures are
-    brought to one mean colour, because a change of the light is what `drift` and `seams` are for. `return.psnr` and
-    `return.ssim` compare the picture before leaving with the last one before something else is pressed. Walking
-    counts only where the world walks back as fast as forward, so it is left out. A way on which the view hardly
-    changes (more than 32 dB like the first at its turning point) counts for nothing. Source: Wang et al. 2004 for
-    SSIM; the way and back as in WorldMem (arXiv 2504.12369) and the open world-model benchmarks' symmetric paths.
+    brought to one mean colour, and to one contrast by up to a quarter, because a change of the light is what `drift`
+    and `seams` are for. `return.psnr` and `return.ssim` compare the picture before leaving with the last one before
+    something else is pressed. Walking counts only where the world walks back as fast as forward, so it is left out. A
+    way on which the view hardly changes (more than 32 dB like the first at its turning point) counts for nothing.
+    Source: Wang et al. 2004 for SSIM; the way and back as in WorldMem (arXiv 2504.12369) and the open world-model
+    benchmarks' symmetric paths.
     """
     rows: dict[str, list[float]] = {"mirror.psnr": [], "mirror.ssim": [], "return.psnr": [], "return.ssim": []}
     begins: list[int] = []
@@ -166,11 +198,12 @@ def mirror(clip: Clip) -> Found:
         shown = _even(clip, list(range(there.begin, last)))
         home, away = back.begin - there.begin + steps - 1, len(there) - steps - 1
         lags = range(0, min(LONGEST_DELAY, last - back.end) + 1)
-        lag = max(lags, key=lambda lag: float(psnrs(shown[home + lag], shown[away + lag]).mean()))
-        rows["mirror.psnr"].append(float(psnrs(shown[home + lag], shown[away + lag]).mean()))
-        rows["mirror.ssim"].append(float(ssim(shown[home + lag], shown[away + lag]).mean()))
-        rows["return.psnr"].append(float(psnrs(shown[-1:], beginning)[0]))
-        rows["return.ssim"].append(float(ssim(shown[-1:], beginning)[0]))
+        pairs = [(_in_light_of(shown[home + lag], shown[away + lag]), shown[away + lag]) for lag in lags]
+        way = max(pairs, key=lambda pair: float(psnrs(*pair).mean()))
+        end = _in_light_of(shown[-1:], beginning), beginning
+        for name, pair in (("mirror", way), ("return", end)):
+            rows[f"{name}.psnr"].append(float(psnrs(*pair).mean()))
+            rows[f"{name}.ssim"].append(float(ssim(*pair).mean()))
         begins.append(there.begin)
     why = _dead(clip) or ("the view hardly changes on the way" if ways else "no way and the same way back in it")
     units = {"psnr": ("dB", 0.0, 60.0), "ssim": ("", -1.0, 1.0)}
@@ -186,10 +219,10 @@ def loop(clip: Clip) -> Found:
 
     A run of turning by the mouse of 330 degrees or more counts, as far as the degrees of the mouse are known. Of its
     frames from 288 to 432 degrees on (and up to twelve frames after it), the one that is most like the picture before
-    the turn is taken: `loop.psnr` (dB, 0..60) and `loop.ssim` (-1..1) say how alike, pictures brought to one mean
-    colour as in `mirror`; `loop.degrees` is what had been asked for by then, 360 for a world that turns by as much as
-    it is told to. A turn on which the view hardly changes (never less than 32 dB like the first between 90 and 270
-    degrees) counts for nothing. Source: return turns and revisits as in WorldMem (arXiv 2504.12369).
+    the turn is taken: `loop.psnr` (dB, 0..60) and `loop.ssim` (-1..1) say how alike, in one light as in `mirror`;
+    `loop.degrees` is what had been asked for by then, 360 for a world that turns by as much as it is told to. A turn on
+    which the view hardly changes (never less than 32 dB like the first between 90 and 270 degrees) counts for nothing.
+    Source: return turns and revisits as in WorldMem (arXiv 2504.12369).
     """
     rows: dict[str, list[float]] = {"loop.psnr": [], "loop.ssim": [], "loop.degrees": []}
     begins: list[int] = []
@@ -208,7 +241,7 @@ def loop(clip: Clip) -> Found:
         alike = _likeness(clip, before, first, last)
         best = first + int(alike.argmax())
         rows["loop.psnr"].append(float(alike.max()))
-        rows["loop.ssim"].append(float(ssim(_even(clip, [best]), before)[0]))
+        rows["loop.ssim"].append(float(ssim(_in_light_of(_even(clip, [best]), before), before)[0]))
         rows["loop.degrees"].append(min(best - run.begin + 1, len(run)) * each)
         begins.append(best)
     why = _dead(clip) or ("the view hardly changes on the turn" if full else "no full turn by the mouse in it")
@@ -222,17 +255,20 @@ def loop(clip: Clip) -> Found:
 
 
 def _likeness(clip: Clip, before: Tensor, begin: int, end: int) -> Tensor:
-    """(n,) PSNR of the frames begin..end to one picture, at one mean colour."""
-    return psnrs(_even(clip, list(range(begin, end))), before)
+    """(n,) PSNR of the frames begin..end to one picture, in its light."""
+    return psnrs(_in_light_of(_even(clip, list(range(begin, end))), before), before)
 
 
 def drift(clip: Clip) -> Found:
     """How the look of the picture changes, for every five seconds against the first second.
 
+    `brightness` is a share of the first second's, neither good nor bad: a world may have a day and lamps. All else is
+    measured at the first second's brightness, so that a change of how much light there is does not count:
     `sharpness`, `contrast` and `saturation` (see pictures.py) are shares of the first second's, 1 for no drift;
     `colour_distance` is the distance of the mean colours, levels 0..441. One sample a second. A clip that goes to
-    another place changes its look for good reasons: to tell drift from that, judge clips that stay or return, as the
-    suites do. Source: per-segment quality of long rollouts as in Self-Forcing (arXiv 2506.08009) and Matrix-Game 2.0.
+    another place changes its look for good reasons, and so does one in which the sun sets in red: to tell drift from
+    that, judge clips that stay or return, as the suites do, and compare with a world in the same light. Source:
+    per-segment quality of long rollouts as in Self-Forcing (arXiv 2506.08009) and Matrix-Game 2.0.
     """
     second = max(1, round(clip.fps))
     until = clip.alive_until
@@ -244,11 +280,15 @@ def drift(clip: Clip) -> Found:
     base = looks[0]
     for end in range(DRIFT_SECONDS, len(looks) + 1, DRIFT_SECONDS):
         seconds = range(max(1, end - DRIFT_SECONDS), end)
+        light = {s: max(_LEAST_LIGHT, looks[s].brightness) / max(_LEAST_LIGHT, base.brightness) for s in seconds}
         rows = {
-            name: tuple(getattr(looks[s], name) / max(1e-6, getattr(base, name)) for s in seconds)
+            name: tuple(getattr(looks[s], name) / light[s] / max(1e-6, getattr(base, name)) for s in seconds)
             for name in ("sharpness", "contrast", "saturation")
         }
-        rows["colour_distance"] = tuple(float(np.linalg.norm(looks[s].colour - base.colour)) for s in seconds)
+        rows["brightness"] = tuple(light.values())
+        rows["colour_distance"] = tuple(
+            float(np.linalg.norm(looks[s].colour / light[s] - base.colour)) for s in seconds
+        )
         found |= _drift_rows(end, rows, tuple(s * second for s in seconds), "")
     return found
 
@@ -379,6 +419,10 @@ class _Look:
     saturation: float
     colour: np.ndarray
 
+    @property
+    def brightness(self) -> float:
+        return float(self.colour @ np.array(LUMA))
+
 
 def _look(clip: Clip, begin: int, end: int) -> _Look:
     """Of the frames begin..end, every fifth."""
@@ -391,9 +435,9 @@ def _drift_rows(end: int, rows: dict[str, tuple[float, ...]], frames: tuple[int,
     share = Samples("of the first second", frames=frames, why=why)
     found = {
         f"drift.{end}.{name}": replace(share, values=rows.get(name, ()))
-        for name in ("sharpness", "contrast", "saturation")
+        for name in ("brightness", "sharpness", "contrast", "saturation")
     }
-    distance = Samples("levels", rows.get("colour_distance", ()), frames, upper=441.7, good="low", why=why)
+    distance = Samples("levels", rows.get("colour_distance", ()), frames, upper=441.7, why=why)
     return found | {f"drift.{end}.colour_distance": distance}
 
 
@@ -559,6 +603,12 @@ def _even(clip: Clip, frames: list[int]) -> Tensor:
     """Pictures (n, 3, H, W) about -1..1, all of one and the same mean colour."""
     pictures = clip.pictures(frames)
     return pictures - pictures.mean((2, 3), keepdim=True)
+
+
+def _in_light_of(pictures: Tensor, others: Tensor) -> Tensor:
+    """`_even` pictures with the contrast of others, as far as a change of the light would give it to them."""
+    gain = others.std((1, 2, 3), keepdim=True) / pictures.std((1, 2, 3), keepdim=True).clamp(min=1e-6)
+    return pictures * gain.clamp(1 / _MOST_GAIN, _MOST_GAIN)
 
 
 def _calm(clip: Clip, values: np.ndarray) -> np.ndarray:

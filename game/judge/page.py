@@ -26,19 +26,22 @@ _TEMPLATE = Path(__file__).with_name("page.html")
 _SHEETS = 12  # recordings of one input whose contact sheets are shown
 
 _ROWS: dict[str, tuple[str, ...]] = {
-    "Standing, coming back, lasting": ("stillness", "following.still.accuracy", "mirror.psnr", "mirror.ssim",
-                                       "return.psnr", "return.ssim", "loop.psnr", "loop.ssim", "loop.degrees",
-                                       "alive_s"),
-    "Picture and motion": ("sharpness", "seams.ratio", "seams.period", "flicker", "smoothness", "dynamic_degree",
-                           "interaction"),
+    "Standing, coming back, lasting": (
+        "stillness.rest", "stillness.moving", "following.still.accuracy", "mirror.psnr", "mirror.ssim", "return.psnr",
+        "return.ssim", "loop.psnr", "loop.ssim", "loop.degrees", "alive_s",
+    ),
+    "Picture and motion": (
+        "sharpness", "seams.ratio", "seams.period", "flicker", "smoothness", "dynamic_degree", "interaction",
+    ),
 }  # fmt: skip
 _NAMES = {
-    "stillness": "stillness", "following.still.accuracy": "still with nothing pressed", "mirror.psnr": "way back, PSNR",
+    "stillness.rest": "change with nothing pressed", "stillness.moving": "of the picture, moves by itself",
+    "following.still.accuracy": "still with nothing pressed", "mirror.psnr": "way back, PSNR",
     "mirror.ssim": "way back, SSIM", "return.psnr": "return, PSNR", "return.ssim": "return, SSIM",
     "loop.psnr": "full turn, PSNR", "loop.ssim": "full turn, SSIM", "loop.degrees": "full turn, degrees asked",
-    "alive_s": "alive",
-    "sharpness": "sharpness", "seams.ratio": "seams", "seams.period": "seams' period", "flicker": "flicker",
-    "smoothness": "smoothness", "dynamic_degree": "dynamic degree", "interaction": "two keys at once",
+    "alive_s": "alive", "sharpness": "sharpness", "seams.ratio": "seams", "seams.period": "seams' period",
+    "flicker": "flicker", "smoothness": "smoothness", "dynamic_degree": "dynamic degree",
+    "interaction": "two keys at once",
 }  # fmt: skip
 _ARROWS = {"low": "↓", "high": "↑", "": ""}
 
@@ -146,7 +149,7 @@ def _drift_rows(judged: Sequence[Judged]) -> list[str]:
     return [
         _row(judged, f"drift.{end}.{name}", f"{name.replace('_', ' ')}, seconds {end - 5} to {end}")
         for end in shown
-        for name in ("sharpness", "contrast", "saturation", "colour_distance")
+        for name in ("brightness", "sharpness", "contrast", "saturation", "colour_distance")
     ]
 
 

@@ -175,7 +175,7 @@ def render_suite(
     takes = takes_of(suite, settings.model.mode if world is None else world.config.mode, scene)
     seed = suite.seed if seed is None else seed
     jobs = [_Rendering(take, settings, out / CLIPS / take.name, seed, world) for take in takes]
-    run_all(jobs, tell, 1 if world is not None else processes)
+    run_all(jobs, tell, processes if world is None else 1)
     header = read_recording(jobs[0].folder / ACTIONS).header
     rows = [
         {"folder": f"{CLIPS}/{take.name}", "script": take.case.script.path.name, "scene": take.scene.name,

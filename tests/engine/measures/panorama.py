@@ -73,7 +73,9 @@ class Panorama:
         """The clip of some actions.
 
         fault: "delayed" by three frames, "mirrored" mouse, "seam" every four frames, "frozen" after ten seconds, "tint"
-        that grows, "copy" of the first frame; others: "flickers", "fades", "blurs", "jerks", "runs" on its own.
+        that grows, "copy" of the first frame; others: "flickers", "fades", "blurs", "jerks", "runs", "melts".
+        What is no fault: "day" (light that grows and reddens), "lamps" (light that flickers), "cat" (a thing that walks
+        through a quarter of the picture).
         """
         told = list(actions)
         if fault == "delayed":
@@ -107,6 +109,18 @@ def _spoilt(view: np.ndarray, fault: str, t: int, fps: float) -> np.ndarray:
         return view + (3 if t % 2 else -3)
     if fault == "fades":
         return 128 + (view - 128) * 0.5 ** (t / fps / 5)
+    if fault == "day":
+        return view * (1 + 0.03 * t / fps) * (1 + np.array([0.01, 0.0, -0.01]) * t / fps)
+    if fault == "lamps":
+        lit = np.linspace(1.0, 0.2, view.shape[1])[None, :, None]
+        return view * (1 + 0.05 * np.sin(2.1 * t) * np.cos(0.9 * t) * lit)
+    if fault == "cat":
+        view, at = view.copy(), 3 * t % (view.shape[1] + 40) - 40
+        view[60:100, max(0, at) : max(0, at + 40)] = (40, 36, 30)
+        return view
+    if fault == "melts":
+        down = np.arange(view.shape[0]) + (1.5 * np.sin(np.arange(view.shape[0]) / 7) * t / fps).round().astype(int)
+        return view[down.clip(0, view.shape[0] - 1)]
     if fault == "blurs" and t >= 5 * fps:
         planes = torch.from_numpy(view).permute(2, 0, 1)[None]
         return F.avg_pool2d(F.pad(planes, (2, 2, 2, 2), mode="replicate"), 5, 1)[0].permute(1, 2, 0).numpy()

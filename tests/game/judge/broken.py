@@ -12,7 +12,7 @@ from engine.actions import Action, Actions
 from engine.block import Block, TakePictures
 
 FAULTS = ("delayed", "mirrored", "seam", "frozen", "tint", "copy")
-LATE, SEAM_EVERY, SEAM_LEVELS, FREEZE_S, TINT_A_SECOND = 3, 4, 4.0, 10.0, 0.5
+LATE, SEAM_EVERY, SEAM_LEVELS, FREEZE_S, TINT_A_SECOND = 3, 4, 4.0, 10.0, 2.0
 TINT = np.array([1.0, -0.42, -0.46])  # as bright as before
 
 
