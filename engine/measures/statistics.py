@@ -12,7 +12,8 @@ CONFIDENCE = 0.95
 _RESAMPLES = 1000
 _Z = 1.959964  # of a normal distribution, for CONFIDENCE
 _ENOUGH_CLIPS = 5
-_ENOUGH_TO_DIFFER = 3
+ENOUGH_TO_DIFFER = 3
+"""Moments from which on an interval says something."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Measure:
 
     def differs(self, other: Measure) -> bool:
         """Whether the two intervals lie apart; never where one is undecidable, or is from fewer than three moments."""
-        if self.value is None or other.value is None or min(self.count, other.count) < _ENOUGH_TO_DIFFER:
+        if self.value is None or other.value is None or min(self.count, other.count) < ENOUGH_TO_DIFFER:
             return False
         return self.interval[0] > other.interval[1] or other.interval[0] > self.interval[1]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from engine.measures.clips import MEASURES
 from engine.measures.motion import DIRECTIONS
-from engine.measures.statistics import Measure
+from engine.measures.statistics import ENOUGH_TO_DIFFER, Measure
 from game.judge.verdict import Judged, Moment, Recording
 
 _COLOURS = ("#3366cc", "#d9480f", "#2b8a3e", "#862e9c", "#0b7285", "#a61e4d")
@@ -52,7 +52,8 @@ def page_of(judged: Sequence[Judged], folder: Path) -> str:
     made = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC"
     body = [
         f"<header><h1>{_text(title)}</h1><p>{_about(judged)} Measured at 192x112; every number with the interval that "
-        f"holds it in 95 of 100 such clips. {made}.</p></header>",
+        f"holds it in 95 of 100 such clips, and n, the moments it is from; one from one or two moments has none. "
+        f"{made}.</p></header>",
         _legend(judged),
         f"<section><h2>Scores</h2>{_tables(judged)}</section>",
         f"<section><h2>Plots</h2><div class='plots'>{''.join(_plots(judged))}</div></section>",
@@ -70,7 +71,10 @@ def _about(judged: Sequence[Judged]) -> str:
         suite = f"suite {one.suite['suite']}, version {one.suite['version']}, " if one.suite else ""
         recordings = f"{count} recordings, " if count > 1 else ""
         seconds = sum(r.frames / r.fps for r in one.recordings)
-        parts.append(f"{_text(one.name)}: {suite}{recordings}{one.frames} frames, {seconds:.0f} s.")
+        made = "".join(f"{_text(name)}, " for name in sorted({r.model for r in one.recordings} - {""}))
+        scenes = sorted({r.scene for r in one.recordings} - {""})
+        where = f"{', '.join(map(_text, scenes))}; " if scenes else ""
+        parts.append(f"{_text(one.name)}: {made}{suite}{recordings}{where}{one.frames} frames, {seconds:.0f} s.")
     return " ".join(parts)
 
 
@@ -91,6 +95,9 @@ def _tables(judged: Sequence[Judged]) -> str:
     drift = _drift_rows(judged)
     if drift:
         parts.append(_table("Drift against the first second", judged, drift))
+    speed = [row for name, label in _TIMES.items() if (row := _speed_row(judged, name, label))]
+    if speed:
+        parts.append(_table("Speed, as the recordings' reports say", judged, speed))
     return "".join(parts)
 
 
@@ -102,6 +109,28 @@ def _table(title: str, judged: Sequence[Judged], rows: list[str]) -> str:
         f"<div class='scroll'><table{_several(judged)}><thead><tr><th>{title}</th><th class='unit'></th>{heads}</tr>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+_TIMES = {
+    "generated_fps": ("generated", "frames a second"), "realtime_factor": ("of real time", "times"),
+    "block_ms.p50": ("a block, median", "ms"), "block_ms.p95": ("a block, worst twentieth", "ms"),
+    "latency_ms.p50": ("key to picture, median", "ms"), "latency_ms.p95": ("key to picture, worst twentieth", "ms"),
+    "late_frames": ("late frames", "frames"),
+}  # fmt: skip
+
+
+def _speed_row(judged: Sequence[Judged], name: str, label: tuple[str, str]) -> str:
+    """What the reports say of the speed; nothing if none does."""
+    group, _, part = name.partition(".")
+    found = [one.times.get(group) for one in judged]
+    values = [value.get(part) if part and isinstance(value, dict) else value for value in found]
+    if not any(isinstance(value, (int, float)) for value in values):
+        return ""
+    cells = "".join(
+        f"<td><b>{_number(value)}</b></td>" if isinstance(value, (int, float)) else "<td class='none'>not told</td>"
+        for value in values
+    )
+    return f"<tr><td>{label[0]}</td><td class='unit'>{label[1]}</td>{cells}</tr>"
 
 
 _FOLLOWED = {"accuracy": "right way ↑", "gain": "pixels a frame", "delay_frames": "delay, frames ↓"}
@@ -169,14 +198,12 @@ def _cell(measure: Measure | None, other: Measure | None) -> str:
     if measure.value is None:
         return f"<td class='none' title='{_text(measure.undecidable)}'>undecidable: {_text(measure.undecidable)}</td>"
     low, high = measure.interval
+    spread = f"{_number(low)} .. {_number(high)} " if measure.count >= ENOUGH_TO_DIFFER else ""
     mark = ""
     if other is not None and other.value is not None and measure.differs(other):
         better = {"high": measure.value > other.value, "low": measure.value < other.value}.get(measure.good)
         mark = " class='other'" if better is None else " class='better'" if better else " class='worse'"
-    return (
-        f"<td{mark}><b>{_number(measure.value)}</b> <small>{_number(low)} .. {_number(high)} "
-        f"<span>n={measure.count}</span></small></td>"
-    )
+    return f"<td{mark}><b>{_number(measure.value)}</b> <small>{spread}<span>n={measure.count}</span></small></td>"
 
 
 def _number(value: float) -> str:
@@ -314,10 +341,10 @@ def _spectra(judged: Sequence[Judged]) -> str:
 # -- pictures ------------------------------------------------------------------------------------------------------
 def _input(one: Judged, folder: Path, many: bool) -> str:
     shown = one.recordings[:_SHEETS]
-    more = f"<p class='note'>and {len(one.recordings) - _SHEETS} more</p>" if len(one.recordings) > _SHEETS else ""
+    more = f"<p class='pale'>and {len(one.recordings) - _SHEETS} more</p>" if len(one.recordings) > _SHEETS else ""
     sheets = "".join(_sheet(recording, folder) for recording in shown)
     moments = "".join(_moment(moment, folder) for moment in one.moments)
-    worst = f"<div class='moments'>{moments}</div>" if moments else "<p class='note'>Nothing stands out as bad.</p>"
+    worst = f"<div class='moments'>{moments}</div>" if moments else "<p class='pale'>Nothing stands out as bad.</p>"
     head = f"{_text(one.name)}: " if many else ""
     return (
         f"<section><h2>{head}moments to look at</h2>{worst}</section>"

@@ -27,6 +27,7 @@ VERSION = 1
 _SHEET = 8
 _WORST_OF_ALL = 12
 _AROUND = (-4, 0, 4)
+_SPEED = ("generated_fps", "realtime_factor", "block_ms", "latency_ms", "late_frames", "lookahead_ms")  # of a report
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,21 @@ class Judged:
     def frames(self) -> int:
         """Of all its recordings."""
         return sum(recording.frames for recording in self.recordings)
+
+    @property
+    def times(self) -> dict[str, Any]:
+        """How fast it was made, from the reports, and how long it took to judge."""
+        reports = [{name: r.report[name] for name in _SPEED if name in r.report} for r in self.recordings]
+        speeds = [report["generated_fps"] for report in reports if report.get("generated_fps")]
+        times: dict[str, Any] = {"judging_s": round(self.seconds, 2)}
+        if speeds:
+            times["generated_fps"] = round(float(np.median(speeds)), 2)
+        blocks = [report["block_ms"] for report in reports if isinstance(report.get("block_ms"), dict)]
+        if blocks:
+            times["block_ms"] = {p: round(float(np.median([b[p] for b in blocks])), 2) for p in ("p50", "p95")}
+        if len(reports) == 1:
+            times |= {name: value for name, value in reports[0].items() if name not in times}
+        return times
 
     @property
     def moments(self) -> list[Moment]:
@@ -299,26 +315,8 @@ def _input_json(one: Judged) -> dict[str, Any]:
          "notes": list(r.notes)}
         for r in rows
     ]  # fmt: skip
-    result["times"] = _times(one)
+    result["times"] = one.times
     return result
-
-
-_SPEED = ("generated_fps", "realtime_factor", "block_ms", "latency_ms", "late_frames", "lookahead_ms")
-
-
-def _times(one: Judged) -> dict[str, Any]:
-    """How fast it was made, from the reports, and how long it took to judge."""
-    reports = [{name: r.report[name] for name in _SPEED if name in r.report} for r in one.recordings]
-    speeds = [report["generated_fps"] for report in reports if report.get("generated_fps")]
-    times: dict[str, Any] = {"judging_s": round(one.seconds, 2)}
-    if speeds:
-        times["generated_fps"] = round(float(np.median(speeds)), 2)
-    blocks = [report["block_ms"] for report in reports if isinstance(report.get("block_ms"), dict)]
-    if blocks:
-        times["block_ms"] = {p: round(float(np.median([b[p] for b in blocks])), 2) for p in ("p50", "p95")}
-    if len(reports) == 1:
-        times |= {name: value for name, value in reports[0].items() if name not in times}
-    return times
 
 
 def nested(measures: Mapping[str, Measure]) -> dict[str, Any]:
