@@ -77,12 +77,12 @@ def _rendered(
 
     wanted = load_suite(suite)
     processes = processes_to_render(wanted, settings, scene)
-    find_weights(settings)
-    world = None
+    world: WorldModel | None
     if open_model is not None:
         world = open_model(settings)
-    elif processes == 1:
-        world = open_world(settings, tell, say)
+    else:
+        find_weights(settings)
+        world = open_world(settings, tell, say) if processes == 1 else None
     return render_suite(wanted, world, settings, folder, scene, seed, tell, processes)
 
 

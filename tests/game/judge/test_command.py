@@ -14,6 +14,9 @@ from game.config.settings import load_settings
 from game.errors import InputError
 from game.judge.command import judge
 from game.judge.suites import load_suite, render_suite, suites, takes_of
+from game.models.loader import make_world
+from game.recording.format import read_recording
+from tests.engine import tiny
 from tests.game.fakes import FakeWorld
 from tests.game.judge.broken import BrokenWorld
 
@@ -127,6 +130,37 @@ def test_the_standard_suite_goes_all_the_way_round():
         space = action_space(mode)
         turned = space.degrees[1] * case.script.actions(space).mouse[:, 1].cumsum()
         assert np.ptp(turned) >= 405
+
+
+WAYPOINT = """version: 1
+seed: 0
+cases:
+  - {script: look.yaml, scenes: [hall], modes: [keyboard_mouse], measures: [following, seams, loop]}
+"""
+LOOK = "actions:\n  - still@8\n  - yaw:left:10@20\n  - walk:forward+pitch:up:4@12\n"
+
+
+def judged_waypoint(tmp_path: Path, open_model) -> dict:
+    (tmp_path / "suite.yaml").write_text(WAYPOINT)
+    (tmp_path / "look.yaml").write_text(LOOK)
+    judge([], ["model=waypoint-slice"], suite=str(tmp_path), out=tmp_path / "out", open_model=open_model)
+    actions = read_recording(tmp_path / "out" / "clips" / "look-hall" / "actions.jsonl").actions
+    assert actions.mouse[8:28].tolist() == pytest.approx(np.full((20, 2), (0.0, -10.0)))
+    assert set(actions.keys[28:40]) == {("W",)}
+    return without_times(tmp_path / "out")["inputs"][0]
+
+
+def test_waypoints_keys_and_mouse_are_asked_for_in_degrees(tmp_path):
+    one = judged_waypoint(tmp_path, lambda settings: tiny.world(tiny.waypoint_config()))
+    assert (one["name"], one["frames"], one["fps"]) == (f"{tmp_path.name}: waypoint-like", 40, 60.0)
+    turn = one["measures"]["following"]["turn_left"]["accuracy"]
+    assert turn.get("count") == 1 or turn["undecidable"]
+    assert one["measures"]["loop"]["psnr"] == {"undecidable": "no full turn by the mouse in it"}
+
+
+@pytest.mark.slow
+def test_a_slice_of_waypoint_on_random_weights_is_rendered_and_judged(tmp_path):
+    assert judged_waypoint(tmp_path, make_world)["frames"] == 40
 
 
 def test_a_folder_of_pictures_takes_the_place_of_the_scenes(small, tmp_path):
