@@ -157,7 +157,8 @@ def _apart(frames: np.ndarray) -> np.ndarray:
 
     NaN for an area of which less than half can show what happens to it.
     """
-    shown = rearrange(((frames >= _SHOWN[0]) & (frames <= _SHOWN[1])).all(-1), _AREAS, y=_AREA, x=_AREA)
+    inside = np.asarray(((frames >= _SHOWN[0]) & (frames <= _SHOWN[1])).all(-1))
+    shown = rearrange(inside, _AREAS, y=_AREA, x=_AREA)
     levels = rearrange(frames.astype(np.float32) @ np.array(LUMA, dtype=np.float32), _AREAS, y=_AREA, x=_AREA)
     both = shown[:1] & shown[1:]
     count = both.sum(-1)

@@ -100,6 +100,17 @@ class Panorama:
         return Clip.of(uint8, actions, "universal", fps, first.round().astype(np.uint8), block=1)
 
 
+def _flicker(frames: int) -> list[float]:
+    """Of a lamp, as the embedded world's flicker: each frame keeps 0.85 of the one before, and has a deviation of 1."""
+    fresh, values = np.random.default_rng(4), [0.0]
+    for _ in range(frames):
+        values.append(0.85 * values[-1] + 0.53 * fresh.normal())
+    return values
+
+
+_FLICKER = _flicker(500)
+
+
 def _spoilt(view: np.ndarray, fault: str, t: int, fps: float) -> np.ndarray:
     if fault == "seam":
         return view + (4 if t // 4 % 2 else -4)
@@ -113,7 +124,7 @@ def _spoilt(view: np.ndarray, fault: str, t: int, fps: float) -> np.ndarray:
         return view * (1 + 0.03 * t / fps) * (1 + np.array([0.01, 0.0, -0.01]) * t / fps)
     if fault == "lamps":
         lit = np.linspace(1.0, 0.2, view.shape[1])[None, :, None]
-        return view * (1 + 0.05 * np.sin(2.1 * t) * np.cos(0.9 * t) * lit)
+        return view * (1 + 0.05 * _FLICKER[t % len(_FLICKER)] * lit)
     if fault == "cat":
         view, at = view.copy(), 3 * t % (view.shape[1] + 40) - 40
         view[60:100, max(0, at) : max(0, at + 40)] = (40, 36, 30)

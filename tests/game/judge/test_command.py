@@ -120,8 +120,9 @@ def test_shipped_suites_have_something_for_every_mode(name):
         takes = takes_of(suite, mode, None)
         measured = {name for take in takes for name in take.case.measures}
         assert {"following", "alive_s", "seams", "drift"} <= measured
-        asked = [commands(take.case.script.actions(space), mode) for take in takes]
-        assert (np.abs(np.concatenate(asked)).max(0) > 0)[[2]].all()  # turned, in whatever way the mode can
+        first = next(case for case in suite.cases if mode in case.modes)
+        asked = commands(first.script.actions(space), mode)
+        assert (asked[:, 2] > 0).any() and (asked[:, 2] < 0).any()  # turned both ways, in whatever way the mode can
 
 
 def test_the_standard_suite_goes_all_the_way_round():
