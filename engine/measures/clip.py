@@ -28,6 +28,7 @@ _SIGN_OF_AXIS = (1, -1, -1, 1)  # turning right, the picture shifts left
 _CHUNK = 32
 _CELLS = (14, 24)
 _SAME = 1e-3
+_CLEAR_SHARE = 0.1  # of the mean trust in a flow; places from which on count as ones where there is something
 _STILL = 0.05  # grey levels of mean change a frame, below which a picture stands still
 _STILL_FRAMES = 10
 _FLAT_LEVELS, _FLAT_SHARE, _FLAT_SECONDS = 6.0, 0.15, 2.0
@@ -249,7 +250,7 @@ def _see(levels: Tensor) -> tuple[np.ndarray, ...]:
     camera = camera_motion(found)
     lengths = torch.hypot(found.moved[:, 0], found.moved[:, 1]).flatten(1)
     fastest = lengths.topk(max(1, lengths.shape[1] // 20), dim=1).values.mean(1)
-    clear = found.weight >= found.weight.flatten(1).median(1).values[:, None, None]
+    clear = found.weight >= _CLEAR_SHARE * found.weight.mean((1, 2), keepdim=True)
     middle = torch.where(clear[:, None], found.moved, torch.nan).flatten(2).nanmedian(2).values.norm(dim=1)
     small = F.interpolate(levels[:, None], size=found.weight.shape[-2:], mode="area")
     change = small.diff(dim=0).abs().mean((1, 2, 3))
