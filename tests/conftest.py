@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 # Both must be set before torch starts its threads: tests run in two processes, so one thread for each.
@@ -16,6 +17,12 @@ import torch
 def pytest_addoption(parser) -> None:
     """--update-references writes the reference pictures anew; look at them before you keep them."""
     parser.addoption("--update-references", action="store_true", help="write the window's reference pictures anew")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: a collection then looks at what tests make alone, which takes a tenth of the time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
