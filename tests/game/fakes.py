@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -263,8 +265,6 @@ class FakeRecorder:
 
     def add(self, block: Block, events=(), held: bool = False) -> None:
         """Keeps the block, and the events."""
-        import threading
-
         self.threads.add(threading.current_thread().name)
         if self._fail_after is not None and len(self.blocks) >= self._fail_after:
             raise self._error or OSError("No space left on device")
@@ -290,7 +290,17 @@ class FakeRecorder:
         """There is nothing to kill."""
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
+def within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What `call` returns, in a thread of its own; a failure, and no test that hangs, where it does not return."""
+    returned: list[Any] = []
+    thread = threading.Thread(target=lambda: returned.append(call()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    assert not thread.is_alive(), f"it has not returned within {seconds:.0f} s"
+    return returned[0]
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Whether `condition` comes true; the time limit only ends tests that have failed anyway."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -17,7 +17,7 @@ from game.ui.app import App, PlaySettings, play
 from tests.game.fakes import FakeWorld, players
 
 
-def settings(size: tuple[int, int] = (640, 400), seconds: float = 20.0, **prefer) -> PlaySettings:
+def settings(size: tuple[int, int] = (640, 400), seconds: float = 60.0, **prefer) -> PlaySettings:
     prefer = {"window": f"{size[0]}x{size[1]}"} | prefer
     return PlaySettings(seconds=seconds, settings_file=SettingsFile(session=prefer))
 

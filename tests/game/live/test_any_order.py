@@ -19,6 +19,7 @@ from types import SimpleNamespace
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
@@ -440,13 +441,14 @@ class AnyOrder(RuleBasedStateMachine):
         return self.recorders[-1]
 
 
-def test_whatever_is_asked_in_whatever_order_while_blocks_are_in_flight_and_things_fail(monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda file: None)
+def try_everything(monkeypatch, examples: int, steps: int) -> None:
+    """The same draws every time."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # nobody pulls the plug here
     run_state_machine_as_test(
         AnyOrder,
         settings=settings(
-            max_examples=40,
-            stateful_step_count=20,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             derandomize=True,
             database=None,
@@ -454,3 +456,12 @@ def test_whatever_is_asked_in_whatever_order_while_blocks_are_in_flight_and_thin
             print_blob=False,
         ),
     )
+
+
+def test_whatever_is_asked_in_whatever_order_while_blocks_are_in_flight_and_things_fail(monkeypatch):
+    try_everything(monkeypatch, examples=30, steps=20)
+
+
+@pytest.mark.slow
+def test_whatever_is_asked_for_longer(monkeypatch):
+    try_everything(monkeypatch, examples=300, steps=50)

@@ -14,6 +14,7 @@ import pytest
 from game.errors import RecordingError
 from game.media import video
 from game.media.video import Encoder, EncoderThread, Video, encode_command, telling_line, write_clip
+from tests.game.fakes import within
 
 GREY = np.stack([np.full((32, 64, 3), 20 * i, np.uint8) for i in range(6)])
 
@@ -119,7 +120,7 @@ def test_an_encoder_that_stands_still_is_ended_and_the_rest_of_the_program_goes_
     large = np.zeros((200, 32, 64, 3), np.uint8)  # more than a pipe holds
     for _ in range(4):
         thread.put(large, wait=True)
-    thread.close()
+    within(60.0, thread.close)
     assert "cannot keep up" in str(thread.problem) and thread.pid
 
 

@@ -302,18 +302,20 @@ def test_a_rendering_that_is_being_started_does_not_outlive_the_game(recording, 
 
     def slow(*args, **how):
         starting.set()
-        assert go_on.wait(30)
+        assert go_on.wait(60)
         return popen(*args, **how)
 
     monkeypatch.setattr(library_module.subprocess, "Popen", slow)
     worker = threading.Thread(target=library.render, args=(library.entries()[0],))
     worker.start()
-    assert starting.wait(30)
+    assert starting.wait(60)
     closed: list[list[str]] = []
     closer = threading.Thread(target=lambda: closed.append(library.close()))
     closer.start()
+    closer.join(0.2)
+    assert closer.is_alive(), "what is being started is waited for"
     go_on.set()
-    worker.join(30)
+    worker.join(60)
     closer.join(60)
     assert closed and len(closed[0]) == 1 and "cancelled" in closed[0][0]
     assert not library.rendering(recording).running and folders(tmp_path) == ["recording"]

@@ -62,7 +62,7 @@ class ServerThread:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
         self.url = f"http://127.0.0.1:{self.port}"
         self.address = f"{self.url}/#{KEY}"
 
@@ -82,7 +82,7 @@ class ServerThread:
         """Ends it; raises if it hangs."""
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._ended.set)
-            self._thread.join(30)
+            self._thread.join(60)
         assert not self._thread.is_alive()
 
     def __enter__(self) -> ServerThread:
@@ -110,7 +110,7 @@ class Seen:
     pictures: int = 0
 
 
-def play(player: RemotePlayer, until: Callable[[], bool], seconds: float = 20.0) -> Seen:
+def play(player: RemotePlayer, until: Callable[[], bool], seconds: float = 60.0) -> Seen:
     """Looks at pictures as a window does until something is so; fails if it never is."""
     seen, last, end = Seen([]), None, time.monotonic() + seconds
     while not until():
@@ -149,7 +149,7 @@ class Line:
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         self.url = f"http://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
@@ -165,7 +165,7 @@ class Line:
         """Ends it."""
         self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

@@ -155,7 +155,7 @@ def test_losing_the_focus_releases_keys_and_mouse(player):
 
 def test_every_key_is_answered_while_a_block_takes_seconds(player):
     gate = threading.Event()
-    world = FakeWorld(fps=16.0, first=9, later=12, step_seconds=1.0, sleep=lambda seconds: gate.wait(20.0))
+    world = FakeWorld(fps=16.0, first=9, later=12, step_seconds=1.0, sleep=lambda seconds: gate.wait(60.0))
 
     def script(p):
         yield lambda: world.steps == 1
@@ -348,9 +348,9 @@ def test_the_bar_moves_while_nobody_knows_how_long_loading_takes_and_then_shows_
 
     def open_world(progress):
         progress("starting torch", 0.0)
-        gates[0].wait(20.0)
+        gates[0].wait(60.0)
         progress("loading weights", 0.5)
-        gates[1].wait(20.0)
+        gates[1].wait(60.0)
         return world
 
     def script(p):

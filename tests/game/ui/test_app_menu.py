@@ -290,7 +290,7 @@ def test_a_window_resized_again_and_again_during_a_block_is_drawn_at_every_size(
     import threading
 
     gate = threading.Event()
-    world = FakeWorld(fps=16.0, first=1, later=4, step_seconds=1.0, sleep=lambda s: world.steps > 1 and gate.wait(20))
+    world = FakeWorld(fps=16.0, first=1, later=4, step_seconds=1.0, sleep=lambda s: world.steps > 1 and gate.wait(60))
 
     def script(p):
         yield lambda: world.steps == 2
