@@ -38,7 +38,7 @@ class Browser:
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._session = aiohttp.ClientSession()
         port = self._profile / "DevToolsActivePort"
-        for _ in range(600):
+        for _ in range(1800):
             if port.exists() and len(port.read_text().split()) == 2:
                 break
             await asyncio.sleep(0.05)
@@ -59,7 +59,7 @@ class Browser:
             self._process.kill()
         self._reader.cancel()
         await self._session.close()
-        await asyncio.to_thread(self._process.wait, 20)
+        await asyncio.to_thread(self._process.wait, 60)
 
     async def call(self, method: str, **params: Any) -> dict:
         """One command of the DevTools protocol, and its answer."""
@@ -79,7 +79,7 @@ class Browser:
             raise AssertionError(json.dumps(answer["exceptionDetails"])[:500])
         return answer["result"].get("value")
 
-    async def until(self, script: str, seconds: float = 30.0) -> Any:
+    async def until(self, script: str, seconds: float = 60.0) -> Any:
         """Waits for an expression to become true; what the page does not have yet is not."""
         guarded = f"(() => {{ try {{ return {script}; }} catch {{ return false; }} }})()"
         for _ in range(int(seconds / 0.05)):

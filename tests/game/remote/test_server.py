@@ -57,7 +57,7 @@ class Talk:
     async def say(self, message) -> None:
         await (self.ws.send_str(message) if isinstance(message, str) else self.ws.send_str(wire.encode(message)))
 
-    async def hear(self, kind: type, seconds: float = 10.0, where=lambda message: True):
+    async def hear(self, kind: type, seconds: float = 60.0, where=lambda message: True):
         """The next message of a kind; everything before is passed over."""
         while True:
             message = await asyncio.wait_for(self.ws.receive(), seconds)
@@ -76,7 +76,7 @@ class Talk:
         await self.hear(wire.Told, where=lambda told: told.state == "playing")
         return welcome
 
-    async def closed(self, seconds: float = 10.0) -> int:
+    async def closed(self, seconds: float = 60.0) -> int:
         with pytest.raises(ConnectionError) as caught:
             await self.hear(int, seconds)
         return caught.value.args[0]
