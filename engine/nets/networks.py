@@ -74,9 +74,12 @@ class Networks(ABC):
     def dtype(self) -> torch.dtype:
         """Of the transformer's weights."""
 
-    @abstractmethod
     def modules(self) -> dict[str, nn.Module]:
-        """The networks that the model has, by name: "transformer", "codec" and others."""
+        """The networks that the model has, by name: "transformer", "codec" and others.
+
+        A tower that is only borrowed is in no memory and so not among them.
+        """
+        return {name: value for name, value in vars(self).items() if isinstance(value, nn.Module)}
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,6 @@ class CausalNetworks(Networks):
     @property
     def dtype(self) -> torch.dtype:
         return self.transformer.patch_embedding.weight.dtype
-
-    def modules(self) -> dict[str, nn.Module]:
-        """As Networks. A tower that is only borrowed is in no memory and so not among them."""
-        named = {name: value for name, value in vars(self).items() if name != "config"}
-        return {name: module for name, module in named.items() if isinstance(module, nn.Module)}
 
     def decoder_stream(self) -> DecoderStream:
         """A fresh stream that turns latents into video frames."""
@@ -132,9 +130,6 @@ class WaypointNetworks(Networks):
     @property
     def dtype(self) -> torch.dtype:
         return self.transformer.dtype
-
-    def modules(self) -> dict[str, nn.Module]:
-        return {"transformer": self.transformer, "codec": self.codec}
 
 
 @dataclass(frozen=True)

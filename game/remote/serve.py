@@ -57,7 +57,7 @@ def serve(words: list[str], flags: ServeFlags, job: Job, *, record: bool = False
     check_folder(root)
     how = settings.serve
     serving = Serving(
-        key=_key(flags.key_file),
+        key=read_key(flags.key_file),
         host=flags.host,
         port=flags.port,
         players=flags.players,
@@ -65,7 +65,7 @@ def serve(words: list[str], flags: ServeFlags, job: Job, *, record: bool = False
         take_over=how.take_over,
         wait=how.wait_s,
         hosts=tuple(how.hosts),
-        tls=_tls(flags),
+        tls=tls_context(flags),
     )
     models = Switcher(words, compile_first=record)
     shared = SharedModels(models, Turns(slots_of(is_large(settings), settings.threads)), fixed=flags.players > 1)
@@ -110,13 +110,13 @@ async def _run(server: Server, serving: Serving) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):  # Windows: there Ctrl-C arrives as KeyboardInterrupt
                 loop.add_signal_handler(number, ended.set)
-        _tell(serving, port)
+        tell_address(serving, port)
         await ended.wait()
     finally:
         await server.stop()
 
 
-def _tell(serving: Serving, port: int) -> None:
+def tell_address(serving: Serving, port: int) -> None:
     """The one line with the address, and what a person should know of it."""
     print(address(serving, port), flush=True)
     local = serving.host == "localhost" or _is_loopback(serving.host)
@@ -133,7 +133,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _key(file: Path | None) -> str:
+def read_key(file: Path | None) -> str:
     """A new key, or the one in a file, which only its owner should be able to read."""
     if file is None:
         return wire.new_key()
@@ -153,7 +153,8 @@ def _key(file: Path | None) -> str:
 _MAKE_KEY = 'python -c "import secrets; print(secrets.token_urlsafe(24))" > FILE makes one'
 
 
-def _tls(flags: ServeFlags) -> ssl.SSLContext | None:
+def tls_context(flags: ServeFlags) -> ssl.SSLContext | None:
+    """Of the flags' certificate and key; None without them. Raises InputError."""
     if flags.tls_cert is None and flags.tls_key is None:
         return None
     if flags.tls_cert is None or flags.tls_key is None:

@@ -113,7 +113,7 @@ def stream(words: list[str], job: Job, open_model: Opener | None = None, stdin: 
     tell(f"keys: {keys_help(world.action_space)}")
     try:
         before = _IDLE
-        for line in _lines(stdin or sys.stdin, world.action_space):
+        for line in lines_of(stdin or sys.stdin, world.action_space):
             with GentleStop() as stop:
                 _play_line(line, before, rollout, recorder, progress, stop)
             if stop.asked:
@@ -132,7 +132,7 @@ def stream(words: list[str], job: Job, open_model: Opener | None = None, stdin: 
     return 0
 
 
-def _lines(stdin: TextIO, space: ActionSpace) -> Iterator[Line]:
+def lines_of(stdin: TextIO, space: ActionSpace) -> Iterator[Line]:
     """Lines understood; what isn't is asked for again. Raises InputError if there was none among those of a file."""
     asks, understood = stdin.isatty(), 0
     problem: InputError | None = None

@@ -34,7 +34,7 @@ from game.recording.format import ACTIONS, Job
 from game.recording.library import read_entry
 from game.recording.script import load as load_script
 from game.tools.render import render
-from game.tools.terminal import _lines
+from game.tools.terminal import lines_of
 from tests.game.recording.whole_numbers import WholeNumberWorld
 
 NASTY = [
@@ -218,7 +218,7 @@ def test_lines_of_keys(numbers):
         data = mutated(LINES, random.Random(number))
         stdin = io.TextIOWrapper(io.BufferedReader(io.BytesIO(data)), encoding="utf-8")
         with only(InputError, data), contextlib.redirect_stdout(io.StringIO()):
-            assert sum(line.blocks for line in _lines(stdin, action_space("universal"))) < 10_000
+            assert sum(line.blocks for line in lines_of(stdin, action_space("universal"))) < 10_000
 
 
 WORDS = [

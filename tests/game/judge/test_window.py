@@ -12,6 +12,7 @@ from game.recording.library import Library
 from game.ui.pages import recordings
 from game.ui.pages.recordings import RecordingPage
 from tests.game.agents.test_export import recording
+from tests.game.fakes import wait_until
 from tests.game.screens import set_stage
 
 
@@ -82,15 +83,15 @@ def test_judging_ends_with_the_program_and_keeps_its_recording(tmp_path):
     library.readers[folder] = judging
     assert library.busy(folder) == "it is being judged"
     library.close()
-    assert judging._process.poll() is not None
+    with pytest.raises(RunError):  # it has ended, and not by itself
+        judging.poll()
     assert not (folder / ".progress").exists()
 
 
 def test_a_process_of_its_own_judges_a_recording(tmp_path):
     folder = recording(tmp_path / "walk")
     judging = Judging(folder)
-    judging._process.wait(240)
-    assert judging.poll() == 1.0
+    assert wait_until(lambda: judging.poll() == 1.0, 240.0)
     assert judging.page.is_file() and (folder / "judge.json").is_file()
 
 
@@ -99,6 +100,5 @@ def test_what_cannot_be_judged_is_told_in_its_own_words(tmp_path):
     folder = recording(tmp_path / "walk")
     (folder / "clip.mp4").unlink()
     judging = Judging(folder)
-    judging._process.wait(240)
     with pytest.raises(RunError, match="the recording has no video"):
-        judging.poll()
+        wait_until(lambda: judging.poll() == 1.0, 240.0)

@@ -56,24 +56,24 @@ def test_a_file_without_a_proper_key_is_refused(tmp_path, text):
     file = tmp_path / "key"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError):
-        serve._key(file)
+        serve.read_key(file)
 
 
 def test_a_key_that_others_can_read_is_used_and_told_about(tmp_path, capsys):
     file = tmp_path / "key"
     file.write_text("a" * 30 + "\n")
     file.chmod(0o644)
-    assert serve._key(file) == "a" * 30
+    assert serve.read_key(file) == "a" * 30
     assert "chmod 600" in capsys.readouterr().err
-    assert serve._key(None) != serve._key(None)
+    assert serve.read_key(None) != serve.read_key(None)
 
 
 def test_whoever_listens_to_all_without_tls_is_warned(capsys):
-    serve._tell(Serving("k" * 30, host="0.0.0.0"), 8765)
+    serve.tell_address(Serving("k" * 30, host="0.0.0.0"), 8765)
     out, err = capsys.readouterr()
     assert "ssh -L 8765:127.0.0.1:8765" in err
     assert "k" * 30 not in err
-    serve._tell(Serving("k" * 30), 8765)
+    serve.tell_address(Serving("k" * 30), 8765)
     assert capsys.readouterr() == (f"http://127.0.0.1:8765/#{'k' * 30}\n", "")
     assert out.startswith("http://")
     assert address(Serving("k" * 30, host="::1"), 9) == f"http://[::1]:9/#{'k' * 30}"
@@ -82,7 +82,7 @@ def test_whoever_listens_to_all_without_tls_is_warned(capsys):
 def test_a_certificate_that_is_none_is_told(tmp_path):
     (tmp_path / "cert.pem").write_text("nonsense")
     with pytest.raises(InputError, match="certificate"):
-        serve._tls(ServeFlags(tls_cert=tmp_path / "cert.pem", tls_key=tmp_path / "cert.pem"))
+        serve.tls_context(ServeFlags(tls_cert=tmp_path / "cert.pem", tls_key=tmp_path / "cert.pem"))
 
 
 def test_the_unit_starts_what_the_command_line_knows():

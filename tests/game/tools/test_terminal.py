@@ -11,7 +11,7 @@ from game.errors import InputError
 from game.recording.format import Job, read_recording
 from game.recording.script import load
 from game.tools.render import render
-from game.tools.terminal import _lines, read_line, stream
+from game.tools.terminal import lines_of, read_line, stream
 from tests.game.offline import picture_file, read_video, real_world
 
 UNIVERSAL = action_space("universal")
@@ -102,22 +102,22 @@ class Pipe(io.TextIOWrapper):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
 def test_lines_come_however_they_are_encoded(encoding):
-    lines = list(_lines(Pipe("w\r\nd x2\nd".encode(encoding)), UNIVERSAL))
+    lines = list(lines_of(Pipe("w\r\nd x2\nd".encode(encoding)), UNIVERSAL))
     assert [(line.action.keys, line.blocks) for line in lines] == [(("W",), 1), (("D",), 2), (("D",), 1)]
 
 
 def test_a_file_of_which_no_line_is_understood_is_wrong_input_and_one_line_is_enough(capsys):
     with pytest.raises(InputError, match="no line of standard input could be understood: no such key"):
-        list(_lines(Pipe(b"\xc3\xa9\nforward\n"), UNIVERSAL))
-    assert len(list(_lines(Pipe(b"forward\nw\n"), UNIVERSAL))) == 1
-    assert list(_lines(Pipe(b""), UNIVERSAL)) == [] == list(_lines(Pipe(b"n\nforward\n"), UNIVERSAL))
+        list(lines_of(Pipe(b"\xc3\xa9\nforward\n"), UNIVERSAL))
+    assert len(list(lines_of(Pipe(b"forward\nw\n"), UNIVERSAL))) == 1
+    assert list(lines_of(Pipe(b""), UNIVERSAL)) == [] == list(lines_of(Pipe(b"n\nforward\n"), UNIVERSAL))
 
 
 def test_a_line_is_played_before_the_next_one_comes(tmp_path):
     """As a person, or a program, that waits for the picture needs."""
     reading, writing = os.pipe()
     with open(reading, encoding="utf-8") as stdin:
-        lines = _lines(stdin, UNIVERSAL)
+        lines = lines_of(stdin, UNIVERSAL)
         for number in range(3):
             os.write(writing, b"w x%d\n" % (number + 1))
             assert next(lines).blocks == number + 1
