@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -138,20 +138,13 @@ def load_world(
     report = _Report(progress, [part.path for part in parts], [part.path for part in parts if not part.borrowed])
     for part, file in opened:
         if not part.borrowed:
-            place = placement.of(part.name, networks.exact)
-            file.fill(
-                part.module,
-                device=place.device,
-                dtype=placement.numbers(part.name, decoding.get(part.name, ()), networks.exact),
-                unread=part.unread,
-                progress=report.of("loading"),
-            )
+            decoders = decoding.get(part.name, ())
+            part.fill(part.module, file, placement, networks.exact, decoders, report.of("loading"))
     by_name = {part.name: part for part in parts if part.borrowed}
 
     def borrow(name: str) -> nn.Module:
-        part, place = by_name[name], placement.of(name, networks.exact)
-        module = build_networks(config, "meta").modules()[name]
-        part.open().fill(module, device=place.device, dtype=place.dtype, unread=part.unread)
+        part, module = by_name[name], build_networks(config, "meta").modules()[name]
+        part.fill(module, part.open(), placement, networks.exact)
         return module
 
     remarks = family.remarks(networks)
@@ -191,6 +184,20 @@ class _Part:
     def open(self) -> FittingWeights:
         prefix, only = self.file.prefix, self.file.only_prefixed
         return open_weights(self.module, self.path, prefix=prefix, only_prefixed=only)
+
+    def fill(
+        self,
+        module: nn.Module,
+        file: FittingWeights,
+        placement: Placement,
+        exact: Collection[str],
+        decoding: tuple[str, ...] = (),
+        progress: Callable[[str, float], None] | None = None,
+    ) -> None:
+        """Reads the file into `module`, where and in what numbers the placement says. exact, decoding: as there."""
+        numbers = placement.numbers(self.name, decoding, exact)
+        device = placement.of(self.name, exact).device
+        file.fill(module, device=device, dtype=numbers, unread=self.unread, progress=progress)
 
 
 def _parts(networks: Networks, folder: Path, elsewhere: Mapping[str, Path]) -> list[_Part]:
