@@ -95,7 +95,7 @@ def test_a_slice_is_timed_with_full_windows_after_a_few_blocks(tmp_path, monkeyp
              "transformer.ffn=48", "transformer.grid=[1,2]", "codec.encoder_width=4",
              "codec.widths=[8,8,4,4]"]  # fmt: skip
     assert bench(["model=waypoint-slice", *(f"model.{word}" for word in small)], 2, tmp_path) == 0
-    assert filled == [False, True, True, False, True], "one to begin with, two timed; and the readable model's"
+    assert filled == [False, True, True, False, True, False], "to begin, two timed, two readable, one for its numbers"
     made = json.loads((tmp_path / "bench.json").read_text())
     assert made["blocks"] == 2 and made["readable_block_ms"] > 0 and made["floor_ms"] > 0
 
