@@ -63,11 +63,13 @@ class MemoryNeed:
 
 @dataclass(frozen=True)
 class _Footprint:
-    """Bytes of one network: its weights, what a rollout keeps of it, and the most that its work takes beside."""
+    """Bytes of one network: its weights, what a rollout keeps of it, the most that its work takes beside, and what
+    loading it takes beyond the weights and what will be kept."""
 
     weights: int
     kept: int
     passing: int
+    loading: int
 
 
 def memory_need(config: ModelConfig, placement: Placement) -> MemoryNeed:
@@ -107,7 +109,11 @@ class MemoryCount:
         parts = {name: self._footprint(name, places[name].dtype, placement.bits) for name in here}
         # What is borrowed is gone before a block's work begins.
         lent = [parts.pop(name) for name in self._borrowed if name in parts]
-        passing = [streamed, *(part.weights + part.passing for part in lent), *(p.passing for p in parts.values())]
+        passing = [
+            streamed,
+            *(part.weights + part.passing for part in lent),
+            *(max(p.passing, p.loading) for p in parts.values()),
+        ]
         if recorded:
             graphs = family_of(self._config).graphs
             passing.append(sum(graphs.get(name, 0) * part.passing for name, part in parts.items()))
@@ -131,8 +137,8 @@ class MemoryCount:
                 kept, passing = kept + held, max(passing, beside)
             state = [weight for key, weight in modules[name].state_dict().items() if not key.startswith(unread)]
             # What loading gives up again has been in memory before anything is played.
-            passing = max(passing, read - _bytes(modules[name].state_dict().values()) - kept)
-            self._done[name, dtype, bits] = _Footprint(_bytes(state), kept, passing)
+            loading = max(0, read - _bytes(modules[name].state_dict().values()) - kept)
+            self._done[name, dtype, bits] = _Footprint(_bytes(state), kept, passing, loading)
         return self._done[name, dtype, bits]
 
 

@@ -7,11 +7,11 @@ import torch
 
 from engine.config.model import LightDecoderConfig, MatrixGame2Config
 from engine.cost.memory import MemoryCount, MemoryNeed, memory_need
-from engine.families import best_kernels, new_rollout
+from engine.families import best_kernels, family_of, new_rollout
 from engine.fast.kernels import Kernels
 from engine.nets.networks import Networks
 from engine.weights.placement import Place, Placement
-from tests.engine.tiny import big_config, networks, picture, random_actions, world
+from tests.engine.tiny import big_config, networks, picture, random_actions, waypoint_config, world
 
 ON_CPU = Placement(Place("cpu", torch.float32))
 ON_GPU = Placement(Place("cuda", torch.bfloat16))
@@ -91,3 +91,16 @@ def test_recorded_graphs_keep_the_memory_of_their_work_each_for_itself():
     parts = [count._footprint(name, torch.bfloat16, None).passing for name in ("transformer", "codec")]
     assert recorded.passing == max(plain.passing, sum(parts)) and recorded.weights == plain.weights
     assert plain.libraries > 600 * 2**20  # what products work in, too
+
+
+def test_what_loading_takes_is_no_work_and_no_graph_keeps_it():
+    config = waypoint_config()
+    for bits in (None, "int8"):
+        count = MemoryCount(config)
+        placement = dataclasses.replace(ON_GPU, bits=bits)
+        plain, recorded = (count.need(placement, recorded).gpu for recorded in (False, True))
+        parts = {name: count._footprint(name, torch.bfloat16, bits) for name in ("transformer", "codec")}
+        loading, graphs = parts["transformer"].loading, family_of(config).graphs
+        assert loading > parts["transformer"].weights / 4, "what only noise levels pass through is read, and given up"
+        assert plain.passing == max(loading, *(part.passing for part in parts.values()))
+        assert recorded.passing == max(plain.passing, sum(graphs[name] * part.passing for name, part in parts.items()))

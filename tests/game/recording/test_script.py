@@ -40,6 +40,14 @@ repeat: 2
     assert actions[:20] == actions[20:]
 
 
+def test_any_key_the_mouses_buttons_and_its_wheel_are_told_by_name(tmp_path):
+    entries = "[{keys: [W, SPACE, SHIFT], frames: 2}, {keys: [mouse_left, WHEEL_UP, K], mouse: [-3, 40], frames: 1}]"
+    actions = parse(script(tmp_path, f"model: waypoint\nactions: {entries}")).actions(action_space("keyboard_mouse"))
+    assert actions.keys == (("W", "SPACE", "SHIFT"),) * 2 + (("MOUSE_LEFT", "WHEEL_UP", "K"),)
+    assert [np.flatnonzero(row).tolist() for row in actions.keyboard[1:]] == [[16, 32, 87], [1, 75, 256]]
+    assert actions.mouse[2].tolist() == [-3.0, 40.0]
+
+
 def test_a_first_frame_is_looked_for_beside_the_script(tmp_path):
     path = script(tmp_path, "first_frame: a.png\nactions: [{keys: [W], frames: 1}]")
     assert parse(path).first_frame == tmp_path / "a.png"

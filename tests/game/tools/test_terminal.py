@@ -48,6 +48,12 @@ def test_modes_without_a_mouse_have_no_camera_keys():
         read_line("L", action_space("templerun"))
 
 
+def test_a_model_of_any_key_takes_them_by_name():
+    space = action_space("keyboard_mouse")
+    assert read_line("W SPACE SHIFT x3\n", space).action.keys == ("W", "SPACE", "SHIFT")
+    assert read_line("mouse_left wheel_down vk_200\n", space).action.keys == ("MOUSE_LEFT", "WHEEL_DOWN", "VK_200")
+
+
 @pytest.fixture
 def played(tmp_path):
     def play(text):
