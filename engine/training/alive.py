@@ -50,6 +50,7 @@ _VISIBLE = 8  # and to be in sight at all
 _MATCHED = 1 / 12  # of the picture's width
 _FASTEST = 0.06  # cells a frame
 _HALF = 0.5
+_LEAST_CHANGE = 2e-3  # of -1..1: more than rounding, less than a grey level
 _CLOSE = 0.06  # of the picture's width
 _HIDDEN_FRAMES = 5
 _COMES_OUT = 3  # frames in a row that it is seen again
@@ -493,7 +494,7 @@ class Sighting:
     @property
     def mask(self) -> Tensor:
         """Pixels in which it is to be seen, (B, H, W)."""
-        return (self.shown != self.without).any(1)
+        return (self.shown - self.without).abs().amax(1) > _LEAST_CHANGE
 
     @property
     def pixels(self) -> Tensor:

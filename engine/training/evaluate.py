@@ -12,19 +12,23 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.multiprocessing import get_context
 
 from engine.errors import EngineError
 from engine.measures.motion import motion
-from engine.measures.pictures import contrast, mean_colour, psnr, psnrs, sharpness
+from engine.measures.pictures import contrast, mean_colour, psnr, psnrs, psnrs_within, sharpness
+from engine.nets.cards import draw_cards
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.spatial_memory import Pose
+from engine.nets.surfaces import Eyes, Picture
+from engine.training.alive import Alive, Rollouts
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.policy import World
 from engine.training.poses import UNSEEN, closest_views, pose_of
@@ -40,6 +44,7 @@ LOOK_FRAMES = (4, 16, 64)
 STEADY_FRAMES = 8
 SETTLE_FRAMES = 4
 _FLAT, _AS_FLAT = 0.15, 0.5  # shares of what pictures have in the simulator: on average, and from the same place
+_LEAST_CHANGE = 2e-3  # of -1..1: more than rounding, less than a grey level
 _PARTY = 5  # long rollouts that are played together
 
 # name -> keyboard W S A D, mouse (pitch, yaw) as shares of the mouse limit
@@ -90,13 +95,30 @@ class Evaluator:
         ):
             self.say(name)
             result |= measure()
+        if self._inhabited:
+            self.say("what lives")
+            result |= {"alive": self.alive()}
         self.say("drift")
         return result | {"drift": self.drift(drift_seconds)}
 
     # -- rollouts --------------------------------------------------------------------------------------------------
     def _world(self, offset: int, players: int | None = None) -> World:
         seed = UNSEEN + self.seed * 1000 + offset
-        return World(players or self.trials, seed, camera_of(self.networks), self.limit)
+        return World(players or self.trials, seed, camera_of(self.networks), self.limit, self._inhabited)
+
+    @property
+    def _inhabited(self) -> bool:
+        """Whether anything lives in the model's world; then it does in the simulator's."""
+        return not self.networks.slots.empty
+
+    def alive(self) -> dict[str, Any]:
+        """What the model's movers are worth, see engine.training.alive."""
+
+        def make(frames: Tensor, simulator: Simulator, seed: int) -> Rollouts:
+            return Played(self.networks, frames, seed)
+
+        seed = UNSEEN + self.seed * 1000 + 20
+        return Alive(make, camera_of(self.networks), self.limit, seed, self.trials).run()
 
     def _unroll(self, frames: Tensor) -> Unroll:
         return Unroll(self.networks, frames, torch.Generator().manual_seed(self.seed), gradients=False)
@@ -113,6 +135,7 @@ class Evaluator:
                 "psnr",
                 "psnr_worst_tenth",
                 "memory_psnr",
+                "place_psnr",
                 "copy_psnr",
                 "wrong_action_psnr",
                 "sharpness",
@@ -132,6 +155,8 @@ class Evaluator:
                 rows["psnr"][str(frame)] = round(float(each.mean()), 2)
                 rows["psnr_worst_tenth"][str(frame)] = round(float(each.quantile(0.1)), 2)
                 rows["memory_psnr"][str(frame)] = round(psnr(right.remembered, true), 2)
+                bare = ~(_moving(world.simulator, true) | shows_movers(self.networks, right))
+                rows["place_psnr"][str(frame)] = round(float(psnrs_within(made, true, bare).mean()), 2)
                 rows["copy_psnr"][str(frame)] = round(psnr(first, true), 2)
                 if frame <= WRONG_UNTIL:
                     rows["wrong_action_psnr"][str(frame)] = round(psnr(other, true), 2)
@@ -147,7 +172,7 @@ class Evaluator:
         """From every shipped first frame, twelve seconds of W and then W with turns: how crisp it stays."""
         config = self.networks.config
         camera, fps = camera_of(self.networks), round(config.fps)
-        simulator = at_viewpoints(camera)
+        simulator = at_viewpoints(camera, self._inhabited)
         unroll = self._unroll(simulator.render())
         count = simulator.players
         ahead, straight = torch.tensor((1.0, 0.0, 0.0, 0.0)).expand(count, 4), torch.zeros(count, 2)
@@ -194,7 +219,8 @@ class Evaluator:
 
     @torch.no_grad()
     def day(self) -> dict[str, Any]:
-        """Mean brightness over a day of standing still, beside the simulator's: the largest error, in grey levels."""
+        """Mean brightness over a day of standing still, beside the simulator's, where neither shows what moves: the
+        largest error, in grey levels."""
         world = self._world(7, 7)
         first = world.restart()
         unroll, worst = self._unroll(first), torch.zeros(7)
@@ -203,7 +229,10 @@ class Evaluator:
             world.simulator.step(keyboard, mouse)
             made = _advance(unroll, keyboard, mouse)
             if frame % 60 == 0:
-                worst = torch.maximum(worst, (made - world.simulator.render()).mean((1, 2, 3)).abs() * 127.5)
+                true = world.simulator.render()
+                bare = ~(_moving(world.simulator, true) | shows_movers(self.networks, unroll))
+                off = ((made - true).mean(1) * bare).sum((1, 2)) / bare.sum((1, 2)).clamp(min=1)
+                worst = torch.maximum(worst, off.abs() * 127.5)
         return {"day": {"worst": round(float(worst.max()), 2), "median": round(float(worst.median()), 2)}}
 
     @torch.no_grad()
@@ -343,6 +372,86 @@ class _Party:
                     here.append(_seen_from(there, unroll.pose))
             looks[second] = _look(*(torch.stack(pictures, 1) for pictures in (made, true, here)))
         return looks
+
+
+def _moving(simulator: Simulator, true: Tensor) -> Tensor:
+    """Where the simulator's pictures show something that moves, (B, H, W)."""
+    if simulator.folk is None:
+        return torch.zeros_like(true[:, 0], dtype=torch.bool)
+    return (true - (simulator.empty().frames.clamp(0, 1) * 2 - 1)).abs().amax(1) > _LEAST_CHANGE
+
+
+def shows_movers(networks: EmbeddedNetworks, unroll: Unroll) -> Tensor:
+    """Where the model's memory shows something that moves, (B, H, W)."""
+    if unroll.slots is None:
+        return torch.zeros_like(unroll.frames[:, 0], dtype=torch.bool)
+    bare = networks.spatial_memory.look(unroll.pose, camera_of(networks), unroll.flicker).frames
+    return (unroll.remembered - bare.clamp(-1, 1)).abs().amax(1) > _LEAST_CHANGE
+
+
+class Played:
+    """The model's rollouts as engine.training.alive.Rollouts.
+
+    Args:
+        networks: of the model. frames: (B, 3, H, W) in -1..1, all that it is given. seed: of its chance.
+    """
+
+    def __init__(self, networks: EmbeddedNetworks, frames: Tensor, seed: int) -> None:
+        self._networks, self.camera = networks, camera_of(networks)
+        generator = torch.Generator().manual_seed(seed)
+        self._unroll = Unroll(networks, frames, generator, gradients=False, seed=seed % 2**31)
+
+    def step(self, keyboard: Tensor, mouse: Tensor) -> None:
+        self._unroll.step(keyboard, mouse)
+
+    @property
+    def frames(self) -> Tensor:
+        return self._unroll.frames
+
+    @property
+    def shown(self) -> Tensor:
+        return self._unroll.remembered
+
+    @property
+    def eyes(self) -> Eyes:
+        pose = self._unroll.pose
+        return pose.x, pose.y, pose.yaw, pose.pitch
+
+    @property
+    def edges(self) -> Tensor:
+        return self._networks.spatial_memory.surfaces().edges
+
+    @property
+    def movers(self) -> Tensor:
+        slots = self._unroll.slots
+        if slots is None:
+            return torch.zeros(len(self.frames), 1, 2)
+        return torch.stack((slots.x, slots.y), -1)
+
+    @property
+    def there(self) -> Tensor:
+        slots = self._unroll.slots
+        return torch.zeros(len(self.frames), 1, dtype=torch.bool) if slots is None else slots.there
+
+    @property
+    def place(self) -> Tensor:
+        return self._peopled(torch.zeros_like(self.there))
+
+    def without(self, which: Tensor) -> Tensor:
+        return self._peopled(~F.one_hot(which, self.there.shape[1]).bool())
+
+    def _peopled(self, only: Tensor) -> Tensor:
+        """What the memory sees, with some of the movers (B, K)."""
+        unroll, memory = self._unroll, self._networks.spatial_memory
+        view = memory.look(unroll.pose, self.camera, unroll.flicker)
+        if unroll.slots is None:
+            return view.frames.clamp(-1, 1)
+        living, picture = self._networks.slots, Picture(view.frames / 2 + 0.5, view.nearness)
+        cards = living.cards(unroll.slots, self.eyes)
+        cards = replace(cards, present=cards.present & only)
+        light = memory.light_at(unroll.pose.hour, unroll.flicker)
+        made = draw_cards(picture, cards, living.atlas(), self.eyes, self.camera, light)
+        return made.frames.clamp(0, 1) * 2 - 1
 
 
 def _seen_from(simulator: Simulator, pose: Pose) -> Tensor:

@@ -197,6 +197,21 @@ class Inhabitants:
         home[index, which[index]] = before[index]
         return home
 
+    def put(self, player: int, walker: int, x: float, y: float, direction: int) -> None:
+        """Has a walker walk at x, y, which are on a lane, to the east, south, west or north (0 to 3)."""
+        places, (east, south) = lanes().places, _DIRECTIONS[direction]
+        off_x, off_y = places[:, 0] - x, places[:, 1] - y
+        ahead = off_x * east + off_y * south
+        fits = ((off_x * south - off_y * east).abs() < 1e-3) & (ahead > 1e-3)
+        if not fits.any():
+            raise ValueError(f"no lane leads on from ({x}, {y})")
+        aside = _aside(torch.tensor(direction))
+        self.x[player, walker], self.y[player, walker] = x + float(aside[0]), y + float(aside[1])
+        self.heading[player, walker] = math.atan2(south, east)
+        self.rest[player, walker] = 0.0
+        self._target[player, walker] = int(torch.where(fits, ahead, 1e3).argmin())
+        self._direction[player, walker] = direction
+
     # -- a frame ---------------------------------------------------------------------------------------------------
     def step(self, x: Tensor, y: Tensor) -> None:
         """One video frame, in which the players came to x, y (players,)."""

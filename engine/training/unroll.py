@@ -14,6 +14,7 @@ from engine.nets.action_windows import ActionWindows
 from engine.nets.caches import Caches
 from engine.nets.camera import Camera
 from engine.nets.networks import EmbeddedNetworks
+from engine.nets.slots import Slots
 from engine.nets.spatial_memory import Pose
 from engine.rollout.memory_condition import Walk
 from engine.rollout.sampler import Sampler, from_mix, noise_schedule
@@ -67,6 +68,16 @@ class Unroll:
     def pose(self) -> Pose:
         """Where the model takes the players to be."""
         return self._walk.pose
+
+    @property
+    def flicker(self) -> Tensor:
+        """Of the model's lamps, (B,)."""
+        return self._walk.flicker
+
+    @property
+    def slots(self) -> Slots | None:
+        """Who the model takes to be where; None: nobody lives in its world."""
+        return self._walk.slots
 
     def step(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
         """Makes the next frame of every rollout, from actions (B, 4) and (B, 2) of one video frame.

@@ -7,9 +7,12 @@ import torch
 
 from engine.config.memory import CameraConfig
 from engine.nets.camera import Camera
+from engine.nets.spatial_memory import Pose
 from engine.training.alive import Alive, Sighting, Simulated, column_of, lasts, matching, seen_by
+from engine.training.evaluate import Played
 from engine.training.inhabitants import THINGS, WALKERS
 from engine.training.simulator import Simulator
+from tests.engine.tiny import networks, small_config
 
 CAMERA = Camera(CameraConfig(forward_step=0.06, back_step=0.045), 64, 36)
 
@@ -150,3 +153,35 @@ def test_a_mover_is_matched_to_itself_and_nobody_to_nobody():
     nobody = bare(None, simulator.copied(), 0)
     assert (matching(nobody, simulator, which) == -1).all()
     assert nobody.there.shape == (16, THINGS) and not nobody.there.any()
+
+
+def test_a_model_is_measured_by_what_its_slots_say_and_its_pictures_show():
+    """One who walks, in a bare room."""
+    made = networks(small_config(), seed=3)
+    played = Played(made, torch.zeros(2, 3, 32, 32), seed=4)
+    slots, walk = played._unroll.slots, played._unroll._walk
+    here = torch.zeros_like(slots.there)
+    here[:, 0] = True
+    walk.slots = replace(slots, there=here, x=torch.where(here, 2.1, 0.0), y=torch.where(here, 1.5, 0.0))
+    zero = torch.zeros(2)
+    walk.pose = Pose(zero + 1.4, zero + 1.5, zero, zero, zero + 0.5)
+    played.step(torch.zeros(2, 4), torch.zeros(2, 2))
+    which = torch.zeros(2, dtype=torch.long)
+    seen = Sighting.of(played, which)
+    assert (seen.pixels > 20).all() and (seen.pixels < 32 * 32).all()
+    assert torch.allclose(seen.without, played.place, atol=1e-6)
+    assert (column_of(played, which) - 16).abs().max() < 4, "it stands ahead"
+    assert played.movers.shape == (2, slots.count, 2)
+    moved = played.movers
+    played.step(torch.zeros(2, 4), torch.zeros(2, 2))
+    assert (played.movers - moved)[:, 0].norm(dim=1).max() < 0.1
+
+
+def test_a_model_in_which_nothing_moves_has_nobody():
+    made = networks(small_config(), seed=3)
+    made.slots.census.zero_()
+    played = Played(made, torch.zeros(2, 3, 32, 32), seed=4)
+    played.step(torch.zeros(2, 4), torch.zeros(2, 2))
+    assert not played.there.any()
+    assert torch.equal(played.shown, played.place)
+    assert (Sighting.of(played, torch.zeros(2, dtype=torch.long)).pixels == 0).all()
