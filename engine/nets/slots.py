@@ -27,6 +27,8 @@ from engine.nets.surfaces import Eyes
 WALKS, OPENS, ROLLS = 1, 2, 3
 """What a look does; 0: there is no such look."""
 
+HEADINGS = 32
+"""Directions that are told apart in what is known of where walkers face."""
 _COMPASS = 8  # directions in which a walker is shown whether one can stand
 _REACHES = (0.35, 0.8)  # cells ahead of it at which
 _NEAR = 2.0  # cells, the distance at which others begin to matter
@@ -69,13 +71,15 @@ class SlotDynamics(nn.Module):
 
     Weights: decide, the network of those that walk; opening, a small network from the player's distance and how open a
     door is to how much more open it will be in the next frame. Buffers: role (looks,), WALKS, OPENS, ROLLS or 0; pace
-    and stride (looks,), cells a frame and cells a stride of those that walk; rolling (4,): within how many cells of the
-    player it is pushed, how fast it then goes, and the share of its speed that it keeps in a frame and at a wall.
+    and stride (looks,), cells a frame and cells a stride of those that walk; room (looks,), how far one keeps from what
+    is upright; rolling (4,): within how many cells of the player it is pushed, how fast it then goes, and the share of
+    its speed that it keeps in a frame and at a wall.
     """
 
     role: Tensor
     pace: Tensor
     stride: Tensor
+    room: Tensor
     rolling: Tensor
 
     def __init__(self, config: SlotsConfig) -> None:
@@ -90,6 +94,7 @@ class SlotDynamics(nn.Module):
         self.register_buffer("role", torch.zeros(looks, dtype=torch.uint8))
         self.register_buffer("pace", torch.zeros(looks))
         self.register_buffer("stride", torch.ones(looks))
+        self.register_buffer("room", torch.full((looks,), 0.15))
         self.register_buffer("rolling", torch.tensor((0.5, 0.0, 0.9, 0.5)))
 
     @property
@@ -129,11 +134,12 @@ class SlotDynamics(nn.Module):
         pushed_heading, pushed_speed = self._pushed(slots, pose)
         heading, speed = torch.where(rolls, pushed_heading, heading), torch.where(rolls, pushed_speed, speed)
         east, south = speed * heading.cos(), speed * heading.sin()
+        room, before = self.room[slots.look], beside(memory, slots.x, slots.y)
         x = slots.x + east
-        free_x = memory.standing(x.flatten(), slots.y.flatten()).view_as(x) > 0
+        free_x = beside(memory, x, slots.y) > torch.minimum(room, before)
         x = torch.where(free_x, x, slots.x)
         y = slots.y + south
-        free_y = memory.standing(x.flatten(), y.flatten()).view_as(y) > 0
+        free_y = beside(memory, x, y) > torch.minimum(room, before)
         y = torch.where(free_y, y, slots.y)
         # what rolls against a wall comes back from it
         bounced = torch.atan2(torch.where(free_y, south, -south), torch.where(free_x, east, -east))
@@ -180,6 +186,15 @@ class SlotDynamics(nn.Module):
         return torch.where(still, slots.heading, torch.atan2(vy, vx)), torch.where(still, 0.0, speed)
 
 
+def beside(memory: SpatialMemory, x: Tensor, y: Tensor) -> Tensor:
+    """How far the nearest face is from places x, y, cells, in their shape."""
+    ends = memory.surfaces().edges
+    low, high = torch.minimum(ends[:, :2], ends[:, 2:]), torch.maximum(ends[:, :2], ends[:, 2:])
+    place = torch.stack((x, y), -1)[..., None, :]
+    off = (low - place).clamp(min=0) + (place - high).clamp(min=0)
+    return off.square().sum(-1).amin(-1).sqrt()
+
+
 def chance(seed: int, frame: int, batch: int, count: int, numbers: int) -> Tensor:
     """Draws 0..1 (B, count, numbers) of a frame; the world number n of a batch draws as one alone with seed + n."""
     draws = [
@@ -214,12 +229,12 @@ class SlotMemory(nn.Module):
     Args:
         config: how many of everything. world: the map that they live in.
 
-    Buffers beside `dynamics`: tiles (tiles, rows, columns, 7) bytes, the texels of one side of a look in one part of
-    its stride, by day RGB, by lamp RGB, both times the cover, and the cover; frame (tiles, 4), from where to where it
-    reaches to the right of the foot, and between which heights, cells; tile (looks, views, 1 + phases), which tile
-    that is: side 0 looks at the eye, and phase 0 stands still; census (count,), the look of every slot that there is,
-    counted from 1; shut, ajar (count, 4): of slots that open, the ends of their card in plan; met (looks, rows,
-    columns), how often one is met there.
+    Buffers beside `dynamics`: tiles (tiles, rows, columns, 4) bytes, the texels of one side of a look in one part of
+    its stride: RGB by day, and how much of it they are by lamp, in 128ths, 0 where there is nothing; frame (tiles, 4),
+    from where to where it reaches to the right of the foot, and between which heights, cells; tile (looks, views, 1 +
+    phases), which tile that is: side 0 looks at the eye, and phase 0 stands still; census (count,), the look of every
+    slot that there is, counted from 1; shut, ajar (count, 4): of slots that open, the ends of their card in plan; met
+    (looks, rows, columns), how often one is met there; headings (HEADINGS,), how often those that walk face each way.
     """
 
     tiles: Tensor
@@ -229,19 +244,21 @@ class SlotMemory(nn.Module):
     shut: Tensor
     ajar: Tensor
     met: Tensor
+    headings: Tensor
 
     def __init__(self, config: SlotsConfig, world: SpatialMemoryConfig) -> None:
         super().__init__()
         self.config, self.world = config, world
         self.dynamics = SlotDynamics(config)
         per, byte = config.met, torch.uint8
-        self.register_buffer("tiles", torch.zeros(config.tiles, *config.size, 7, dtype=byte))
+        self.register_buffer("tiles", torch.zeros(config.tiles, *config.size, 4, dtype=byte))
         self.register_buffer("frame", torch.zeros(config.tiles, 4))
         self.register_buffer("tile", torch.zeros(config.looks, config.views, 1 + config.phases, dtype=torch.int16))
         self.register_buffer("census", torch.zeros(config.count, dtype=byte))
         self.register_buffer("shut", torch.zeros(config.count, 4))
         self.register_buffer("ajar", torch.zeros(config.count, 4))
         self.register_buffer("met", torch.zeros(config.looks, world.rows * per, world.columns * per, dtype=byte))
+        self.register_buffer("headings", torch.ones(HEADINGS))
         self._atlas: Atlas | None = None  # the tiles, laid out for drawing; made at the first look
 
     @property
@@ -252,9 +269,16 @@ class SlotMemory(nn.Module):
     def atlas(self) -> Atlas:
         """The tiles, laid out for drawing."""
         if self._atlas is None or self._atlas.sums.device != self.tiles.device:
-            used = len(self.tiles) if self.tiles.is_meta else max(1, int(self.tile.max()) + 1)
-            self._atlas = Atlas(F.pad(self.tiles[:used].float() / 255, (0, 1)))
+            self._atlas = Atlas(self.texels())
         return self._atlas
+
+    def texels(self) -> Tensor:
+        """The tiles as texels of engine.nets.surfaces, (tiles, rows, columns, 8) 0..1."""
+        used = len(self.tiles) if self.tiles.is_meta else max(1, int(self.tile.max()) + 1)
+        day, lamp = self.tiles[:used].float().split((3, 1), -1)
+        cover = (lamp > 0).float()
+        day = day / 255 * cover
+        return torch.cat((day, day * lamp / 128, cover, torch.zeros_like(cover)), -1)
 
     def cards(self, slots: Slots, eyes: Eyes, which: list[int] | None = None) -> Cards:
         """What is seen of them; which: their numbers in the census, if these are not all."""
@@ -283,11 +307,13 @@ class SlotMemory(nn.Module):
         state = {name: part.clone() for name, part in self.state_dict().items() if name in dict(self.named_buffers())}
         state = {name: torch.zeros_like(part, device="cpu") for name, part in state.items()}
         state["tiles"] = torch.randint(256, self.tiles.shape, generator=generator, dtype=torch.uint8)
-        state["tiles"][..., 6] = 255
+        state["tiles"][..., 3] = 128
         state["frame"] = torch.tensor((-0.1, 0.1, 0.0, 0.5)).expand(config.tiles, 4).clone()
         state["census"][0] = 1
         state["met"] += 255
+        state["headings"] += 1
         state["dynamics.role"][0] = WALKS
         state["dynamics.pace"] += 0.02
         state["dynamics.stride"] += 0.4
+        state["dynamics.room"] += 0.15
         return state

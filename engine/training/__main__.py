@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from engine.errors import EngineError
+from engine.training.enliven import Enlivening, EnliveningTraining
 from engine.training.files import MODEL, export, read_model
 from engine.training.initial import build, fit_codec
 from engine.training.paint import PainterTraining, Painting
@@ -62,6 +63,11 @@ def make(options: argparse.Namespace) -> None:
     remembering = Remembering(networks.spatial_memory, camera, memory)
     remembering.run(options.out, say, options.save_every)
     say(f"memory: {remembering.quality():.2f} dB from poses never fitted")
+
+    enlivening = EnliveningTraining(seed=seed)
+    enlivening = replace(enlivening, parts=steps(enlivening.parts), steps=steps(enlivening.steps))
+    Enlivening(networks.slots, networks.spatial_memory, camera, enlivening).run(options.out, say, options.save_every)
+    networks.slots.requires_grad_(False)
 
     recogniser = RecogniserTraining(seed=seed)
     recogniser = replace(recogniser, steps=steps(recogniser.steps))

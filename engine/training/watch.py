@@ -1,0 +1,318 @@
+"""Watches the inhabited world and learns from pictures alone who lives in it: looks, strides, ways, doors and balls.
+
+Somebody stands still and looks, for some seconds, from many places and at many hours. What differs from the picture of
+the empty place is somebody or something: its lowest row says where it stands, since the eye's height is known, and from
+frame to frame it is followed. From that follow, without names and without being told who is who: *kinds*, by size and
+colour; *headings* and *pace*, from where it goes; *sides* and *strides*, from what it looks like on the way; the
+*tiles* of a look, texel by texel in the two layers of light, as the mean of what was seen; where such are *met*, and
+how they *decide*. What reaches the ceiling and never leaves its place is a door. Doors and balls are then walked up to.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.nets.camera import Camera
+from engine.nets.surfaces import Picture, draw
+from engine.training.place import bake
+from engine.training.simulator import Simulator, daylight
+
+_CHANGED = 0.03  # of 0..1 that a pixel differs by where somebody is
+_SMALLEST = 14  # pixels of what is looked at
+EVERY = 2
+"""Video frames between two pictures."""
+
+
+@dataclass(frozen=True)
+class Sightings:
+    """What was seen, N times; all (N,) but `patch` (N, 4, rows, columns): colour and cover in its own frame, 0..1.
+
+    clip: number of the watcher. frame: of the clip. x, y: where its foot is in plan. left, right, top: how far it
+    reaches to the right of its foot, from and to, and up, cells. bearing: the way that one looks at it. far: cells.
+    hour. whole: whether all of it was seen.
+    """
+
+    clip: Tensor
+    frame: Tensor
+    x: Tensor
+    y: Tensor
+    left: Tensor
+    right: Tensor
+    top: Tensor
+    bearing: Tensor
+    far: Tensor
+    hour: Tensor
+    whole: Tensor
+    patch: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def at(self, index: Tensor) -> Sightings:
+        return Sightings(*(part[index] for part in vars(self).values()))
+
+    @staticmethod
+    def joined(parts: list[Sightings]) -> Sightings:
+        return Sightings(*(torch.cat(same) for same in zip(*(vars(part).values() for part in parts), strict=True)))
+
+
+def blobs(mask: np.ndarray) -> list[tuple[int, int, int, int, list[tuple[int, int, int]]]]:
+    """Connected parts of a mask (H, W): top, bottom, left, right (past the end) and runs (row, from, to)."""
+    parents: list[int] = []
+
+    def root(n: int) -> int:
+        while parents[n] != n:
+            parents[n] = parents[parents[n]]
+            n = parents[n]
+        return n
+
+    runs: list[tuple[int, int, int, int]] = []
+    before: list[tuple[int, int, int]] = []
+    for row in np.flatnonzero(mask.any(1)):
+        line = np.flatnonzero(np.diff(np.concatenate(([0], mask[row].view(np.int8), [0]))))
+        now = []
+        if before and before[0][0] >= 0 and runs and runs[-1][0] != row - 1:
+            before = []
+        for begin, end in zip(line[::2].tolist(), line[1::2].tolist(), strict=True):
+            name = len(parents)
+            parents.append(name)
+            for low, high, other in before:
+                if low <= end and begin <= high:  # corners touch
+                    parents[root(name)] = root(other)
+            now.append((begin, end, name))
+            runs.append((int(row), begin, end, name))
+        before = now
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    for row, begin, end, name in runs:
+        found.setdefault(root(name), []).append((row, begin, end))
+    return [
+        (min(r[0] for r in part), max(r[0] for r in part) + 1, min(r[1] for r in part), max(r[2] for r in part), part)
+        for part in found.values()
+    ]
+
+
+def sighted(
+    clip: int, frame: int, made: Tensor, empty: Picture, who: int, simulator: Simulator, size: tuple[int, int]
+) -> list[Sightings]:
+    """What is seen in one picture (3, H, W), 0..1, of watcher `who`."""
+    camera = simulator.camera
+    bare = empty.frames[who].clamp(0, 1)
+    wrong = (made - bare).abs().amax(0)
+    mask = (wrong > _CHANGED).numpy()
+    if not mask.any():
+        return []
+    x, y, yaw, pitch = (float(part[who]) for part in simulator.eyes)
+    horizon, eye, focal = camera.height / 2 + math.tan(pitch) * camera.focal, camera.config.eye_height, camera.focal
+    wall = empty.nearness[who].amin(0)
+    found = []
+    parts = [part for part in blobs(mask) if sum(r[2] - r[1] for r in part[4]) >= _SMALLEST]
+    for top, bottom, left, right, runs in parts:
+        if bottom <= horizon + 4 or bottom - top < 5:
+            continue
+        depth = eye * focal / (bottom - 0.3 - horizon)
+        low = [run for run in runs if run[0] >= bottom - max(2, (bottom - top) // 8)]
+        foot = (min(r[1] for r in low) + max(r[2] for r in low)) / 2
+        per = depth / focal
+        right_of = (foot - camera.width / 2) * per
+        place = (
+            x + depth * math.cos(yaw) - right_of * math.sin(yaw),
+            y + depth * math.sin(yaw) + right_of * math.cos(yaw),
+        )
+        beside = [column for column in (left - 2, right + 1) if 0 <= column < camera.width]
+        whole = left > 1 and right < camera.width - 1 and top > 0 and bottom < camera.height
+        whole = whole and all(float(wall[column]) * depth < 1 for column in beside)
+        own = np.zeros_like(mask[top:bottom, left:right])
+        for row, begin, end in runs:
+            own[row - top, begin - left : end - left] = True
+        cut = torch.cat((made[:, top:bottom, left:right], torch.from_numpy(own)[None].float()))
+        patch = F.interpolate(cut[None], size=size, mode="bilinear", align_corners=False, antialias=True)
+        numbers = (
+            clip, frame, *place, (left - foot + 0.3) * per, (right - foot - 0.3) * per, (bottom - top - 0.6) * per,
+            math.atan2(place[1] - y, place[0] - x), math.hypot(place[0] - x, place[1] - y),
+            float(simulator.hour[who]), float(whole),
+        )  # fmt: skip
+        found.append(Sightings(*(torch.tensor([number]) for number in numbers), patch))
+    return found
+
+
+def stand_and_watch(
+    watchers: int, pictures: int, seed: int, camera: Camera, size: tuple[int, int], clip: int = 0
+) -> Sightings:
+    """Watchers who stand still where somebody is met, a picture every EVERY video frames; at one hour each."""
+    simulator = Simulator(watchers, seed, camera, folk=True)
+    hour, still = simulator.hour.clone(), (torch.zeros(watchers, 4), torch.zeros(watchers, 2))
+    # nobody stands with the nose to a wall to see who passes
+    ahead = draw(bake(), simulator.eyes, Camera(camera.config, 32, 18), daylight(hour, simulator.flicker)).nearness
+    free = ahead.amin(1).median(1).values
+    turned = torch.where(free > 0.6, 0.0, math.pi)
+    simulator.yaw = (simulator.yaw + turned) % (2 * math.pi)
+    light = daylight(hour, simulator.flicker)
+    empty = draw(bake(), simulator.eyes, camera, light)
+    found = []
+    for frame in range(pictures):
+        for _ in range(EVERY):
+            simulator.step(*still)
+        simulator.hour, simulator.flicker = hour.clone(), torch.zeros(watchers)  # the light waits: it is drawn once
+        made = simulator.peopled(empty).frames.clamp(0, 1)
+        for who in range(watchers):
+            found += sighted(clip + who, frame, made[who], empty, who, simulator, size)
+    return Sightings.joined(found)
+
+
+# -- going there -----------------------------------------------------------------------------------------------------
+def _put(simulator: Simulator, x: list[float], y: list[float], yaw: list[float]) -> None:
+    """The players where somebody could have walked to."""
+    simulator.x, simulator.y, simulator.yaw = (torch.tensor(part, dtype=torch.float32) for part in (x, y, yaw))
+    simulator.pitch = torch.zeros_like(simulator.x)
+
+
+def _look(simulator: Simulator) -> tuple[Tensor, Picture]:
+    """What players see, (B, 3, H, W) 0..1, and the place without anybody."""
+    empty = draw(bake(), simulator.eyes, simulator.camera, daylight(simulator.hour, simulator.flicker))
+    return simulator.peopled(empty).frames.clamp(0, 1), empty
+
+
+@dataclass(frozen=True)
+class Door:
+    """A doorway: the ends (4,) of its card in plan when it is shut, left first as seen by who looked; its leaves'
+    texels, seen at some hours: (hours, 3, rows, columns) for each of the two; and how it opened: (frames, 3), the
+    player's distance, how open it was, and how open it was a frame later."""
+
+    ends: Tensor
+    top: float
+    hours: Tensor
+    leaves: tuple[Tensor, Tensor]
+    opening: Tensor
+
+
+def visit_door(
+    x: float, y: float, seed: int, camera: Camera, size: tuple[int, int], hours: int = 6, frames: int = 90
+) -> Door | None:
+    """Goes to a door that was seen at about x, y: looks at it squarely, and walks up to it and back."""
+    tries = [(math.cos(turn), math.sin(turn), turn) for turn in (0.0, math.pi / 2, math.pi, -math.pi / 2)]
+    stands = [(x - 2.4 * c, y - 2.4 * s, turn) for c, s, turn in tries]
+    simulator = Simulator(len(stands), seed, camera, folk=True)
+    free = simulator.is_free(*(torch.tensor(part) for part in zip(*[(s[0], s[1]) for s in stands], strict=True)))
+    best = None
+    _put(simulator, *([s[k] for s in stands] for k in range(3)))
+    simulator.hour[:] = 0.5
+    for _ in range(20):  # it shuts
+        simulator.step(torch.zeros(len(stands), 4), torch.zeros(len(stands), 2))
+    made, empty = _look(simulator)
+    for who in range(len(stands)):
+        part = _squarely((made[who] - empty.frames[who].clamp(0, 1)).abs().amax(0), camera)
+        if part is not None and bool(free[who]) and (best is None or part[4] > best[1][4]):
+            best = who, part
+    if best is None:
+        return None
+    who, (top, bottom, left, right, _) = best
+    sx, sy, turn = stands[who]
+    depth = camera.config.eye_height * camera.focal / (bottom - camera.height / 2)
+    per = depth / camera.focal
+
+    def plan(column: float) -> list[float]:
+        right_of = (column - camera.width / 2) * per
+        return [
+            sx + depth * math.cos(turn) - right_of * math.sin(turn),
+            sy + depth * math.sin(turn) + right_of * math.cos(turn),
+        ]
+
+    ends = torch.tensor(plan(left) + plan(right))
+    middle = (ends[:2] + ends[2:]) / 2
+    # -- its texels, at some hours
+    looks = Simulator(hours, seed + 1, camera, folk=True)
+    _put(looks, [sx] * hours, [sy] * hours, [turn] * hours)
+    looks.hour = (torch.arange(hours) + 0.5) / hours
+    for _ in range(20):
+        looks.step(torch.zeros(hours, 4), torch.zeros(hours, 2))
+    looks.hour, looks.flicker = (torch.arange(hours) + 0.5) / hours, torch.zeros(hours)
+    made, _ = _look(looks)
+    half = (left + right) // 2
+    leaves = tuple(
+        F.interpolate(made[:, :, top:bottom, a:b], size=size, mode="bilinear", align_corners=False, antialias=True)
+        for a, b in ((left, half), (half, right))
+    )
+    # -- how it opens: there and back
+    walker = Simulator(1, seed + 2, camera, folk=True)
+    _put(walker, [sx], [sy], [turn])
+    walker.hour[:] = 0.5
+    told = []
+    for frame in range(frames):
+        distance = math.hypot(float(walker.x) - float(middle[0]), float(walker.y) - float(middle[1]))
+        shown, empty = _look(walker)
+        wrong = (shown[0] - empty.frames[0].clamp(0, 1)).abs().amax(0)
+        eye = camera.height // 2
+        near = math.cos(turn) * (float(middle[0]) - float(walker.x)) + math.sin(turn) * (
+            float(middle[1]) - float(walker.y)
+        )
+        wide = math.hypot(*(ends[2:] - ends[:2]).tolist()) * camera.focal / max(near, 0.1)
+        from_, to = max(0, round(camera.width / 2 - wide / 2)), min(camera.width, round(camera.width / 2 + wide / 2))
+        shut = (wrong[eye - 20 : eye + 20, from_:to] > _CHANGED).float().mean(0) > 0.5
+        told.append((distance, 1 - float(shut.sum()) / max(wide, 1.0) if near > 0.4 else 1.0))
+        keys = torch.tensor([[1.0, 0.0, 0.0, 0.0]] if frame < frames * 0.3 else [[0.0, 1.0, 0.0, 0.0]])
+        walker.step(keys, torch.zeros(1, 2))
+    openness = torch.tensor(told).clamp(min=0)
+    opening = torch.cat((openness[1:, :1], openness[:-1, 1:], openness[1:, 1:]), 1)
+    return Door(ends, (bottom - top) * per, looks.hour, leaves, opening)  # type: ignore[arg-type]
+
+
+def _squarely(wrong: Tensor, camera: Camera) -> tuple[int, int, int, int, float] | None:
+    """The middle blob of a picture's differences, if its foot is level: top, bottom, left, right, and its area."""
+    mask = (wrong > _CHANGED).numpy()
+    for top, bottom, left, right, runs in blobs(mask):
+        if not left < camera.width / 2 < right or bottom - top < camera.height / 4:
+            continue
+        area = sum(run[2] - run[1] for run in runs)
+        if area > 0.93 * (bottom - top) * (right - left) and bottom < camera.height and top > 0:
+            return top, bottom, left, right, float(area)
+    return None
+
+
+def visit_balls(
+    places: list[tuple[float, float]], each: int, seed: int, camera: Camera, frames: int = 50
+) -> list[Tensor]:
+    """Walks up to what lies at about these places; for each time, (frames, 4): where the player is, and where it is,
+    NaN where it is not seen."""
+    starts = []
+    rng = torch.Generator().manual_seed(seed)
+    for x, y in places:
+        for n in range(each):
+            angle = 2 * math.pi * (n + float(torch.rand((), generator=rng)) * 0.5) / each
+            starts.append((x - 1.6 * math.cos(angle), y - 1.6 * math.sin(angle), angle))
+    simulator = Simulator(len(starts), seed, camera, folk=True)
+    free = simulator.is_free(*(torch.tensor(part) for part in zip(*[(s[0], s[1]) for s in starts], strict=True)))
+    _put(simulator, *([s[k] for s in starts] for k in range(3)))
+    simulator.hour[:] = 0.5
+    told: list[list[tuple[float, ...]]] = [[] for _ in starts]
+    aim = torch.zeros(len(starts))
+    for frame in range(frames):
+        made, empty = _look(simulator)
+        for who in range(len(starts)):
+            seen = sighted(0, frame, made[who], empty, who, simulator, (4, 4))
+            low = [
+                one
+                for one in seen
+                if float(one.whole) and float(one.top) < 0.5 and abs(float(one.right - one.left - one.top)) < 0.12
+            ]
+            here = (float(simulator.x[who]), float(simulator.y[who]))
+            if not low:
+                told[who].append((*here, math.nan, math.nan))
+                continue
+            one = min(low, key=lambda one: float(one.far))
+            told[who].append((*here, float(one.x), float(one.y)))
+            if frame < 12:
+                aim[who] = (float(one.bearing) - float(simulator.yaw[who]) + math.pi) % (2 * math.pi) - math.pi
+        mouse = torch.zeros(len(starts), 2)
+        if frame < 12:
+            mouse[:, 1] = (aim / math.radians(camera.config.yaw_per_unit)).clamp(-0.1, 0.1)
+            mouse[:, 0] = -0.1 * (frame > 4)  # what is pushed lies at one's feet
+        keys = torch.tensor((1.0, 0.0, 0.0, 0.0)) * (12 <= frame < 36)
+        simulator.step(keys.expand(len(starts), -1), mouse)
+        simulator.hour[:] = 0.5
+    return [torch.tensor(way) for way, can in zip(told, free.tolist(), strict=True) if can]
