@@ -134,13 +134,14 @@ class SlotDynamics(nn.Module):
         pushed_heading, pushed_speed = self._pushed(slots, pose)
         heading, speed = torch.where(rolls, pushed_heading, heading), torch.where(rolls, pushed_speed, speed)
         east, south = speed * heading.cos(), speed * heading.sin()
-        room, before = self.room[slots.look], beside(memory, slots.x, slots.y)
-        x = slots.x + east
-        free_x = beside(memory, x, slots.y) > torch.minimum(room, before)
-        x = torch.where(free_x, x, slots.x)
-        y = slots.y + south
-        free_y = beside(memory, x, y) > torch.minimum(room, before)
-        y = torch.where(free_y, y, slots.y)
+        to_x, to_y = slots.x + east, slots.y + south
+        # here, after each axis of the move alone, and after both: one may not come nearer to a wall than its room
+        places = (slots.x, to_x, slots.x, to_x), (slots.y, slots.y, to_y, to_y)
+        here, across, down, both = beside(memory, *(torch.stack(part) for part in places))
+        least = torch.minimum(self.room[slots.look], here)
+        free_x = across > least
+        free_y = torch.where(free_x, both, down) > least
+        x, y = torch.where(free_x, to_x, slots.x), torch.where(free_y, to_y, slots.y)
         # what rolls against a wall comes back from it
         bounced = torch.atan2(torch.where(free_y, south, -south), torch.where(free_x, east, -east))
         hit = rolls & ~(free_x & free_y)

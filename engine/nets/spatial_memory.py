@@ -13,6 +13,7 @@ is a share of a day.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,7 @@ from engine.nets.surfaces import (
     MIPS,
     PLANE_MIPS,
     Light,
+    Picture,
     Planes,
     Surfaces,
     draw,
@@ -102,10 +104,21 @@ class SpatialMemory(nn.Module):
         self._surfaces: Surfaces | None = None  # the same weights, laid out for looking; made at the first look
 
     # -- looking ---------------------------------------------------------------------------------------------------
-    def look(self, pose: Pose, camera: Camera, flicker: Tensor | None = None) -> View:
-        """What eyes at `pose` see through `camera`; flicker: (B,) of the lamps, in deviations from their mean."""
+    def look(
+        self,
+        pose: Pose,
+        camera: Camera,
+        flicker: Tensor | None = None,
+        before: Callable[[Picture, Light], Picture] | None = None,
+    ) -> View:
+        """What eyes at `pose` see through `camera`.
+
+        flicker: (B,) of the lamps, in deviations from their mean. before: draws into the picture what stands before it.
+        """
         light = self.light_at(pose.hour, flicker)
         picture = draw(self.surfaces(), (pose.x, pose.y, pose.yaw, pose.pitch), camera, light)
+        if before is not None:
+            picture = before(picture, light)
         return View(picture.frames.clamp(0, 1) * 2 - 1, picture.nearness)
 
     def light_at(self, hour: Tensor, flicker: Tensor | None = None) -> Light:

@@ -26,9 +26,9 @@ from engine.nets.recogniser import localise
 from engine.nets.slots import Slots
 from engine.nets.spatial_memory import Pose, View
 from engine.nets.spotting import find
-from engine.nets.surfaces import Picture
+from engine.nets.surfaces import Light, Picture
 
-_TRACE = 0.02  # of a slot in a pixel of the moved frame, above which it counts
+_BLOCK = 8  # pixels; more than anything moves in the picture in one video frame
 
 
 class Walk:
@@ -66,8 +66,8 @@ class Walk:
         self.done = 0
         """Video frames since the first."""
         self._seed = seed
-        self.shown = self._first_shown()
-        """Where the newest frames show a slot, (B, 1, H, W) 0 or 1; None: nobody lives in this world."""
+        self.shown = self._seen()[1]
+        """Which blocks of the newest frames show a slot, (B, 1, rows, columns) 0 or 1; None: nobody lives here."""
         self._views: Tensor | None = None
 
     @property
@@ -88,38 +88,31 @@ class Walk:
             walked = torch.stack((self.pose.x - before.x, self.pose.y - before.y), 1)
             self.slots = self._living.dynamics.step(self.slots, self.pose, walked, self._memory, self._seed, self.done)
         self._wait()
-        seen = self._memory.look(self.pose, self.camera, self.flicker)
-        if self.slots is None:
-            moved = self.camera.moved(self.frames.float(), motion, seen.nearness)
-        else:
-            seen, shown = self._inhabited(seen)
-            assert self.shown is not None
-            both = torch.cat((self.frames.float(), self.shown), 1)
-            both = self.camera.moved(both, motion, seen.nearness)
+        seen, shown = self._seen()
+        moved = self.camera.moved(self.frames.float(), motion, seen.nearness)
+        if shown is not None and self.shown is not None:
             # where somebody is, or just was, the frame before cannot say what is seen now
-            stale = (both[:, 3:] > _TRACE) | (shown > 0)
-            moved, self.shown = torch.where(stale, seen.frames, both[:, :3]), shown
+            stale = F.max_pool2d(torch.maximum(shown, self.shown), 3, 1, 1)
+            stale = F.interpolate(stale, scale_factor=_BLOCK, mode="nearest") > 0
+            moved = torch.where(stale, seen.frames, moved)
+        self.shown = shown
         self._views = torch.stack((moved, seen.frames), 1)
         return self._views
 
-    def _inhabited(self, seen: View) -> tuple[View, Tensor]:
-        """A view with the slots in it, and where it shows them, (B, 1, H, W) 0 or 1."""
-        assert self.slots is not None
-        pose, living = self.pose, self._living
-        eyes = (pose.x, pose.y, pose.yaw, pose.pitch)
-        empty = Picture(seen.frames / 2 + 0.5, seen.nearness)
-        light = self._memory.light_at(pose.hour, self.flicker)
-        picture = draw_cards(empty, living.cards(self.slots, eyes), living.atlas(), eyes, self.camera, light)
-        if picture is empty:
-            return seen, torch.zeros_like(seen.nearness)[:, None]
-        shown = (picture.frames != empty.frames).any(1, keepdim=True).float()
-        shown = F.max_pool2d(shown, 3, 1, 1)
-        return View(picture.frames.clamp(0, 1) * 2 - 1, picture.nearness), shown
+    def _seen(self) -> tuple[View, Tensor | None]:
+        """What the memory sees, with the slots in it, and the blocks of the picture that show them."""
+        slots, living, pose = self.slots, self._living, self.pose
+        if slots is None:
+            return self._memory.look(pose, self.camera, self.flicker), None
+        eyes, changed = (pose.x, pose.y, pose.yaw, pose.pitch), []
 
-    def _first_shown(self) -> Tensor | None:
-        if self.slots is None:
-            return None
-        return self._inhabited(self._memory.look(self.pose, self.camera))[1]
+        def before(picture: Picture, light: Light) -> Picture:
+            made = draw_cards(picture, living.cards(slots, eyes), living.atlas(), eyes, self.camera, light)
+            changed.append((made.nearness != picture.nearness)[:, None].float())
+            return made
+
+        seen = self._memory.look(pose, self.camera, self.flicker, before)
+        return seen, F.max_pool2d(changed[0], _BLOCK)
 
     def mix(self, weights: Tensor) -> Tensor:
         """Latents (B, 1, C, h, w) of the views last looked at, mixed by weights (B, 1, 2, h, w)."""

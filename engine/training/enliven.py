@@ -21,6 +21,8 @@ _GOES = 0.007  # cells a frame, above which one walks
 _SMOOTH = 2.5  # pictures, the deviation of the smoothing of ways
 _DOOR = 1.05  # cells: what is taller is a door
 _LOW = 0.5  # and what is lower no person
+_CLOSE = 4.5  # cells, from where one sees well what somebody looks like
+_OTHER = 0.2  # difference of colours of what is not one
 _STRIDES = 3  # pictures that a stride is told apart in
 
 
@@ -119,11 +121,11 @@ def means(points: Tensor, count: int, seed: int = 0) -> Tensor:
 
 
 def colours(seen: Sightings, memory: SpatialMemory) -> Tensor:
-    """The mean colours of each, of its upper quarter and of its middle, less the light of the hour: (N, 6), of which
+    """The mean colours of each, at its top and below its middle, less the light of the hour: (N, 6), of which
     three sum up to 1."""
     light = memory.light_at(seen.hour.float())
     rows, found = seen.patch.shape[2], []
-    for begin, end in ((0, rows // 4), (rows * 3 // 8, rows * 5 // 8)):
+    for begin, end in ((0, rows * 3 // 16), (rows * 5 // 8, rows * 25 // 32)):
         part = seen.patch[:, :, begin:end]
         mean = (part[:, :3] * part[:, 3:]).sum((2, 3)) / part[:, 3:].sum((2, 3)).clamp(min=1)
         own = mean / (light.day + 0.5 * light.lamp).clamp(min=0.05)
@@ -277,6 +279,8 @@ def kinds(path: Ways, memory: SpatialMemory, told: Told) -> Kinds:
             names = [usable[int(k)] for k in index[group == n]]
             rows = torch.cat([members[name] for name in names])
             look[rows] = number
+            each = colours(seen.at(rows), memory)
+            look[rows[(each - each.median(0).values).norm(dim=1) > _OTHER]] = -1  # somebody else, met on the way
             goes = (path.speed[rows] > 0).float().mean()
             (walks if goes > 0.15 else rolls).append(number)
             number += 1
@@ -326,12 +330,7 @@ def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemor
         slots.dynamics.pace[look] = path.speed[goes].median() if goes.any() else 0.02
         slots.dynamics.stride[look] = told.stride
         for here in range(config.views):
-            index, flip = (goes & (side == here)).nonzero()[:, 0], False
-            if len(index) < 4:
-                index, flip = (goes & (side == (-here) % config.views)).nonzero()[:, 0], True
-            if len(index) < 4:
-                near = ((side - here + config.views // 2) % config.views - config.views // 2).abs()
-                index, flip = (goes & (near == near[goes].min())).nonzero()[:, 0], False
+            index, flip = _of_side(goes, side, here, seen.far, config.views)
             stands = (mine & (path.speed == 0) & (side == here)).nonzero()[:, 0]
             index = index[seen.far[index].argsort()][:60]
             group = strides(seen.patch[index], _STRIDES)
@@ -344,6 +343,20 @@ def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemor
             first, second = [tile for tile in tiles if tile != neutral][:2] if len(set(tiles)) == 3 else tiles[1:]
             slots.tile[look, here] = torch.tensor([standing, neutral, first, neutral, second])
     return used
+
+
+def _of_side(goes: Tensor, side: Tensor, here: int, far: Tensor, views: int) -> tuple[Tensor, bool]:
+    """Sightings of a side from near by, and whether they are to be mirrored: those of the other hand, or of a side
+    beside it, where there are none."""
+    for reach in (_CLOSE, 2 * _CLOSE):
+        close = goes & (far < reach)
+        for beside_it in (0, 1, -1, 2, -2, 3, -3, 4):
+            for mirrored in (False, True):
+                wanted = (here + beside_it) % views
+                index = (close & (side == (-wanted % views if mirrored else wanted))).nonzero()[:, 0]
+                if len(index) >= 4:
+                    return index, mirrored
+    return goes.nonzero()[:, 0], False
 
 
 def _standing(seen: Sightings, index: Tensor, group: Tensor, stands: Tensor, tiles: list[int], add) -> int:  # type: ignore[no-untyped-def]
@@ -365,7 +378,7 @@ def write_places(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemo
     rows, columns = slots.met.shape[1:]
     census: list[int] = []
     for looks, many in ((kind.walks, told.walkers), (kind.rolls, told.balls)):
-        counts = torch.tensor([len(set(path.track[kind.look == look].tolist())) for look in looks], dtype=torch.float)
+        counts = torch.stack([(kind.look == look).sum().float() for look in looks])
         shares = counts / counts.sum() * many
         numbers = shares.floor().clamp(min=1)
         while numbers.sum() < many:
@@ -417,9 +430,7 @@ def rolling(balls: list[Tensor]) -> Tensor:
     if not seen:
         return torch.tensor((0.5, 0.0, 0.9, 0.0))
     ways_ = torch.stack(seen)  # (ways, frames, 4)
-    tried = torch.cartesian_prod(
-        torch.linspace(0.25, 0.9, 14), torch.linspace(0.02, 0.2, 19), torch.linspace(0.85, 0.99, 15)
-    )
+    tried = torch.cartesian_prod(torch.linspace(0.25, 0.9, 14), torch.linspace(0.02, 0.2, 19), _kept(ways_)[None])
     reach, push, keep = (part[:, None] for part in tried.unbind(1))
     x, y = (ways_[:, :12, axis].nanmedian(1).values.expand(len(tried), -1).clone() for axis in (2, 3))
     vx, vy, errors = torch.zeros_like(x), torch.zeros_like(y), []
@@ -434,6 +445,22 @@ def rolling(balls: list[Tensor]) -> Tensor:
         errors.append(torch.hypot(x - true_x, y - true_y).clamp(max=1.0))
     error = torch.stack(errors).nanmean(0).median(1).values
     return torch.cat((tried[error.argmin()], torch.zeros(1)))
+
+
+def _kept(balls: Tensor) -> Tensor:
+    """The share of its speed that a ball keeps a frame: from how fast (ways, frames, 4) it goes in half a second and in
+    the next."""
+    moved = torch.hypot(balls[:, 1:, 2] - balls[:, :-1, 2], balls[:, 1:, 3] - balls[:, :-1, 3])
+    shares = []
+    for way in moved:
+        for start in (way > 0.05).nonzero()[:, 0].tolist():
+            first, second = way[start : start + 6], way[start + 6 : start + 12]
+            if len(second) == 6 and not bool(first.isnan().any() | second.isnan().any()):
+                share = float(second.mean() / first.mean())
+                if share > 0.5:  # else it met a wall
+                    shares.append(share ** (1 / 6))
+                break
+    return torch.tensor(shares or [0.9]).median()
 
 
 # -- all of it -------------------------------------------------------------------------------------------------------
@@ -453,7 +480,7 @@ class EnliveningTraining:
     watchers: int = 8
     pictures: int = 36
     wide: int = 384
-    steps: int = 1500
+    steps: int = 400
     lr: float = 3e-3
     balls: int = 4
     told: Told = field(default_factory=Told)
@@ -535,7 +562,8 @@ class Enlivening:
 
         def loss(step: int) -> tuple[Tensor, dict[str, float]]:
             index = torch.randint(len(train.turn), (256,), generator=self._rng)
-            choice = choice_loss(dynamics, Choices(train.features[index], train.goes[index], train.turn[index]))
+            blurred = train.features[index] + 0.1 * torch.randn(train.features[index].shape, generator=self._rng)
+            choice = choice_loss(dynamics, Choices(blurred, train.goes[index], train.turn[index]))
             wrong = dynamics.opened(opening[:, 0], opening[:, 1]) - opening[:, 2]
             return choice + 30 * wrong.square().mean(), {"choices": float(choice.detach())}
 

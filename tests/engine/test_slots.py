@@ -118,8 +118,7 @@ def walk(room, living, at: Pose, slots: Slots | None = None, frames=None, seed: 
 
 def seen(room, living, at: Pose, slots: Slots) -> torch.Tensor:
     """What the memory with slots in it shows, (B, 3, H, W)."""
-    one = walk(room, living, at, slots)
-    return one._inhabited(room.look(at, one.camera))[0].frames
+    return walk(room, living, at, slots)._seen()[0].frames
 
 
 def test_somebody_is_found_in_the_first_picture_where_they_stand(room, living):
