@@ -246,7 +246,7 @@ def test_a_ball_is_pushed_and_comes_to_rest_and_back_from_a_wall(room, living):
         here.look(W, STILL)
         farthest = max(farthest, here.slots.x[0, 0].item())
     assert farthest > 3.0 and abs(here.slots.y[0, 0].item() - 2.0) < 0.05
-    for _ in range(70):
+    for _ in range(100):
         here.look(KEYS, STILL)
     rest = here.slots.x[0, 0].item()
     here.look(KEYS, STILL)
