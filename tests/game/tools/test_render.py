@@ -25,19 +25,31 @@ def words(tmp_path):
     return [f"weights={tmp_path}"]
 
 
-@pytest.fixture
-def script(tmp_path):
-    picture_file(tmp_path)
-    path = tmp_path / "bench.yaml"
+def write_script(folder: Path) -> Path:
+    picture_file(folder)
+    path = folder / "bench.yaml"
     path.write_text(SCRIPT)
     return path
 
 
 @pytest.fixture
-def rendered(tmp_path, script, words):
-    """A finished render."""
-    assert render(load(script), words, Job(out=tmp_path / "a"), real_world) == 0
-    return tmp_path / "a"
+def script(tmp_path):
+    return write_script(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def render_kept(tmp_path_factory):
+    """A finished render that nobody touches."""
+    folder = tmp_path_factory.mktemp("rendered")
+    assert render(load(write_script(folder)), [f"weights={folder}"], Job(out=folder / "a"), real_world) == 0
+    (folder / "start.png").unlink()
+    return folder / "a"
+
+
+@pytest.fixture
+def rendered(tmp_path, render_kept):
+    """A copy of it to do with as one likes."""
+    return shutil.copytree(render_kept, tmp_path / "a")
 
 
 def report(folder: Path) -> dict:
@@ -70,7 +82,6 @@ def test_a_replay_says_that_every_frame_is_the_recordings(tmp_path, words, rende
 def test_a_replay_needs_nothing_but_the_session_folder(tmp_path, words, rendered, capsys):
     moved = tmp_path / "elsewhere" / "s"
     shutil.copytree(rendered, moved)
-    (tmp_path / "start.png").unlink()
     assert render(load(moved), words, Job(out=tmp_path / "again"), real_world) == 0
 
 
