@@ -72,7 +72,7 @@ def ways(seen: Sightings) -> Ways:
     heading, speed = torch.zeros(len(seen)), torch.zeros(len(seen))
     known = torch.zeros(len(seen), dtype=torch.bool)
     x, y = seen.x.clone(), seen.y.clone()
-    for name in range(int(track.max()) + 1):
+    for name in range(int(track.max()) + 1 if len(track) else 0):
         index = (track == name).nonzero()[:, 0]
         if len(index) < 6:
             continue
@@ -187,7 +187,7 @@ def choices(path: Ways, look: Tensor, eyes: Tensor, dynamics: SlotDynamics, memo
     by_clip: dict[tuple[int, int], list[int]] = {}
     for n in ((look >= 0) & path.known).nonzero()[:, 0].tolist():
         by_clip.setdefault((int(seen.clip[n]), int(seen.frame[n])), []).append(n)
-    for name in range(int(path.track.max()) + 1):
+    for name in range(int(path.track.max()) + 1 if len(path.track) else 0):
         index = ((path.track == name) & path.known & (look >= 0)).nonzero()[:, 0]
         at = {int(seen.frame[n]): int(n) for n in index}
         for frame, n in at.items():
@@ -260,10 +260,12 @@ def kinds(path: Ways, memory: SpatialMemory, told: Told) -> Kinds:
     """Whom there is, by size, colour and whether they ever go."""
     seen, track = path.seen, path.track
     look = torch.full((len(seen),), -1)
-    count = int(track.max()) + 1
+    count = int(track.max()) + 1 if len(track) else 0
     members = [(track == name).nonzero()[:, 0] for name in range(count)]
     whole = [index[seen.whole[index] > 0] for index in members]
     usable = [name for name in range(count) if len(whole[name]) >= 4]
+    if not usable:
+        return Kinds(look, [], [])
     top = torch.tensor([float(seen.top[whole[name]].median()) for name in usable])
     colour = torch.stack([colours(seen.at(whole[name]), memory).mean(0) for name in usable])
     walks: list[int] = []
@@ -378,6 +380,8 @@ def write_places(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemo
     rows, columns = slots.met.shape[1:]
     census: list[int] = []
     for looks, many in ((kind.walks, told.walkers), (kind.rolls, told.balls)):
+        if not looks:
+            continue  # nobody of that kind was ever seen, in a trial
         counts = torch.stack([(kind.look == look).sum().float() for look in looks])
         shares = counts / counts.sum() * many
         numbers = shares.floor().clamp(min=1)
@@ -561,6 +565,8 @@ class Enlivening:
             self._rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + start)
 
         def loss(step: int) -> tuple[Tensor, dict[str, float]]:
+            if len(train.turn) == 0:  # nobody was seen, in a trial
+                return sum(part.sum() for part in dynamics.parameters()) * 0.0, {}  # type: ignore[return-value]
             index = torch.randint(len(train.turn), (256,), generator=self._rng)
             blurred = train.features[index] + 0.1 * torch.randn(train.features[index].shape, generator=self._rng)
             choice = choice_loss(dynamics, Choices(blurred, train.goes[index], train.turn[index]))
@@ -569,8 +575,9 @@ class Enlivening:
 
         Stage("slots, ways", self.config.steps, [optimizer], {"dynamics": dynamics}, begin, loss,
               rate=lambda done: 1 - done).run(folder / "slots.pt", say, save_every)  # fmt: skip
-        with torch.no_grad():
-            say(f"slots: {len(made.turn)} choices, held out {float(choice_loss(dynamics, test)):.2f}")
+        if len(test.turn):
+            with torch.no_grad():
+                say(f"slots: {len(made.turn)} choices, held out {float(choice_loss(dynamics, test)):.2f}")
 
 
 def _whole_way(opening: Tensor) -> Tensor:
