@@ -21,7 +21,7 @@ from game import VERSION
 from game.config.settings import Settings, load_settings, options
 from game.console import Progress, tell
 from game.errors import InputError
-from game.files import check_folder, write_json
+from game.files import check_folder, folder_error, write_json
 from game.models.catalog import find_weights, random_weights
 from game.models.fit import examine
 from game.models.loader import choose_device
@@ -62,15 +62,14 @@ def matrix(
     if not random_weights(settings):
         find_weights(settings)
     check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise folder_error(folder, error) from error
     device = choose_device(settings)
     every = list(rows(settings, words, device, machine))
     fitting, left_out = ([row for row in every if bool(row.counted) is counted] for counted in (True, False))
     made: list[dict[str, Any]] = []
-    progress, run = Progress(), run or _run
-    for number, row in enumerate(fitting):
-        progress(f"row {number + 1} of {len(fitting)}: {' '.join(row.words) or 'as it is'}", number / len(fitting))
-        made.append(_time(row, words, blocks, run))
-    progress.clear()
     results = {
         "model": settings.model.name,
         "machine": _machine(machine, device),
@@ -78,6 +77,12 @@ def matrix(
         "rows": made,
         "does_not_fit": [" ".join(row.words) for row in left_out],
     }
+    progress, run = Progress(), run or _run
+    for number, row in enumerate(fitting):
+        progress(f"row {number + 1} of {len(fitting)}: {' '.join(row.words) or 'as it is'}", number / len(fitting))
+        made.append(_time(row, words, blocks, run))
+        write_json(folder / "bench-matrix.json", results)  # what there is, whatever becomes of the next row
+    progress.clear()
     write_json(folder / "bench-matrix.json", results)
     text = markdown(results)
     (folder / "bench-matrix.md").write_text(text, encoding="utf-8")

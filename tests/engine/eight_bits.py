@@ -53,9 +53,12 @@ def main() -> None:
     """Prints a row for each kind of layers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=50)
-    blocks = parser.parse_args().blocks
+    parser.add_argument("--family", choices=KINDS, help="one of them alone")
+    told = parser.parse_args()
+    blocks = told.blocks
     print("| layers | " + " | ".join(DTYPES) + " |", "| --- |" + " --- |" * len(DTYPES), sep="\n")
-    for family, (_, kinds) in KINDS.items():
+    for family in KINDS if told.family is None else (told.family,):
+        kinds = KINDS[family][1]
         exact = rollout(family, None, None, blocks)
         for name, layers in {"all that are": None, **kinds}.items():
             made = [psnr(rollout(family, bits, layers, blocks), exact) for bits in DTYPES]

@@ -92,6 +92,21 @@ def test_a_row_that_fails_costs_itself_alone(fits, tmp_path, capsys):
     assert "CPU, 2 cores" in table and "random weights" in table
 
 
+def test_rows_are_written_one_by_one_into_a_folder_that_is_made(fits, tmp_path):
+    out = tmp_path / "not" / "there"
+
+    def run(words: list[str], folder: Path) -> tuple[int, str]:
+        if "decoder=taehv" in words:
+            assert len(json.loads((out / "bench-matrix.json").read_text())["rows"]) == 1
+            raise KeyboardInterrupt
+        (folder / "bench.json").write_text(json.dumps(RESULTS))
+        return 0, ""
+
+    with pytest.raises(KeyboardInterrupt):
+        matrix(["model=universal", "weights=random", "device=cpu"], 3, out, run, CPU)
+    assert json.loads((out / "bench-matrix.json").read_text())["rows"][0]["block_p50"] == 120.5
+
+
 def test_no_row_at_all_is_a_failure(fits, tmp_path):
     run = lambda words, folder: (1, "no")  # noqa: E731
     assert matrix(["model=universal", "weights=random", "device=cpu"], 1, tmp_path, run, CPU) == 1
