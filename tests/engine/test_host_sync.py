@@ -60,7 +60,7 @@ def test_the_guard_sees_a_read():
         torch.ones(1).item()
 
 
-@pytest.mark.parametrize(("window", "fast", "blocks"), [(6, True, 20), (4, True, 20), (4, False, 4)])
+@pytest.mark.parametrize(("window", "fast", "blocks"), [(6, True, 10), (4, True, 10), (4, False, 4)])
 def test_a_rollout_runs_on_a_device_that_gives_nothing_back(window, fast, blocks, monkeypatch):
     monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
     config = big_config(window=window)
