@@ -227,7 +227,9 @@ def test_the_line_breaks_and_nothing_is_lost(tmp_path):
         line = Line(server.port, delay=0.02)
         player = connected(line.url, pictures=PNG)
         player.on_block = lambda header, _: seen.append(header.first_frame) if header.kind == "block" else None
+        play(player, numbered(player, 1))
         player.toggle_recording()
+        play(player, lambda: player.status.recording)
         play(player, numbered(player, 5))
         for _ in range(3):
             line.cut()

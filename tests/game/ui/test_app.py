@@ -394,8 +394,7 @@ def test_notches_of_the_wheel_rewind_and_each_gives_its_command_once(player):
             commands=commands.preferences.commands | {"rewind": ("wheel down",), "next_scene": ("wheel up",)}
         )
         wheel(-3)
-        yield lambda: p.app.drawn.status.rewinding and p.app.drawn.picture.behind_s > 0.0
-        yield lambda: not p.app.drawn.status.rewinding
+        yield lambda: "restore" in p.world.log and not p.app.drawn.status.rewinding
         wheel(3)
         yield lambda: len(p.world.rollouts) >= 2 and p.app.player.status.scene == "court" and p.shown >= 1
         assert not p.app.router.notches or p.state is State.PLAYING
