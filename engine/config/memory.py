@@ -116,30 +116,38 @@ class RecogniserConfig:
     Attributes:
         size: (height, width) of the picture it looks at. widths: channels of its convolutions, which halve the picture.
         hidden: width of the layer behind them.
-        per_cell: places told apart along a side of a cell; headings: directions told apart, all round.
-        guesses, turns: likeliest places and headings, each of which with each is compared with the picture; glance:
-            (height, width) of the pictures drawn from memory for that; shortlist: how many are then tried in earnest;
-            for each closer look in turn, sizes: (height, width) of the picture
+        per_cell: places told apart along a side of a cell; places: how many of them there is room for, those where one
+            can stand (0: all of the map); headings: directions told apart, all round.
+        guesses: likeliest pairs of place and heading that are compared with the picture: so many at first, and so many
+            more, in turn, as long as nothing is like it: enough: the mean error that is, of -1..1;
+            glance: (height, width) of the pictures drawn from memory for that; shortlists: how many of each turn are
+            then tried in earnest; for each closer look in turn, sizes: (height, width) of the picture
             that is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how
-            often, and keep: how many places are left after it (after the last: 1).
+            often, in the first turn (in the n-th, n times that), and keep: how many places are left after it (after the
+            last: 1).
     """
 
     size: tuple[int, int] = (54, 96)
     widths: tuple[int, ...] = (32, 64, 128, 192)
     hidden: int = 384
     per_cell: int = 2
+    places: int = 0
     headings: int = 32
-    guesses: int = 72
-    turns: int = 8
+    guesses: tuple[int, ...] = (96, 480)
+    enough: float = 0.04
     glance: tuple[int, int] = (18, 32)
-    shortlist: int = 20
+    shortlists: tuple[int, ...] = (12, 14)
     sizes: tuple[tuple[int, int], ...] = ((36, 64), (36, 64), (72, 128), (72, 128))
     blurs: tuple[int, ...] = (4, 4, 4, 2)
-    looks: tuple[int, ...] = (2, 4, 4, 3)
-    keep: tuple[int, ...] = (6, 2, 1, 1)
+    looks: tuple[int, ...] = (2, 3, 2, 2)
+    keep: tuple[int, ...] = (4, 1, 1, 1)
 
     def __post_init__(self) -> None:
-        positive(self, "hidden", "per_cell", "headings", "guesses", "turns", "shortlist")
+        positive(self, "hidden", "per_cell", "headings", "enough")
+        need(self.places >= 0, "recogniser.places", self.places, "0 or more")
+        turns = self.guesses, self.shortlists
+        many = len(self.guesses) == len(self.shortlists) > 0 and min(map(min, turns)) > 0
+        need(many, "recogniser.guesses and shortlists", turns, "as many of each, above 0")
         parts = (self.sizes, self.blurs, self.looks, self.keep)
         same = len({len(part) for part in parts}) == 1 and len(self.keep) > 0
         need(same, "recogniser.sizes, blurs, looks and keep", parts, "as many of each")

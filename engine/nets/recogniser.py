@@ -1,9 +1,9 @@
 """Says where in the remembered world a picture was taken, and when: guesses at a glance, then a closer look.
 
-The glance is a small convolutional network, whose guesses are places on a grid and how far beside them. Each is
-compared with what the memory sees from there; for the best, the closer look moves the eye until both agree
+The glance is a small convolutional network, whose guesses are places on a grid and how far beside them. The likeliest
+are compared with what the memory sees from there; for the best, the closer look moves the eye until both agree
 (Levenberg-Marquardt on a blurred picture, then on sharper ones): localisation by analysis-by-synthesis, as in iNeRF
-(arXiv 2012.05877).
+(arXiv 2012.05877). If nothing is like the picture in the end, less likely guesses follow.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.config.memory import RecogniserConfig, SpatialMemoryConfig
+from engine.errors import ConfigError
 from engine.nets.camera import Camera
 from engine.nets.spatial_memory import Pose, SpatialMemory
+from engine.nets.surfaces import Light, draw
 
 _NUDGE = 0.4  # blurred pixels that the picture is moved by, to see which way it changes
 _SMALL = 0.05  # below it, errors count by their square
@@ -26,6 +28,7 @@ _LONGEST = 0.25  # cells and radians, of one move
 _GLANCE_BLUR = 2  # pixels of a glance that are taken together
 _NUMBERS = 5  # of a pose
 _HOUR_NUDGE = 0.01  # of a day
+_GUESSED_HOUR = 0.02  # of error, that being a day beside the guessed hour must be worth
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Guess:
     """The recogniser's answer for a batch of pictures.
 
     Attributes:
-        place: scores (B, rows x columns of the grid). heading: scores (B, headings).
+        place: scores (B, places). heading: scores (B, headings).
         beside: (B, 6) how far east, south (in grid steps, from the middle of the likeliest place), further right (in
             heading steps) and up (in radians) the eye is; cosine and sine of the hour on a dial.
     """
@@ -44,7 +47,12 @@ class Guess:
 
 
 class Recogniser(nn.Module):
-    """Args: config: sizes of the network. world: the map that it knows."""
+    """Args: config: sizes of the network. world: the map that it knows.
+
+    Besides its layers, the weights hold cells (places,), the number of each place in the grid, row by row; -1: none.
+    """
+
+    cells: Tensor
 
     def __init__(self, config: RecogniserConfig, world: SpatialMemoryConfig) -> None:
         super().__init__()
@@ -55,14 +63,31 @@ class Recogniser(nn.Module):
         )
         height, width = (-(-size // 2 ** len(config.widths)) for size in config.size)
         self.hidden = nn.Linear(widths[-1] * height * width, config.hidden)
-        self.place = nn.Linear(config.hidden, self.grid[0] * self.grid[1])
+        places = config.places or self.grid[0] * self.grid[1]
+        self.place = nn.Linear(config.hidden, places)
         self.heading = nn.Linear(config.hidden, config.headings)
         self.beside = nn.Linear(config.hidden, 6)
+        self.register_buffer("cells", torch.arange(places, dtype=torch.int16))
 
     @property
     def grid(self) -> tuple[int, int]:
         """(rows, columns) of the places told apart."""
         return self.world.rows * self.config.per_cell, self.world.columns * self.config.per_cell
+
+    def know(self, ground: Tensor) -> None:
+        """Tells only those places apart where one can stand, by a memory's `ground`; raises ConfigError if there are
+        too many."""
+        rows, columns = self.grid
+        squares = ground.view(rows, len(ground) // rows, columns, -1) > 127
+        number = squares.any(3).any(1).flatten().nonzero()[:, 0]
+        if len(number) > len(self.cells):
+            raise ConfigError("the world needs more recogniser.places", got=len(self.cells),
+                              expected=f"at least {len(number)}")  # fmt: skip
+        self.cells.fill_(-1)[: len(number)] = number.to(self.cells.dtype)
+
+    def stand_in(self, generator: torch.Generator) -> dict[str, Tensor]:
+        """The places of a recogniser that knows nothing."""
+        return {"cells": torch.arange(len(self.cells), dtype=torch.int16)}
 
     def forward(self, frames: Tensor) -> Guess:
         """frames: (B, 3, H, W) in -1..1, any size."""
@@ -70,17 +95,18 @@ class Recogniser(nn.Module):
         for layer in self.layers:
             x = F.silu(layer(x))
         x = F.silu(self.hidden(x.flatten(1)))
-        return Guess(self.place(x), self.heading(x), self.beside(x))
+        return Guess(self.place(x).masked_fill(self.cells < 0, -1e4), self.heading(x), self.beside(x))
 
-    def poses(self, guess: Guess, places: int, turns: int) -> Pose:
-        """The likeliest places of each picture, each with the likeliest headings: five numbers (B, places x turns)."""
-        place = guess.place.topk(places, 1).indices.repeat_interleave(turns, 1)
-        heading = guess.heading.topk(turns, 1).indices.repeat(1, places)
+    def poses(self, guess: Guess, count: int) -> Pose:
+        """The likeliest pairs of a place and a heading for each picture, likeliest first: five numbers (B, count)."""
+        place, heading = guess.place.log_softmax(1), guess.heading.log_softmax(1)
+        both = (place[:, :, None] + heading[:, None]).flatten(1)
+        pair = both.topk(min(count, both.shape[1]), 1).indices
+        cell, turn = self.cells.long()[pair // self.config.headings], pair % self.config.headings
         east, south, right, up, cos, sin = guess.beside[:, :, None].unbind(1)
-        step = 2 * math.pi / self.config.headings
-        x = (place % self.grid[1] + 0.5 + east) / self.config.per_cell
-        y = (place // self.grid[1] + 0.5 + south) / self.config.per_cell
-        yaw = (heading + 0.5 + right) * step
+        x = (cell % self.grid[1] + 0.5 + east) / self.config.per_cell
+        y = (cell // self.grid[1] + 0.5 + south) / self.config.per_cell
+        yaw = (turn + 0.5 + right) * (2 * math.pi / self.config.headings)
         hour = torch.atan2(sin, cos) / (2 * math.pi) % 1
         return Pose(x, y, yaw, up.expand_as(x), hour.expand_as(x))
 
@@ -88,23 +114,53 @@ class Recogniser(nn.Module):
 @torch.no_grad()
 def localise(frames: Tensor, recogniser: Recogniser, memory: SpatialMemory, camera: Camera) -> Pose:
     """Poses (B,) from which the memory sees most nearly the pictures (B, 3, H, W) in -1..1, of the camera's size."""
-    count, config = len(frames), recogniser.config
-    guesses = recogniser.poses(recogniser(frames), config.guesses, config.turns)
-    pose = torch.stack(_parts(guesses), -1)
-    view = _BlurredView(memory, Camera(camera.config, *config.glance[::-1], frames.device), _GLANCE_BLUR)
-    target = F.interpolate(frames, size=view.size, mode="area").flatten(1)
-    likeness = torch.stack([(view.of(tried) - true).abs().mean(1) for tried, true in zip(pose, target, strict=True)])
-    best = likeness.topk(min(config.shortlist, likeness.shape[1]), largest=False).indices
-    pose = pose.gather(1, best[..., None].expand(-1, -1, _NUMBERS))
-    for size, blur, looks, keep in zip(config.sizes, config.blurs, config.looks, config.keep, strict=True):
-        view = _BlurredView(memory, Camera(camera.config, size[1], size[0], frames.device), blur)
-        target = F.interpolate(frames, size=view.size, mode="area").flatten(1).repeat_interleave(pose.shape[1], 0)
-        found, error = _closer(pose.flatten(0, 1), target, view, looks)
-        best = error.view(count, -1).topk(keep, largest=False).indices
-        pose = found.view(count, -1, _NUMBERS).gather(1, best[..., None].expand(-1, -1, _NUMBERS))
-    x, y, yaw, pitch, hour = pose[:, 0].unbind(1)
+    guesses = torch.stack(_parts(recogniser.poses(recogniser(frames), sum(recogniser.config.guesses))), -1)
+    search = _Search(recogniser.config, memory, camera)
+    pose = torch.stack([search.find(frame, each) for frame, each in zip(frames, guesses, strict=True)])
+    x, y, yaw, pitch, hour = pose.unbind(1)
     limit = math.radians(camera.config.pitch_limit)
     return Pose(x, y, yaw % (2 * math.pi), pitch.clamp(-limit, limit), hour % 1)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """Finds a picture's pose by what a memory sees through a camera."""
+
+    config: RecogniserConfig
+    memory: SpatialMemory
+    camera: Camera
+
+    def find(self, frame: Tensor, guesses: Tensor) -> Tensor:
+        """Of poses (N, 5), the likeliest first, and those near by: the one (5,) from which the picture (3, H, W) is
+        seen."""
+        best, least, begin = guesses[:0], math.inf, 0
+        for turn, (count, most) in enumerate(zip(self.config.guesses, self.config.shortlists, strict=True)):
+            pose, error = self._best_of(frame[None], guesses[begin : begin + count], most, best, turn + 1)
+            if error < least:
+                best, least = pose, error
+            begin += count
+            if least < self.config.enough:
+                break
+        return best[0]
+
+    def _best_of(self, frame: Tensor, pose: Tensor, most: int, before: Tensor, patience: int) -> tuple[Tensor, float]:
+        """The best (1, 5) of `most` of the poses and of those found before, and its error, after so many times the
+        looks."""
+        config = self.config
+        view, target = self._view(config.glance, _GLANCE_BLUR, frame)
+        pose, error = view.at_best_hours(pose, target)
+        pose = torch.cat((before, pose[error.topk(min(most, len(pose)), largest=False).indices]))
+        for size, blur, looks, keep in zip(config.sizes, config.blurs, config.looks, config.keep, strict=True):
+            view, target = self._view(size, blur, frame)
+            pose, error = _closer(pose, target.expand(len(pose), -1), view, looks * patience)
+            least = error.topk(min(keep, len(pose)), largest=False)
+            pose = pose[least.indices]
+        return pose, float(least.values[0])
+
+    def _view(self, size: tuple[int, int], blur: int, frame: Tensor) -> tuple[_BlurredView, Tensor]:
+        """A view, and the picture as it would look in it, (1, 3 h w)."""
+        view = _BlurredView(self.memory, Camera(self.camera.config, size[1], size[0], frame.device), blur)
+        return view, F.interpolate(frame, size=view.size, mode="area").flatten(1)
 
 
 @dataclass(frozen=True)
@@ -136,6 +192,25 @@ class _BlurredView:
         """From poses (N, 5): flat pictures (N, 3 h w)."""
         frames = self.memory.look(Pose(*pose.unbind(1)), self.camera).frames
         return F.avg_pool2d(frames, self.blur).flatten(1)
+
+    def at_best_hours(self, pose: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses (N, 5), each at the hour at which `target` (1, M) is most nearly seen, and the errors (N,) there.
+
+        What is seen is a sum of layers that the hour only weighs, so all hours are had for four looks.
+        """
+        light = self.memory.light
+        x, y, yaw, pitch, hour = pose.unbind(1)
+        layers = []
+        for layer in range(4):
+            gains = [torch.full((len(pose), 3), float(layer == other), device=pose.device) for other in range(4)]
+            frames = draw(self.memory.surfaces(), (x, y, yaw, pitch), self.camera, Light(*gains)).frames
+            layers.append(F.avg_pool2d(frames, self.blur).flatten(2))
+        made = torch.einsum("lncp,hlc->nhcp", torch.stack(layers), light).clamp(0, 1) * 2 - 1
+        hours = torch.arange(len(light), device=pose.device) / len(light)
+        error = (made.flatten(2) - target).abs().mean(2)
+        off = ((hours - hour[:, None] + 0.5) % 1 - 0.5).abs()  # at night, hours look alike: then the guess counts
+        best = (error + _GUESSED_HOUR * off).argmin(1, keepdim=True)
+        return torch.cat((pose[:, :4], hours[best]), 1), error.gather(1, best)[:, 0]
 
 
 def _closer(pose: Tensor, target: Tensor, view: _BlurredView, looks: int) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ MIPS = 5  # sizes that a wall's texels are kept in, each half as wide as the one
 PLANE_MIPS = 6
 _NEAR, _FARTHEST = 0.05, 1e4
 _EVEN_BYTES = 0x00FF00FF00FF00FF
-_SAMPLES = ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))  # of a pixel, right and down
+SAMPLES = ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))  # of a pixel, right and down
 
 
 class Table:
@@ -90,7 +90,7 @@ def _plane_tables(
 @torch.inference_mode(False)
 def _samples(device: torch.device) -> tuple[Tensor, Tensor]:
     """Of a pixel, right and down of its middle: (S, 1, 1) each, for an axis of samples before (B, columns or rows)."""
-    right, lower = torch.tensor(_SAMPLES, device=device).T[..., None, None].unbind()
+    right, lower = torch.tensor(SAMPLES, device=device).T[..., None, None].unbind()
     return right, lower
 
 
@@ -368,7 +368,7 @@ def _sky(surfaces: Surfaces, eyes: Eyes, camera: Camera, light: Light, down: Ten
     steep = (fine / camera.focal) / torch.hypot(torch.ones_like(aside), aside)
     place = ((eyes[2][:, None] + aside[:, None].atan()) * (columns / (2 * math.pi))).floor().int() % columns
     indices = []
-    for sample in range(len(_SAMPLES)):
+    for sample in range(len(SAMPLES)):
         row = surfaces.high * fine + (down + lower[sample])[:, None] * steep[sample, :, None]
         at = row.clamp_(0, rows - 1).int() * columns + place[sample, ..., None]
         indices.append(at.flatten().index_select(0, pixels))

@@ -59,7 +59,8 @@ def make(options: argparse.Namespace) -> None:
 
     memory = MemoryTraining(seed=seed)
     plan = max(steps(memory.plan_steps), _SHORTEST_PLAN)
-    memory = replace(memory, plan_steps=plan, look_steps=steps(memory.look_steps))
+    views, look = steps(memory.survey_views), steps(memory.look_steps)
+    memory = replace(memory, plan_steps=plan, survey_views=views, look_steps=look)
     remembering = Remembering(networks.spatial_memory, camera, memory)
     remembering.run(options.out, say, options.save_every)
     say(f"memory: {remembering.quality():.2f} dB from poses never fitted")
@@ -69,6 +70,7 @@ def make(options: argparse.Namespace) -> None:
     Enlivening(networks.slots, networks.spatial_memory, camera, enlivening).run(options.out, say, options.save_every)
     networks.slots.requires_grad_(False)
 
+    networks.recogniser.know(networks.spatial_memory.ground)
     recogniser = RecogniserTraining(seed=seed)
     recogniser = replace(recogniser, steps=steps(recogniser.steps))
     Recognising(networks.recogniser, camera, recogniser).run(options.out, say, options.save_every)

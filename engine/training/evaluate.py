@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -45,6 +45,8 @@ STEADY_FRAMES = 8
 SETTLE_FRAMES = 4
 _FLAT, _AS_FLAT = 0.15, 0.5  # shares of what pictures have in the simulator: on average, and from the same place
 _LEAST_CHANGE = 2e-3  # of -1..1: more than rounding, less than a grey level
+MEASURES = ("likeness", "actions", "stillness", "turn_and_return", "scenes", "walls", "alive", "day", "drift")
+_QUICK = tuple(name for name in MEASURES if name != "day")
 _PARTY = 5  # long rollouts that are played together
 
 # name -> keyboard W S A D, mouse (pitch, yaw) as shares of the mouse limit
@@ -82,24 +84,19 @@ class Evaluator:
     workers: int = 1
     say: Callable[[str], None] = lambda text: None
 
-    def run(self, drift_seconds: tuple[int, ...]) -> dict[str, Any]:
-        """Every measure, as evaluate.json holds it."""
+    def run(self, drift_seconds: tuple[int, ...], only: Collection[str] = MEASURES) -> dict[str, Any]:
+        """The measures of `only`, as evaluate.json holds them; drift is measured after so many seconds."""
         result: dict[str, Any] = {"seed": self.seed, "trials": self.trials}
-        for name, measure in (
-            ("likeness", self.likeness),
-            ("actions", self.actions),
-            ("stillness", self.stillness),
-            ("return", self.turn_and_return),
-            ("scenes", self.scenes),
-            ("walls", self.walls),
-        ):
+        for name in MEASURES:
+            if name not in only or (name == "alive" and not self._inhabited):
+                continue
             self.say(name)
-            result |= measure()
-        if self._inhabited:
-            self.say("what lives")
-            result |= {"alive": self.alive()}
-        self.say("drift")
-        return result | {"drift": self.drift(drift_seconds)}
+            if name == "drift":
+                result |= {"drift": self.drift(drift_seconds)}
+            else:
+                found = getattr(self, name)()
+                result |= {"alive": found} if name == "alive" else found
+        return result
 
     # -- rollouts --------------------------------------------------------------------------------------------------
     def _world(self, offset: int, players: int | None = None) -> World:
@@ -521,6 +518,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--trials", type=int, default=64, help="rollouts of a measure")
     parser.add_argument("--rollouts", type=int, default=50, help="long rollouts, to measure drift")
     parser.add_argument("--long", action="store_true", help="a whole day, and drift after 600 s as well")
+    parser.add_argument("--only", nargs="+", choices=MEASURES, metavar="MEASURE", help=", ".join(MEASURES))
     parser.add_argument("--out", type=Path, default=Path("evaluate.json"))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="and processes, to measure drift")
     options = parser.parse_args(arguments)
@@ -537,10 +535,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     limit, networks = model.mouse_limit, cast(EmbeddedNetworks, world.networks)
     evaluator = Evaluator(networks, limit, options.seed, options.trials, options.rollouts, options.threads, say)
-    result = {"weights_sha256": world.weights_sha256} | evaluator.run((10, 60, 600) if options.long else (10, 60))
-    if options.long:
-        say("a day")
-        result |= evaluator.day()
+    only = options.only or (MEASURES if options.long else _QUICK)
+    measured = evaluator.run((10, 60, 600) if options.long else (10, 60), only)
+    result = {"weights_sha256": world.weights_sha256} | measured
     text = json.dumps(result, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")
     print(text)

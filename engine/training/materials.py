@@ -161,7 +161,6 @@ def shelves(wall: Wall, top: int, bottom: int, left: int, right: int, wood: Colo
 
 def painting(wall: Wall, top: int, bottom: int, left: int, right: int) -> None:
     """A framed picture: a landscape, a portrait, a still life of shapes, or the sea."""
-    rng = wall.rng
     gold: Colour = (0.80, 0.62, 0.26)
     wall.fill(top + 1, bottom + 2, left + 1, right + 2, (0.14, 0.10, 0.09))
     wall.fill(top, bottom, left, right, gold)
@@ -171,59 +170,61 @@ def painting(wall: Wall, top: int, bottom: int, left: int, right: int) -> None:
     high, wide = bottom - top - 6, end - begin
     if high < 4 or wide < 4 or begin < 0 or end > wall.width:
         return
-    kind = int(rng.integers(4))
+    paint = (_sunset, _portrait, _shapes, _ship)[int(wall.rng.integers(4))]
     y, x = np.mgrid[0:high, 0:wide]
-    if kind == 0:  # hills under a sunset
-        sky = (
-            np.array([0.96, 0.72, 0.42]) * (y / high)[..., None]
-            + np.array([0.34, 0.46, 0.74]) * (1 - y / high)[..., None]
-        )
-        picture = sky
-        sun = (x - wide * 0.68) ** 2 + (y - high * 0.42) ** 2 < (high * 0.13) ** 2
-        picture[sun] = (1.0, 0.94, 0.70)
-        for depth, colour in ((0.5, (0.42, 0.40, 0.54)), (0.64, (0.28, 0.38, 0.34)), (0.8, (0.16, 0.26, 0.16))):
-            ridge = high * (
-                depth + 0.09 * np.sin(x[0] * (0.25 + depth * 0.2) + rng.uniform(0, 6)) + 0.04 * np.sin(x[0] * 0.9)
-            )
-            picture[y > ridge[None]] = colour
-    elif kind == 1:  # a portrait
-        picture = np.ones((high, wide, 3)) * np.array((0.24, 0.18, 0.16)) * rng.uniform(0.8, 1.6)
-        cx, cy = wide / 2, high * 0.38
-        robe = np.array(_BOOKS[int(rng.integers(5))])
-        picture[(y > high * 0.58) & (abs(x - cx) < wide * 0.2 + (y - high * 0.58) * 0.6)] = robe
-        picture[(y > high * 0.60) & (abs(x - cx) < 2)] = np.minimum(robe * 1.7, 1)
-        picture[((x - cx) / (wide * 0.19)) ** 2 + ((y - cy + 2) / (high * 0.24)) ** 2 < 1] = (0.20, 0.12, 0.08)
-        picture[((x - cx) / (wide * 0.14)) ** 2 + ((y - cy) / (high * 0.2)) ** 2 < 1] = (0.90, 0.70, 0.56)
-        for side in (-1, 1):
-            picture[int(cy) - 1 : int(cy) + 1, int(cx + side * wide * 0.06)] = (0.10, 0.08, 0.12)
-    elif kind == 2:  # shapes
-        picture = np.ones((high, wide, 3)) * np.array((0.92, 0.88, 0.78))
-        for _ in range(7):
-            tint = np.clip(np.array(_BOOKS[int(rng.integers(len(_BOOKS)))]) * 1.2, 0, 1)
-            a, c = int(rng.integers(high)), int(rng.integers(wide))
-            picture[a : a + int(rng.integers(3, high // 2 + 3)), c : c + int(rng.integers(3, wide // 2 + 3))] = tint
-        picture[abs(y - high * 0.5 - (x - wide / 2) * rng.uniform(-0.8, 0.8)) < 1] = (0.08, 0.08, 0.10)
-    else:  # a ship at sea
-        picture = np.where((y < high * 0.58)[..., None], np.array((0.66, 0.82, 0.92)), np.array((0.14, 0.36, 0.52)))
-        waves = (np.sin(x * 0.9 + y * 2.1) > 0.6) & (y > high * 0.6)
-        picture[waves] = (0.46, 0.68, 0.78)
-        mast = int(wide * rng.uniform(0.3, 0.7))
-        picture[(y > high * 0.52) & (y < high * 0.64) & (abs(x - mast) < wide * 0.16 - (y - high * 0.52) * 0.5)] = (
-            0.32,
-            0.16,
-            0.10,
-        )
-        picture[(y > high * 0.16) & (y < high * 0.5) & (x > mast) & (x - mast < (y - high * 0.16) * 0.7)] = (
-            0.98,
-            0.96,
-            0.90,
-        )
-        picture[(y > high * 0.24) & (y < high * 0.5) & (x < mast - 1) & (mast - x < (y - high * 0.24) * 0.6)] = (
-            0.88,
-            0.30,
-            0.22,
-        )
-    wall.colour[top + 3 : bottom - 3, begin:end] = np.clip(picture, 0, 1)
+    wall.colour[top + 3 : bottom - 3, begin:end] = np.clip(paint(y, x, wall.rng), 0, 1)
+
+
+def _sunset(y: Array, x: Array, rng: np.random.Generator) -> Array:
+    """Hills under a sunset, (high, wide, 3)."""
+    high, wide = y.shape
+    share = (y / high)[..., None]
+    picture = np.array([0.96, 0.72, 0.42]) * share + np.array([0.34, 0.46, 0.74]) * (1 - y / high)[..., None]
+    sun = (x - wide * 0.68) ** 2 + (y - high * 0.42) ** 2 < (high * 0.13) ** 2
+    picture[sun] = (1.0, 0.94, 0.70)
+    for depth, colour in ((0.5, (0.42, 0.40, 0.54)), (0.64, (0.28, 0.38, 0.34)), (0.8, (0.16, 0.26, 0.16))):
+        waves = 0.09 * np.sin(x[0] * (0.25 + depth * 0.2) + rng.uniform(0, 6)) + 0.04 * np.sin(x[0] * 0.9)
+        picture[y > (high * (depth + waves))[None]] = colour
+    return picture
+
+
+def _portrait(y: Array, x: Array, rng: np.random.Generator) -> Array:
+    high, wide = y.shape
+    picture = np.ones((high, wide, 3)) * np.array((0.24, 0.18, 0.16)) * rng.uniform(0.8, 1.6)
+    cx, cy = wide / 2, high * 0.38
+    robe = np.array(_BOOKS[int(rng.integers(5))])
+    picture[(y > high * 0.58) & (abs(x - cx) < wide * 0.2 + (y - high * 0.58) * 0.6)] = robe
+    picture[(y > high * 0.60) & (abs(x - cx) < 2)] = np.minimum(robe * 1.7, 1)
+    picture[((x - cx) / (wide * 0.19)) ** 2 + ((y - cy + 2) / (high * 0.24)) ** 2 < 1] = (0.20, 0.12, 0.08)
+    picture[((x - cx) / (wide * 0.14)) ** 2 + ((y - cy) / (high * 0.2)) ** 2 < 1] = (0.90, 0.70, 0.56)
+    for side in (-1, 1):
+        picture[int(cy) - 1 : int(cy) + 1, int(cx + side * wide * 0.06)] = (0.10, 0.08, 0.12)
+    return picture
+
+
+def _shapes(y: Array, x: Array, rng: np.random.Generator) -> Array:
+    high, wide = y.shape
+    picture = np.ones((high, wide, 3)) * np.array((0.92, 0.88, 0.78))
+    for _ in range(7):
+        tint = np.clip(np.array(_BOOKS[int(rng.integers(len(_BOOKS)))]) * 1.2, 0, 1)
+        a, c = int(rng.integers(high)), int(rng.integers(wide))
+        picture[a : a + int(rng.integers(3, high // 2 + 3)), c : c + int(rng.integers(3, wide // 2 + 3))] = tint
+    picture[abs(y - high * 0.5 - (x - wide / 2) * rng.uniform(-0.8, 0.8)) < 1] = (0.08, 0.08, 0.10)
+    return picture
+
+
+def _ship(y: Array, x: Array, rng: np.random.Generator) -> Array:
+    """At sea, under two sails."""
+    high, wide = y.shape
+    picture = np.where((y < high * 0.58)[..., None], np.array((0.66, 0.82, 0.92)), np.array((0.14, 0.36, 0.52)))
+    picture[(np.sin(x * 0.9 + y * 2.1) > 0.6) & (y > high * 0.6)] = (0.46, 0.68, 0.78)
+    mast = int(wide * rng.uniform(0.3, 0.7))
+    hull = (y > high * 0.52) & (y < high * 0.64) & (abs(x - mast) < wide * 0.16 - (y - high * 0.52) * 0.5)
+    white = (y > high * 0.16) & (y < high * 0.5) & (x > mast) & (x - mast < (y - high * 0.16) * 0.7)
+    red = (y > high * 0.24) & (y < high * 0.5) & (x < mast - 1) & (mast - x < (y - high * 0.24) * 0.6)
+    for part, colour in ((hull, (0.32, 0.16, 0.10)), (white, (0.98, 0.96, 0.90)), (red, (0.88, 0.30, 0.22))):
+        picture[part] = colour
+    return picture
 
 
 def window(

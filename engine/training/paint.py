@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from engine.nets.networks import EmbeddedNetworks
-from engine.training.damage import damaged
-from engine.training.muon import Muon
+from engine.training.optimizers import Muon
 from engine.training.policy import World
 from engine.training.poses import pose_of
 from engine.training.stage import Say, Stage, rise_and_fall
@@ -34,7 +34,7 @@ class PainterTraining:
         longest: clips from one start, at most; reached after `grow` share of the steps.
         lr_matrix, lr_rest: of Muon on hidden matrices, of AdamW on everything else.
         edges: weight of the error of the picture's slopes beside that of its values: keeps edges sharp.
-        damage: share of rollouts that start from a spoilt picture, see engine.training.damage.
+        damage: share of rollouts that start from a spoilt picture, see `damaged`.
         lost: share of rollouts that start from a picture of quite another place than memory takes it for.
         astray: deviation of the pose that rollouts start from, cells and tenths of radians: as good as localising is.
         average: of the weights over the steps, which is what is shipped: the share kept at each.
@@ -156,3 +156,49 @@ class Painting:
         with torch.no_grad():
             for mean, value in zip(self.average.parameters(), self.networks.transformer.parameters(), strict=True):
                 mean.lerp_(value, 1 - keep)
+
+
+# -- spoilt pictures ---------------------------------------------------------------------------------------------------
+def damaged(frames: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """`frames` (B, 3, H, W) in -1..1, about `share` of them spoilt as long play would; the others unchanged.
+
+    On clean pictures alone a model learns to move what it sees and to stretch the rim into what it does not. Where a
+    third of the picture is missing or smeared, only knowing the world helps; a model that mends keeps long rollouts
+    alive.
+    """
+    kinds = (_smeared, _cut, _tinted)
+    spoilt = frames.clone()
+    for index in range(len(frames)):
+        if torch.rand((), generator=generator) < share:
+            kind = kinds[int(torch.randint(len(kinds), (), generator=generator))]
+            spoilt[index] = kind(frames[index : index + 1], generator)[0]
+    return spoilt
+
+
+def _uniform(low: float, high: float, generator: torch.Generator) -> float:
+    return low + (high - low) * float(torch.rand((), generator=generator))
+
+
+def _smeared(frame: Tensor, generator: torch.Generator) -> Tensor:
+    """All detail below some size is gone."""
+    height, width = frame.shape[-2:]
+    factor = _uniform(2, 10, generator)
+    small = F.interpolate(frame, size=(max(2, int(height / factor)), max(2, int(width / factor))), mode="area")
+    return F.interpolate(small, size=(height, width), mode="bicubic", align_corners=False).clamp(-1, 1)
+
+
+def _cut(frame: Tensor, generator: torch.Generator) -> Tensor:
+    """A strip along one side, up to half the picture, is stretched from its inner rim."""
+    width = frame.shape[-1]
+    strip = int(_uniform(0.08, 0.5, generator) * width)
+    if torch.rand((), generator=generator) < 0.5:
+        return torch.cat([frame[..., strip : strip + 1].expand(-1, -1, -1, strip), frame[..., strip:]], -1)
+    rim = width - strip
+    return torch.cat([frame[..., :rim], frame[..., rim - 1 : rim].expand(-1, -1, -1, strip)], -1)
+
+
+def _tinted(frame: Tensor, generator: torch.Generator) -> Tensor:
+    """Colours and contrast have drifted, and there is grain."""
+    colour = torch.randn(1, 3, 1, 1, generator=generator) * 0.08
+    grain = torch.randn(frame.shape, generator=generator) * _uniform(0, 0.1, generator)
+    return (frame * _uniform(0.6, 1.2, generator) + colour + grain).clamp(-1, 1)

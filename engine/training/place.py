@@ -8,7 +8,7 @@ lamplight in the other; see engine.nets.surfaces. Nothing here is known to the m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -534,27 +534,32 @@ def _noise(y: Array, x: Array, seed: int) -> Array:
     return ((value ^ (value >> np.uint32(13))) & np.uint32(0xFFFF)).astype(np.float32) / np.float32(65536)
 
 
-def _floors() -> tuple[Array, Array]:
-    """Colour and glow of every floor, (rows, columns, 3)."""
-    size = (ROWS * SCALE, COLUMNS * SCALE, 3)
-    colour, glow = np.full(size, 0.3, np.float32), np.zeros(size, np.float32)
-    for number in range(len(NAMES)):
+class _Floor:
+    """One area's floor: colour and glow (rows, columns, 3), a part of the map's, painted in place.
+
+    y, x: (rows, columns) of its texels in the map. mine: which of them are the area's. grain: a number 0..1 for each.
+    """
+
+    def __init__(self, number: int, colour: Array, glow: Array) -> None:
         rows, columns = (areas() == number).nonzero()
         part = np.s_[rows.min() * SCALE : (rows.max() + 1) * SCALE, columns.min() * SCALE : (columns.max() + 1) * SCALE]
-        _floor(number, part, colour[part], glow[part])
-    return colour, glow
+        self.colour, self.glow = colour[part], glow[part]
+        self.y, self.x = (grid.astype(np.int32) for grid in np.mgrid[part])
+        self.mine = areas().repeat(SCALE, 0).repeat(SCALE, 1)[part] == number
+        self.grain = _noise(self.y, self.x, 1)[..., None]
 
+    def put(self, mask: Array, value: Array | tuple[float, float, float]) -> None:
+        """Paints the area's texels in `mask` in one colour, or as a picture (rows, columns, 3) has them."""
+        mask = mask & self.mine
+        whole = isinstance(value, np.ndarray)
+        self.colour[mask] = np.broadcast_to(value, self.colour.shape)[mask] if whole else value
 
-def _floor(number: int, part: tuple[slice, slice], colour: Array, glow: Array) -> None:
-    """Paints one area's floor into colour and glow (rows, columns, 3), the part of the map where it is."""
-    y, x = (grid.astype(np.int32) for grid in np.mgrid[part])
-    kind = areas().repeat(SCALE, 0).repeat(SCALE, 1)[part]
-    grain = _noise(y, x, 1)[..., None]
-
-    def put(mask: Array, value: Array | tuple[float, float, float]) -> None:
-        colour[mask] = np.broadcast_to(value, colour.shape)[mask] if isinstance(value, np.ndarray) else value
+    def fill(self, value: Array) -> None:
+        """Paints all of the area as the picture has it."""
+        self.put(self.mine, np.clip(value, 0, 1))
 
     def slabs(
+        self,
         wide: int,
         deep: int,
         tone: tuple[float, float, float],
@@ -562,130 +567,167 @@ def _floor(number: int, part: tuple[slice, slice], colour: Array, glow: Array) -
         vary: float,
         seed: int,
     ) -> Array:
-        row = y // deep
-        column = (x + (row % 2) * (wide // 2)) // wide
-        shade = 1 + vary * (_noise(row, column, seed) - 0.5)[..., None]
-        picture = np.array(tone) * shade * (0.95 + 0.1 * grain)
-        inside_x, inside_y = (x + (row % 2) * (wide // 2)) % wide, y % deep
+        """A picture of bonded slabs, with their joints."""
+        row = self.y // deep
+        shifted = self.x + (row % 2) * (wide // 2)
+        shade = 1 + vary * (_noise(row, shifted // wide, seed) - 0.5)[..., None]
+        picture = np.array(tone) * shade * (0.95 + 0.1 * self.grain)
+        inside_x, inside_y = shifted % wide, self.y % deep
         picture[(inside_x == 0) | (inside_y == 0)] *= 1.16
         picture[(inside_x == wide - 1) | (inside_y == deep - 1)] = joint
         return picture
 
-    # hall: chequered marble, a red carpet along the axes
-    if number == 0:
-        checker = ((x // 32 + y // 32) % 2)[..., None]
-        vein = (_noise(y // 3, (x + y // 2) // 9, 5) > 0.86)[..., None]
-        marble = np.where(checker == 0, np.array((0.90, 0.87, 0.80)), np.array((0.26, 0.22, 0.24)))
-        marble = np.where(vein, marble * 0.82 + 0.06, marble)
-        marble[(x % 32 == 31) | (y % 32 == 31)] = (0.46, 0.42, 0.40)
-        put(kind == 0, np.clip(marble, 0, 1))
-        for centre, along, across in ((4.0, x, y), (6.0, y, x)):
-            off = np.abs(across - centre * SCALE + 0.5)
-            carpet = (kind == 0) & (off < 34)
-            put(carpet, (0.64, 0.10, 0.13))
-            diamond = ((np.abs(along % 32 - 16) + off % 34) % 34 < 7) & (off < 24)
-            put(carpet & diamond, (0.84, 0.30, 0.22))
-            put(carpet & ((np.abs(along % 32 - 16) + off) < 5), (0.96, 0.80, 0.40))
-            put(carpet & (off > 27) & (off < 31), (0.94, 0.76, 0.36))
-    # library: herringbone
-    if number == 1:
-        u, v = (x + y) // 10, (x - y) // 10
-        board = np.where((u + v) % 2 == 0, _noise(u, (x - y) // 40, 3), _noise(v, (x + y) // 40, 9))[..., None]
-        wood = np.array((0.58, 0.36, 0.19)) * (0.72 + 0.56 * board) * (0.95 + 0.1 * grain)
-        wood[((x + y) % 10 == 0) | ((x - y) % 40 == 0)] *= 0.55
-        put(kind == 1, np.clip(wood, 0, 1))
-        rug = (kind == 1) & (np.abs(x - 16.5 * SCALE) < 3.2 * SCALE) & (np.abs(y - 4 * SCALE) < 0.8 * SCALE)
-        rx, ry = np.abs(x - 16.5 * SCALE + 0.5), np.abs(y - 4 * SCALE + 0.5)
-        put(rug, (0.12, 0.24, 0.42))
-        put(rug & (((rx // 6 + ry // 6) % 3) == 0), (0.20, 0.38, 0.56))
-        put(rug & ((np.abs(rx % 64 - 32) + ry) < 22), (0.88, 0.74, 0.44))
-        put(rug & ((np.abs(rx % 64 - 32) + ry) < 16), (0.60, 0.14, 0.18))
-        put(rug & ((ry > 44) | (rx > 3.2 * SCALE - 8)), (0.86, 0.72, 0.42))
-        put(rug & ((ry > 48) | (rx > 3.2 * SCALE - 4)), (0.44, 0.10, 0.14))
-    # tower: flagstones and a compass rose
-    if number == 2:
-        put(kind == 2, np.clip(slabs(44, 32, (0.52, 0.48, 0.56), (0.22, 0.19, 0.26), 0.4, 2), 0, 1))
-        dx, dy = x - 27 * SCALE + 0.5, y - 4 * SCALE + 0.5
-        radius, angle = np.hypot(dx, dy) / SCALE, np.arctan2(dy, dx)
-        rose = (kind == 2) & (radius < 1.35)
-        put(rose, (0.86, 0.82, 0.76))
-        star = np.abs((angle * 8 / (2 * np.pi) + 0.5) % 1 - 0.5) * 2
-        put(rose & (radius < 1.15 * (1 - star) ** 0.9), (0.40, 0.18, 0.52))
-        put(rose & (radius < 0.8 * (1 - np.abs((angle * 4 / (2 * np.pi) + 0.5) % 1 - 0.5) * 2)), (0.94, 0.70, 0.30))
-        put(rose & (radius > 1.25), (0.30, 0.24, 0.36))
-        put(rose & (np.abs(radius - 1.18) < 0.02), (0.94, 0.70, 0.30))
-    # garden: grass, gravel paths, flower beds
-    if number == 3:
-        blade = _noise(y // 3, x, 11)[..., None]
-        grass = (
-            np.array((0.30, 0.54, 0.20)) * (0.66 + 0.6 * blade) * (0.9 + 0.2 * _noise(y // 40, x // 40, 4)[..., None])
-        )
-        put(kind == 3, np.clip(grass, 0, 1))
-        daisies = (kind == 3) & (_noise(y // 3, x // 3, 21) > 0.985)
-        put(daisies, (0.97, 0.96, 0.90))
-        put((kind == 3) & (_noise(y // 3, x // 3, 25) > 0.992), (0.98, 0.82, 0.24))
-        path = (kind == 3) & ((np.abs(y - 11 * SCALE) < 0.62 * SCALE) | (np.abs(x - 6 * SCALE) < 0.62 * SCALE))
-        path |= (kind == 3) & (np.abs(np.hypot(x - 6 * SCALE, y - 11 * SCALE) / SCALE - 1.0) < 0.5)
-        put(path, np.clip(slabs(16, 12, (0.80, 0.72, 0.58), (0.50, 0.44, 0.36), 0.45, 8), 0, 1))
-        bed = (kind == 3) & (np.hypot(x - 6 * SCALE, y - 11 * SCALE) < 0.62 * SCALE)
-        put(bed, np.clip(np.array((0.20, 0.40, 0.16)) * (0.5 + blade), 0, 1))
-        petals = np.array(((0.96, 0.30, 0.42), (0.98, 0.84, 0.30), (0.98, 0.94, 0.98), (0.62, 0.40, 0.92)))
-        flower = bed & (_noise(y // 4, x // 4, 13) > 0.55) & ((y % 4 != 0) & (x % 4 != 0))
-        put(flower, petals[(_noise(y // 4, x // 4, 17) * 4).astype(int)])
-    # pool: tiles, water with mosaic below
-    if number == 4:
-        put(kind == 4, np.clip(slabs(20, 20, (0.88, 0.88, 0.82), (0.60, 0.62, 0.60), 0.14, 6), 0, 1))
-        wx, wy = np.abs(x - 16.9 * SCALE), np.abs(y - 11 * SCALE)
-        rim = (kind == 4) & (wx < 2.6 * SCALE) & (wy < 1.45 * SCALE)
-        put(
-            rim,
-            np.where(
-                ((x // 6 + y // 6) % 2)[..., None] == 0, np.array((0.16, 0.42, 0.62)), np.array((0.95, 0.90, 0.72))
-            ),
-        )
-        water = (kind == 4) & (wx < 2.42 * SCALE) & (wy < 1.27 * SCALE)
-        wave = (
-            np.sin(x * 0.13 + 2.2 * np.sin(y * 0.07))
-            + np.sin(y * 0.17 + 2.0 * np.sin(x * 0.06 + 1))
-            + np.sin((x + y) * 0.09)
-        )
-        basin = np.where(
-            ((x // 12 + y // 12) % 2)[..., None] == 0, np.array((0.14, 0.56, 0.68)), np.array((0.20, 0.66, 0.76))
-        )
-        basin = np.where((np.abs(wave) < 0.22)[..., None], np.array((0.78, 0.96, 0.96)), basin)
-        basin = np.where((np.abs(wave) > 1.7)[..., None], basin * 0.72, basin)
-        put(water, basin)
-        glow[water] = basin[water] * 0.28
-    # forge: cobbles with a channel of glowing metal
-    if number == 5:
-        cob_y, cob_x = y // 11, (x + (y // 11 % 2) * 6) // 12
-        cobble = (
-            np.array((0.36, 0.32, 0.32)) * (0.7 + 0.7 * _noise(cob_y, cob_x, 31)[..., None]) * (0.94 + 0.12 * grain)
-        )
-        edge_ = (y % 11 == 10) | ((x + (y // 11 % 2) * 6) % 12 == 11)
-        cobble[edge_] = (0.12, 0.10, 0.11)
-        cobble[(y % 11 == 0) & ~edge_] *= 1.3
-        put(kind == 5, np.clip(cobble, 0, 1))
-        for centre, along, across, low, high in ((9.0, x, y, 24.2, 29.6), (12.1, x, y, 25.2, 28.2)):
-            off = np.abs(across - centre * SCALE + 0.5)
-            channel = (kind == 5) & (along > low * SCALE) & (along < high * SCALE)
-            put(channel & (off < 13), (0.20, 0.18, 0.19))
-            put(channel & (off < 13) & (off > 10), (0.50, 0.48, 0.50))
-            heat = 0.5 + 0.5 * np.sin(along * 0.10 + 2 * np.sin(across * 0.4)) * np.sin(along * 0.043)
-            lava = np.stack((np.ones_like(heat), 0.30 + 0.55 * heat, 0.06 + 0.4 * heat**2), -1)
-            hot = channel & (off < 8)
-            put(hot, lava)
-            glow[hot] = lava[hot]
-    # terrace: sandstone slabs with a band of blue tiles
-    if number == 6:
-        put(kind == 6, np.clip(slabs(48, 32, (0.86, 0.76, 0.58), (0.54, 0.46, 0.34), 0.16, 15), 0, 1))
-        for centre in (15.5, 18.5):
-            off = np.abs(y - centre * SCALE + 0.5)
-            band = (kind == 6) & (off < 12)
-            pattern = ((np.abs(x % 24 - 12) + off) < 11)[..., None]
-            put(band, np.where(pattern, np.array((0.18, 0.42, 0.64)), np.array((0.94, 0.90, 0.80))))
-            put(band & ((np.abs(x % 24 - 12) + off) < 5), (0.94, 0.66, 0.26))
-            put(band & (off > 10), (0.36, 0.28, 0.22))
+
+def _hall_floor(floor: _Floor) -> None:
+    """Chequered marble, a red carpet along the axes."""
+    x, y = floor.x, floor.y
+    checker = ((x // 32 + y // 32) % 2)[..., None]
+    vein = (_noise(y // 3, (x + y // 2) // 9, 5) > 0.86)[..., None]
+    marble = np.where(checker == 0, np.array((0.90, 0.87, 0.80)), np.array((0.26, 0.22, 0.24)))
+    marble = np.where(vein, marble * 0.82 + 0.06, marble)
+    marble[(x % 32 == 31) | (y % 32 == 31)] = (0.46, 0.42, 0.40)
+    floor.fill(marble)
+    for centre, along, across in ((4.0, x, y), (6.0, y, x)):
+        off = np.abs(across - centre * SCALE + 0.5)
+        carpet = off < 34
+        floor.put(carpet, (0.64, 0.10, 0.13))
+        diamond = ((np.abs(along % 32 - 16) + off % 34) % 34 < 7) & (off < 24)
+        floor.put(carpet & diamond, (0.84, 0.30, 0.22))
+        floor.put(carpet & ((np.abs(along % 32 - 16) + off) < 5), (0.96, 0.80, 0.40))
+        floor.put(carpet & (off > 27) & (off < 31), (0.94, 0.76, 0.36))
+
+
+def _library_floor(floor: _Floor) -> None:
+    """Herringbone."""
+    x, y = floor.x, floor.y
+    u, v = (x + y) // 10, (x - y) // 10
+    board = np.where((u + v) % 2 == 0, _noise(u, (x - y) // 40, 3), _noise(v, (x + y) // 40, 9))[..., None]
+    wood = np.array((0.58, 0.36, 0.19)) * (0.72 + 0.56 * board) * (0.95 + 0.1 * floor.grain)
+    wood[((x + y) % 10 == 0) | ((x - y) % 40 == 0)] *= 0.55
+    floor.fill(wood)
+    rug = (np.abs(x - 16.5 * SCALE) < 3.2 * SCALE) & (np.abs(y - 4 * SCALE) < 0.8 * SCALE)
+    rx, ry = np.abs(x - 16.5 * SCALE + 0.5), np.abs(y - 4 * SCALE + 0.5)
+    floor.put(rug, (0.12, 0.24, 0.42))
+    floor.put(rug & (((rx // 6 + ry // 6) % 3) == 0), (0.20, 0.38, 0.56))
+    floor.put(rug & ((np.abs(rx % 64 - 32) + ry) < 22), (0.88, 0.74, 0.44))
+    floor.put(rug & ((np.abs(rx % 64 - 32) + ry) < 16), (0.60, 0.14, 0.18))
+    floor.put(rug & ((ry > 44) | (rx > 3.2 * SCALE - 8)), (0.86, 0.72, 0.42))
+    floor.put(rug & ((ry > 48) | (rx > 3.2 * SCALE - 4)), (0.44, 0.10, 0.14))
+
+
+def _tower_floor(floor: _Floor) -> None:
+    """Flagstones and a compass rose."""
+    x, y = floor.x, floor.y
+    floor.fill(floor.slabs(44, 32, (0.52, 0.48, 0.56), (0.22, 0.19, 0.26), 0.4, 2))
+    dx, dy = x - 27 * SCALE + 0.5, y - 4 * SCALE + 0.5
+    radius, angle = np.hypot(dx, dy) / SCALE, np.arctan2(dy, dx)
+    rose = radius < 1.35
+    floor.put(rose, (0.86, 0.82, 0.76))
+    star = np.abs((angle * 8 / (2 * np.pi) + 0.5) % 1 - 0.5) * 2
+    floor.put(rose & (radius < 1.15 * (1 - star) ** 0.9), (0.40, 0.18, 0.52))
+    floor.put(rose & (radius < 0.8 * (1 - np.abs((angle * 4 / (2 * np.pi) + 0.5) % 1 - 0.5) * 2)), (0.94, 0.70, 0.30))
+    floor.put(rose & (radius > 1.25), (0.30, 0.24, 0.36))
+    floor.put(rose & (np.abs(radius - 1.18) < 0.02), (0.94, 0.70, 0.30))
+
+
+def _garden_floor(floor: _Floor) -> None:
+    """Grass, gravel paths, flower beds."""
+    x, y = floor.x, floor.y
+    blade = _noise(y // 3, x, 11)[..., None]
+    grass = np.array((0.30, 0.54, 0.20)) * (0.66 + 0.6 * blade) * (0.9 + 0.2 * _noise(y // 40, x // 40, 4)[..., None])
+    floor.fill(grass)
+    daisies = _noise(y // 3, x // 3, 21) > 0.985
+    floor.put(daisies, (0.97, 0.96, 0.90))
+    floor.put(_noise(y // 3, x // 3, 25) > 0.992, (0.98, 0.82, 0.24))
+    path = (np.abs(y - 11 * SCALE) < 0.62 * SCALE) | (np.abs(x - 6 * SCALE) < 0.62 * SCALE)
+    path |= np.abs(np.hypot(x - 6 * SCALE, y - 11 * SCALE) / SCALE - 1.0) < 0.5
+    floor.put(path, np.clip(floor.slabs(16, 12, (0.80, 0.72, 0.58), (0.50, 0.44, 0.36), 0.45, 8), 0, 1))
+    bed = np.hypot(x - 6 * SCALE, y - 11 * SCALE) < 0.62 * SCALE
+    floor.put(bed, np.clip(np.array((0.20, 0.40, 0.16)) * (0.5 + blade), 0, 1))
+    petals = np.array(((0.96, 0.30, 0.42), (0.98, 0.84, 0.30), (0.98, 0.94, 0.98), (0.62, 0.40, 0.92)))
+    flower = bed & (_noise(y // 4, x // 4, 13) > 0.55) & ((y % 4 != 0) & (x % 4 != 0))
+    floor.put(flower, petals[(_noise(y // 4, x // 4, 17) * 4).astype(int)])
+
+
+def _pool_floor(floor: _Floor) -> None:
+    """Tiles, water with mosaic below."""
+    x, y = floor.x, floor.y
+    floor.fill(floor.slabs(20, 20, (0.88, 0.88, 0.82), (0.60, 0.62, 0.60), 0.14, 6))
+    wx, wy = np.abs(x - 16.9 * SCALE), np.abs(y - 11 * SCALE)
+    rim = (wx < 2.6 * SCALE) & (wy < 1.45 * SCALE)
+    floor.put(
+        rim,
+        np.where(((x // 6 + y // 6) % 2)[..., None] == 0, np.array((0.16, 0.42, 0.62)), np.array((0.95, 0.90, 0.72))),
+    )
+    water = (wx < 2.42 * SCALE) & (wy < 1.27 * SCALE)
+    wave = (
+        np.sin(x * 0.13 + 2.2 * np.sin(y * 0.07))
+        + np.sin(y * 0.17 + 2.0 * np.sin(x * 0.06 + 1))
+        + np.sin((x + y) * 0.09)
+    )
+    basin = np.where(
+        ((x // 12 + y // 12) % 2)[..., None] == 0, np.array((0.14, 0.56, 0.68)), np.array((0.20, 0.66, 0.76))
+    )
+    basin = np.where((np.abs(wave) < 0.22)[..., None], np.array((0.78, 0.96, 0.96)), basin)
+    basin = np.where((np.abs(wave) > 1.7)[..., None], basin * 0.72, basin)
+    floor.put(water, basin)
+    floor.glow[water] = basin[water] * 0.28
+
+
+def _forge_floor(floor: _Floor) -> None:
+    """Cobbles with a channel of glowing metal."""
+    x, y = floor.x, floor.y
+    cob_y, cob_x = y // 11, (x + (y // 11 % 2) * 6) // 12
+    cobble = (
+        np.array((0.36, 0.32, 0.32)) * (0.7 + 0.7 * _noise(cob_y, cob_x, 31)[..., None]) * (0.94 + 0.12 * floor.grain)
+    )
+    edge_ = (y % 11 == 10) | ((x + (y // 11 % 2) * 6) % 12 == 11)
+    cobble[edge_] = (0.12, 0.10, 0.11)
+    cobble[(y % 11 == 0) & ~edge_] *= 1.3
+    floor.fill(cobble)
+    for centre, along, across, low, high in ((9.0, x, y, 24.2, 29.6), (12.1, x, y, 25.2, 28.2)):
+        off = np.abs(across - centre * SCALE + 0.5)
+        channel = (along > low * SCALE) & (along < high * SCALE)
+        floor.put(channel & (off < 13), (0.20, 0.18, 0.19))
+        floor.put(channel & (off < 13) & (off > 10), (0.50, 0.48, 0.50))
+        heat = 0.5 + 0.5 * np.sin(along * 0.10 + 2 * np.sin(across * 0.4)) * np.sin(along * 0.043)
+        lava = np.stack((np.ones_like(heat), 0.30 + 0.55 * heat, 0.06 + 0.4 * heat**2), -1)
+        hot = channel & (off < 8)
+        floor.put(hot, lava)
+        floor.glow[hot] = lava[hot]
+
+
+def _terrace_floor(floor: _Floor) -> None:
+    """Sandstone slabs with a band of blue tiles."""
+    x, y = floor.x, floor.y
+    floor.fill(floor.slabs(48, 32, (0.86, 0.76, 0.58), (0.54, 0.46, 0.34), 0.16, 15))
+    for centre in (15.5, 18.5):
+        off = np.abs(y - centre * SCALE + 0.5)
+        band = off < 12
+        pattern = ((np.abs(x % 24 - 12) + off) < 11)[..., None]
+        floor.put(band, np.where(pattern, np.array((0.18, 0.42, 0.64)), np.array((0.94, 0.90, 0.80))))
+        floor.put(band & ((np.abs(x % 24 - 12) + off) < 5), (0.94, 0.66, 0.26))
+        floor.put(band & (off > 10), (0.36, 0.28, 0.22))
+
+
+_FLOOR_PAINTERS = (
+    _hall_floor,
+    _library_floor,
+    _tower_floor,
+    _garden_floor,
+    _pool_floor,
+    _forge_floor,
+    _terrace_floor,
+)  # in the order of NAMES
+
+
+def _floors() -> tuple[Array, Array]:
+    """Colour and glow of every floor, (rows, columns, 3)."""
+    size = (ROWS * SCALE, COLUMNS * SCALE, 3)
+    colour, glow = np.full(size, 0.3, np.float32), np.zeros(size, np.float32)
+    for number, paint in enumerate(_FLOOR_PAINTERS):
+        paint(_Floor(number, colour, glow))
+    return colour, glow
 
 
 def _ceilings() -> tuple[Array, Array, Array]:
@@ -746,15 +788,37 @@ def _ceilings() -> tuple[Array, Array, Array]:
     return colour, glow, cover
 
 
-def _sky() -> Array:
-    """The view all round, (rows, columns, 8): by day clouds over hills and a bay, by night stars and lit windows."""
-    rows, columns, low, high = SKY_ROWS, SKY_COLUMNS, SKY_LOW, SKY_HIGH
-    rng = np.random.default_rng(5)
-    slope = high - (np.arange(rows)[:, None] + 0.5) * (high - low) / rows + np.zeros((1, columns))
-    angle = (np.arange(columns)[None] + 0.5) * 2 * np.pi / columns + np.zeros((rows, 1))
-    up = np.clip(slope, 0, None)
-    t = np.clip(up / 0.85, 0, 1)[..., None]
-    day = np.array((0.74, 0.88, 0.96)) * (1 - t) + np.array((0.22, 0.48, 0.86)) * t
+SKY_ROWS, SKY_COLUMNS, SKY_LOW, SKY_HIGH = 256, 1152, -0.6, 0.95
+
+
+@dataclass(frozen=True)
+class _Sky:
+    """The view all round as it is painted, all (rows, columns): slope and angle of the lines of sight, radians from the
+    east; day and night, (rows, columns, 3)."""
+
+    slope: Array
+    angle: Array
+    day: Array
+    night: Array
+
+    @classmethod
+    def blank(cls) -> _Sky:
+        slope = SKY_HIGH - (np.arange(SKY_ROWS)[:, None] + 0.5) * (SKY_HIGH - SKY_LOW) / SKY_ROWS
+        slope = slope + np.zeros((1, SKY_COLUMNS))
+        angle = (np.arange(SKY_COLUMNS)[None] + 0.5) * 2 * np.pi / SKY_COLUMNS + np.zeros((SKY_ROWS, 1))
+        t = np.clip(np.clip(slope, 0, None) / 0.85, 0, 1)[..., None]
+        day = np.array((0.74, 0.88, 0.96)) * (1 - t) + np.array((0.22, 0.48, 0.86)) * t
+        night = np.array((0.10, 0.12, 0.26)) * (1 - t) + np.array((0.03, 0.04, 0.12)) * t
+        return cls(slope, angle, day, night)
+
+    def sunward(self) -> Array:
+        """How far from the sun's direction, radians all round."""
+        toward = math.atan2(SUN[1], SUN[0]) % (2 * np.pi)
+        return np.abs((self.angle - toward + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _clouds(sky: _Sky) -> None:
+    up, angle = np.clip(sky.slope, 0, None), sky.angle
     cloud = sum(
         np.sin(angle * f + p + 1.7 * np.sin(up * g + p * 2)) * a
         for f, g, p, a in (
@@ -766,16 +830,17 @@ def _sky() -> Array:
         )
     )
     cloud = cloud * np.clip(up * 4, 0, 1) * np.clip(1.5 - up, 0, 1)
-    day[cloud > 0.34] = (0.90, 0.94, 0.98)
-    day[cloud > 0.50] = (1.0, 1.0, 0.99)
-    day[(cloud > 0.34) & (np.roll(cloud, -6, 0) < 0.34)] = (0.70, 0.78, 0.88)
-    toward = math.atan2(SUN[1], SUN[0]) % (2 * np.pi)
-    off = np.abs((angle - toward + np.pi) % (2 * np.pi) - np.pi)
-    disc = np.hypot(off, np.arctan(slope) - math.atan(0.62))
+    sky.day[cloud > 0.34] = (0.90, 0.94, 0.98)
+    sky.day[cloud > 0.50] = (1.0, 1.0, 0.99)
+    sky.day[(cloud > 0.34) & (np.roll(cloud, -6, 0) < 0.34)] = (0.70, 0.78, 0.88)
+
+
+def _sun_moon_and_stars(sky: _Sky, rng: np.random.Generator) -> None:
+    slope, angle, day, night = sky.slope, sky.angle, sky.day, sky.night
+    disc = np.hypot(sky.sunward(), np.arctan(slope) - math.atan(0.62))
     day[disc < 0.075] = (1.0, 0.96, 0.80)
     day[disc < 0.055] = (1.0, 1.0, 0.94)
-    night = np.array((0.10, 0.12, 0.26)) * (1 - t) + np.array((0.03, 0.04, 0.12)) * t
-    stars = rng.random((rows, columns)) > 0.9965
+    stars = rng.random(slope.shape) > 0.9965
     night[stars] = rng.uniform(0.6, 1.0, (stars.sum(), 1)) * np.array((1.0, 0.97, 0.88))
     moon = np.hypot(np.abs((angle - 2.2 + np.pi) % (2 * np.pi) - np.pi), np.arctan(slope) - 0.42)
     night[moon < 0.07] = (0.96, 0.95, 0.84)
@@ -783,6 +848,10 @@ def _sky() -> Array:
         (np.hypot((angle - 2.22), np.arctan(slope) - 0.43) < 0.02)
         | (np.hypot(angle - 2.17, np.arctan(slope) - 0.40) < 0.014)
     ] = (0.80, 0.79, 0.70)
+
+
+def _land_and_sea(sky: _Sky) -> None:
+    slope, angle, day, night = sky.slope, sky.angle, sky.day, sky.night
     for depth, base, rough, tone in (
         (0, 0.16, 0.10, (0.56, 0.66, 0.80)),
         (1, 0.09, 0.07, (0.40, 0.54, 0.58)),
@@ -806,8 +875,13 @@ def _sky() -> Array:
     day[sea] = (np.array((0.16, 0.42, 0.58)) * (1.25 + np.clip(slope, -0.6, 0))[..., None])[sea]
     day[ripple] = (0.66, 0.84, 0.90)
     night[sea] = (0.03, 0.06, 0.12)
-    night[ripple & (off > 2)] = (0.22, 0.24, 0.30)
-    for _ in range(90):  # villages on the shore
+    night[ripple & (sky.sunward() > 2)] = (0.22, 0.24, 0.30)
+
+
+def _villages_and_sails(sky: _Sky, rng: np.random.Generator) -> None:
+    day, night = sky.day, sky.night
+    rows, columns, low, high = SKY_ROWS, SKY_COLUMNS, SKY_LOW, SKY_HIGH
+    for _ in range(90):
         a, row = int(rng.integers(columns)), int((high - rng.uniform(-0.015, 0.03)) * rows / (high - low))
         wide, tall = int(rng.integers(2, 5)), int(rng.integers(2, 5))
         columns_ = np.arange(a, a + wide) % columns
@@ -821,12 +895,18 @@ def _sky() -> Array:
         for r in range(6):
             day[row - 6 + r, np.arange(a, a + 1 + r // 2) % columns] = (1.0, 0.99, 0.96)
         day[row, np.arange(a - 1, a + 4) % columns] = (0.36, 0.22, 0.16)
-    texels = np.zeros((rows, columns, 8))
-    texels[..., :3], texels[..., 3:6], texels[..., 6] = np.clip(day, 0, 1), np.clip(night, 0, 1), 1
+
+
+def _sky() -> Array:
+    """The view all round, (rows, columns, 8): by day clouds over hills and a bay, by night stars and lit windows."""
+    rng, sky = np.random.default_rng(5), _Sky.blank()
+    _clouds(sky)
+    _sun_moon_and_stars(sky, rng)
+    _land_and_sea(sky)
+    _villages_and_sails(sky, rng)
+    texels = np.zeros((SKY_ROWS, SKY_COLUMNS, 8))
+    texels[..., :3], texels[..., 3:6], texels[..., 6] = np.clip(sky.day, 0, 1), np.clip(sky.night, 0, 1), 1
     return texels
-
-
-SKY_ROWS, SKY_COLUMNS, SKY_LOW, SKY_HIGH = 256, 1152, -0.6, 0.95
 
 
 # -- light -------------------------------------------------------------------------------------------------------------
@@ -873,7 +953,7 @@ def _sun_on_wall(number: int, walls: list[Wall], roof: Array) -> Array:
     """Share of the sun on a wall's texels (levels, n), with the angle it falls at."""
     edge, wall = edges()[number], walls[number]
     step = np.array(SUN) / math.hypot(*SUN)
-    normal = {"n": (0, -1), "s": (0, 1), "w": (-1, 0), "e": (1, 0)}[edge.facing]
+    normal = _NORMALS[edge.facing]
     facing = (step[0] * normal[0] + step[1] * normal[1]) / math.hypot(1, _SUN_RISE)
     light = np.zeros((LEVELS, wall.width))
     if facing <= 0:
@@ -944,96 +1024,118 @@ def _blur(grids: Array, radius: int, times: int = 2) -> Array:
     return picture[0].numpy()
 
 
+_NORMALS = {"n": (0, -1), "s": (0, 1), "w": (-1, 0), "e": (1, 0)}
 _COARSE = 8  # places in a cell at which lamplight is worked out
 
 
 @lru_cache
 def bake() -> Surfaces:
     """The whole place, painted and lit."""
-    places = edges()
-    walls = [_paint_wall(edge, number) for number, edge in enumerate(places)]
-    ends = torch.tensor([(e.x0, e.y0, e.x1, e.y1) for e in places])
-    floor, floor_glow = _floors()
+    walls = [_paint_wall(edge, number) for number, edge in enumerate(edges())]
+    ends = torch.tensor([(e.x0, e.y0, e.x1, e.y1) for e in edges()])
     ceiling, ceiling_glow, roof = _ceilings()
-    grid = areas()
-    letters = list(NAMES)
-    solid = (grid < 0).repeat(SCALE, 0).repeat(SCALE, 1).astype(float)
-    for x, y, w, d, _ in BOXES:
-        solid[round(y * SCALE) : round((y + d) * SCALE), round(x * SCALE) : round((x + w) * SCALE)] = 1
-    corner = 1 - 0.75 * np.clip(_blur(solid[None], 9)[0], 0, 0.6)
-    filled = _filled(grid)
-    ambient = np.array([_AMBIENT[letter] for letter in letters])
-    # planes
-    cy, cx = (np.mgrid[0 : ROWS * _COARSE, 0 : COLUMNS * _COARSE] + 0.5) / _COARSE
-    known = solid[_COARSE // 2 :: SCALE // _COARSE, _COARSE // 2 :: SCALE // _COARSE] == 0
-    seen = np.zeros((len(LAMPS), *cy.shape), np.float32)
-    seen[:, known] = _seen(ends, cx[known], cy[known])
-    near = _blur(known.astype(np.float32)[None], 1, 1).clip(1e-3)
-    seen = _blur(seen * known, 1, 1) / near
-    parts = []
-    for colour, glow, high, scale, cover in (
-        (floor, floor_glow, 0.0, SCALE, np.ones(floor.shape[:2])),
-        (ceiling, ceiling_glow, HEIGHT, CEILING_SCALE, roof),
-    ):
-        lamp = _lamplight(cx, cy, np.full_like(cx, high), (0, 0, 1.0 if high == 0 else -1.0), seen)
-        lamp = (
-            F.interpolate(
-                torch.from_numpy(lamp).permute(2, 0, 1)[None].float(), scale_factor=scale / _COARSE, mode="bilinear"
-            )[0]
-            .permute(1, 2, 0)
-            .numpy()
-        )
-        shade = corner[:: SCALE // scale, :: SCALE // scale][..., None]
-        around = ambient[filled].repeat(scale, 0).repeat(scale, 1)
-        daylight = around * shade
-        if high == 0:
-            daylight = daylight + _sun_on_floor(walls, roof)[..., None] * _SUN_COLOUR * 0.62
-        parts.append(_texels(colour, glow, cover, daylight, lamp * shade + 0.05))
-    planes = torch.cat([plane_mips(torch.from_numpy(part).float()) for part in parts])
-    # walls
+    planes = torch.cat(
+        [
+            plane_mips(torch.from_numpy(part).float())
+            for part in (_lit_floor(*_floors(), walls, roof, ends), _lit_ceiling(ceiling, ceiling_glow, roof, ends))
+        ]
+    )
     first, origin, count = strip_table(ends, SCALE)
     strips = torch.zeros(int(count[0].sum()), LEVELS, 8)
-    level = (np.arange(LEVELS) + 0.5) / LEVELS
-    rim = (1 - 0.30 * np.exp(-(1 - level) * 14) - 0.16 * np.exp(-level * 16))[:, None]
-    columns_x, columns_y, spans = [], [], []
-    for edge in places:
-        along = (np.arange(round(edge.length * SCALE)) + 0.5) / SCALE
-        nx, ny = {"n": (0, -1), "s": (0, 1), "w": (-1, 0), "e": (1, 0)}[edge.facing]
-        spans.append(len(along))
-        columns_x.append((edge.x0 if edge.upright else edge.x0 + along) + nx * 0.02 + 0 * along)
-        columns_y.append((edge.y0 + along if edge.upright else edge.y0) + ny * 0.02 + 0 * along)
-    all_x, all_y = np.concatenate(columns_x), np.concatenate(columns_y)
-    rough = slice(None, None, 4)
-    seen_columns = _seen(ends, all_x[rough], all_y[rough]).repeat(4, 1)[:, : len(all_x)]
-    start = 0
-    for number, (edge, wall) in enumerate(zip(places, walls, strict=True)):
-        n = spans[number]
-        here = slice(start, start + n)
-        start += n
-        nx, ny = {"n": (0, -1), "s": (0, 1), "w": (-1, 0), "e": (1, 0)}[edge.facing]
-        z = HEIGHT * (1 - level[::4])[:, None]
-        px, py = all_x[here][None] + 0 * z, all_y[here][None] + 0 * z
-        lamp = _lamplight(px, py, z + 0 * px, (nx, ny, 0.0), seen_columns[:, None, here]).repeat(4, 0)
-        edges_dark = np.ones((1, n))
-        if edge.kind == "wall":
-            away = np.minimum(np.arange(n), np.arange(n)[::-1]) / SCALE
-            edges_dark = (1 - 0.28 * np.exp(-away * 7))[None]
-        shade = (rim * edges_dark)[..., None]
-        side = {"n": 1.0, "s": 0.86, "w": 0.94, "e": 0.80}[edge.facing]
-        daylight = (
-            ambient[letters.index(edge.area)] * side * shade
-            + _sun_on_wall(number, walls, roof)[..., None] * _SUN_COLOUR * 0.66
-        )
-        texels = _texels(wall.colour, wall.glow, wall.cover, daylight, lamp * shade + 0.05)
+    for number, (edge, texels) in enumerate(zip(edges(), _lit_walls(walls, roof, ends), strict=True)):
         begin = (edge.y0 if edge.upright else edge.x0) * SCALE
         place = int(first[0, number] + begin - origin[number])
-        strips[place : place + n] = torch.from_numpy(texels).float().transpose(0, 1)
+        strips[place : place + texels.shape[1]] = torch.from_numpy(texels).float().transpose(0, 1)
     sizes = ((ROWS * SCALE, COLUMNS * SCALE), (ROWS * CEILING_SCALE, COLUMNS * CEILING_SCALE))
     return Surfaces(
         ends, first, origin, count, pack(strip_mips(strips)), LEVELS, SCALE,
         Planes(pack(planes), sizes, (SCALE, CEILING_SCALE)), pack(torch.from_numpy(_sky()).float()).flatten(),
         (SKY_ROWS, SKY_COLUMNS), SKY_LOW, SKY_HIGH, HEIGHT,
     )  # fmt: skip
+
+
+def _lit_floor(colour: Array, glow: Array, walls: list[Wall], roof: Array, ends: torch.Tensor) -> Array:
+    """Texels (rows, columns, 8) of the floor, on which the sun falls as well."""
+    shade, lamp = _corners()[..., None], _lamps_on_plane(0.0, SCALE, ends)
+    daylight = _around(SCALE) * shade + _sun_on_floor(walls, roof)[..., None] * _SUN_COLOUR * 0.62
+    return _texels(colour, glow, np.ones(colour.shape[:2]), daylight, lamp * shade + 0.05)
+
+
+def _lit_ceiling(colour: Array, glow: Array, roof: Array, ends: torch.Tensor) -> Array:
+    """Texels (rows, columns, 8) of the ceiling."""
+    coarser = SCALE // CEILING_SCALE
+    shade, lamp = _corners()[::coarser, ::coarser][..., None], _lamps_on_plane(HEIGHT, CEILING_SCALE, ends)
+    return _texels(colour, glow, roof, _around(CEILING_SCALE) * shade, lamp * shade + 0.05)
+
+
+@lru_cache
+def _solid() -> Array:
+    """1 where there is rock or something stands, at every floor texel, (rows, columns)."""
+    solid = (areas() < 0).repeat(SCALE, 0).repeat(SCALE, 1).astype(float)
+    for x, y, w, d, _ in BOXES:
+        solid[round(y * SCALE) : round((y + d) * SCALE), round(x * SCALE) : round((x + w) * SCALE)] = 1
+    return solid
+
+
+@lru_cache
+def _corners() -> Array:
+    """How much light is left beside what stands upright, at every floor texel, (rows, columns)."""
+    return 1 - 0.75 * np.clip(_blur(_solid()[None], 9)[0], 0, 0.6)
+
+
+def _around(scale: int) -> Array:
+    """The light of each place's sky, (rows, columns, 3), at so many texels a cell."""
+    ambient = np.array([_AMBIENT[letter] for letter in NAMES])
+    return ambient[_filled(areas())].repeat(scale, 0).repeat(scale, 1)
+
+
+def _lamps_on_plane(high: float, scale: int, ends: torch.Tensor) -> Array:
+    """Lamplight (rows, columns, 3) on the floor or the ceiling `high` cells above it, worked out coarsely."""
+    cy, cx = (np.mgrid[0 : ROWS * _COARSE, 0 : COLUMNS * _COARSE] + 0.5) / _COARSE
+    known = _solid()[_COARSE // 2 :: SCALE // _COARSE, _COARSE // 2 :: SCALE // _COARSE] == 0
+    near = _blur(known.astype(np.float32)[None], 1, 1).clip(1e-3)
+    seen = np.zeros((len(LAMPS), *cy.shape), np.float32)
+    seen[:, known] = _seen(ends, cx[known], cy[known])
+    seen = _blur(seen * known, 1, 1) / near
+    lamp = _lamplight(cx, cy, np.full_like(cx, high), (0, 0, 1.0 if high == 0 else -1.0), seen)
+    fine = torch.from_numpy(lamp).permute(2, 0, 1)[None].float()
+    return F.interpolate(fine, scale_factor=scale / _COARSE, mode="bilinear")[0].permute(1, 2, 0).numpy()
+
+
+def _lit_walls(walls: list[Wall], roof: Array, ends: torch.Tensor) -> Iterator[Array]:
+    """Texels (levels, columns, 8) of every wall."""
+    level = (np.arange(LEVELS) + 0.5) / LEVELS
+    rim = (1 - 0.30 * np.exp(-(1 - level) * 14) - 0.16 * np.exp(-level * 16))[:, None]
+    places = [_before(edge) for edge in edges()]
+    rough = slice(None, None, 4)
+    all_x, all_y = (np.concatenate([place[axis] for place in places]) for axis in (0, 1))
+    seen = _seen(ends, all_x[rough], all_y[rough]).repeat(4, 1)[:, : len(all_x)]
+    start = 0
+    for number, (edge, wall, (x, y)) in enumerate(zip(edges(), walls, places, strict=True)):
+        n = len(x)
+        z = HEIGHT * (1 - level[::4])[:, None]
+        px, py = x[None] + 0 * z, y[None] + 0 * z
+        visible = seen[:, None, start : start + n]
+        start += n
+        lamp = _lamplight(px, py, z + 0 * px, (*_NORMALS[edge.facing], 0.0), visible).repeat(4, 0)
+        edges_dark = np.ones((1, n))
+        if edge.kind == "wall":
+            away = np.minimum(np.arange(n), np.arange(n)[::-1]) / SCALE
+            edges_dark = (1 - 0.28 * np.exp(-away * 7))[None]
+        shade = (rim * edges_dark)[..., None]
+        side = {"n": 1.0, "s": 0.86, "w": 0.94, "e": 0.80}[edge.facing]
+        sun = _sun_on_wall(number, walls, roof)[..., None] * _SUN_COLOUR * 0.66
+        daylight = np.array(_AMBIENT[edge.area]) * side * shade + sun
+        yield _texels(wall.colour, wall.glow, wall.cover, daylight, lamp * shade + 0.05)
+
+
+def _before(edge: Edge) -> tuple[Array, Array]:
+    """x and y a little before every column of a wall's texels."""
+    along = (np.arange(round(edge.length * SCALE)) + 0.5) / SCALE
+    nx, ny = _NORMALS[edge.facing]
+    x = (edge.x0 if edge.upright else edge.x0 + along) + nx * 0.02 + 0 * along
+    y = (edge.y0 + along if edge.upright else edge.y0) + ny * 0.02 + 0 * along
+    return x, y
 
 
 def _texels(colour: Array, glow: Array, cover: Array, daylight: Array, lamp: Array) -> Array:

@@ -86,7 +86,11 @@ def recogniser_loss(recogniser: Recogniser, guess: Guess, pose: Pose) -> tuple[T
     config, (rows, columns) = recogniser.config, recogniser.grid
     x, y = pose.x * config.per_cell, pose.y * config.per_cell
     turn = pose.yaw % (2 * math.pi) / (2 * math.pi / config.headings)
-    place = y.long().clamp(0, rows - 1) * columns + x.long().clamp(0, columns - 1)
+    cell = y.long().clamp(0, rows - 1) * columns + x.long().clamp(0, columns - 1)
+    number = torch.zeros(rows * columns, dtype=torch.long)
+    known = recogniser.cells >= 0
+    number[recogniser.cells[known].long()] = known.nonzero()[:, 0]
+    place = number[cell]
     heading = turn.long().clamp(0, config.headings - 1)
     dial = pose.hour * 2 * math.pi
     beside = torch.stack((x % 1 - 0.5, y % 1 - 0.5, turn % 1 - 0.5, pose.pitch, dial.cos() / 2, dial.sin() / 2), 1)

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from engine.config.memory import CameraConfig, RecogniserConfig, SpatialMemoryConfig
+from engine.errors import ConfigError
 from engine.nets.camera import Camera, Motion
 from engine.nets.networks import EmbeddedNetworks
-from engine.nets.recogniser import Recogniser, _BlurredView, _closer
+from engine.nets.recogniser import Recogniser, _BlurredView, _closer, _Search
 from engine.nets.spatial_memory import Pose, SpatialMemory
 from engine.nets.surfaces import cast, strip_table
 from engine.rollout.memory_condition import Walk
@@ -229,17 +230,52 @@ def test_a_closer_look_finds_the_place_from_one_near_by(room):
     assert (error < 0.3 * (view.of(start) - target).abs().mean(1)).all()
 
 
-def test_guesses_are_the_places_that_the_network_finds_likeliest():
+def test_less_likely_guesses_follow_when_nothing_is_like_the_picture(room):
+    camera = Camera(CameraConfig(), 96, 56)
+    true = torch.tensor([1.8, 1.4, 0.4, 0.0, 0.5])
+    frame = room.look(Pose(*true[:, None]), camera).frames[0]
+    elsewhere = torch.tensor([2.5, 1.8, 3.4, 0.0, 0.5])
+    guesses = torch.stack((elsewhere, elsewhere + 0.05, true + torch.tensor([0.05, -0.04, 0.04, 0.0, 0.0])))
+    off = {}
+    for tries in ((1,), (1, 2)):
+        config = RecogniserConfig(
+            guesses=tries,
+            enough=0.04,
+            shortlists=(2,) * len(tries),
+            sizes=((56, 96),),
+            blurs=(4,),
+            looks=(5,),
+            keep=(1,),
+        )
+        found = _Search(config, room, camera).find(frame, guesses)
+        off[tries] = float((found - true)[:2].norm())
+    assert off[1,] > 0.3 and off[1, 2] < 0.04
+
+
+def test_guesses_are_the_pairs_that_the_network_finds_likeliest():
     recogniser = Recogniser(RecogniserConfig(per_cell=2, headings=8), SpatialMemoryConfig(rows=3, columns=4))
     guess = recogniser(torch.zeros(1, 3, 54, 96))
     place = torch.zeros_like(guess.place)
     place[0, 8 * 3 + 5], place[0, 8 * 1 + 2] = 9.0, 8.0  # row 3, column 5; row 1, column 2
     heading = torch.zeros_like(guess.heading)
-    heading[0, 2], heading[0, 6] = 2.0, 1.0
+    heading[0, 2], heading[0, 6] = 2.0, 0.5
     beside = torch.tensor([[0.25, -0.25, 0.0, 0.1, 0.0, 0.5]])
-    poses = recogniser.poses(replace(guess, place=place, heading=heading, beside=beside), 2, 2)
-    assert torch.allclose(poses.x, torch.tensor([[5.75, 5.75, 2.75, 2.75]]) / 2)
-    assert torch.allclose(poses.y, torch.tensor([[3.25, 3.25, 1.25, 1.25]]) / 2)
-    assert torch.allclose(poses.yaw, torch.tensor([[2.5, 6.5, 2.5, 6.5]]) * math.pi / 4)
-    assert torch.allclose(poses.pitch, torch.full((1, 4), 0.1))
-    assert torch.allclose(poses.hour, torch.full((1, 4), 0.25))
+    poses = recogniser.poses(replace(guess, place=place, heading=heading, beside=beside), 3)
+    assert torch.allclose(poses.x, torch.tensor([[5.75, 2.75, 5.75]]) / 2)
+    assert torch.allclose(poses.y, torch.tensor([[3.25, 1.25, 3.25]]) / 2)
+    assert torch.allclose(poses.yaw, torch.tensor([[2.5, 2.5, 6.5]]) * math.pi / 4)
+    assert torch.allclose(poses.pitch, torch.full((1, 3), 0.1))
+    assert torch.allclose(poses.hour, torch.full((1, 3), 0.25))
+
+
+def test_only_places_where_one_can_stand_are_told_apart():
+    world = SpatialMemoryConfig(rows=3, columns=4)
+    recogniser = Recogniser(RecogniserConfig(per_cell=2, headings=8, places=5), world)
+    ground = torch.zeros(48, 64, dtype=torch.uint8)
+    ground[8:16, 8:32] = 200  # the second row of places, from the second column to the fourth
+    recogniser.know(ground)
+    assert recogniser.cells.tolist() == [9, 10, 11, -1, -1]
+    poses = recogniser.poses(recogniser(torch.zeros(1, 3, 54, 96)), 3 * 8)
+    assert ((poses.y > 0.25) & (poses.y < 1.25)).all() and ((poses.x > 0.25) & (poses.x < 2.25)).all()
+    with pytest.raises(ConfigError, match="places"):
+        recogniser.know(torch.full_like(ground, 255))

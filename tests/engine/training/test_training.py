@@ -10,20 +10,21 @@ from engine.actions import Actions
 from engine.config.memory import SpatialMemoryConfig
 from engine.errors import ConfigError
 from engine.nets.networks import Networks
-from engine.training.damage import damaged
 from engine.training.evaluate import Evaluator, Look, drifted
 from engine.training.files import MODEL, export, read_model
+from engine.training.fitted import outline_of
 from engine.training.initial import build, fit_codec
-from engine.training.muon import Muon
-from engine.training.paint import PainterTraining, Painting, frame_loss
+from engine.training.optimizers import Muon
+from engine.training.paint import PainterTraining, Painting, damaged, frame_loss
 from engine.training.place import bake
 from engine.training.policy import World
 from engine.training.poses import UNSEEN, pose_of, random_views
 from engine.training.recognise import RecogniserTraining, Recognising, recogniser_loss
-from engine.training.remember import MemoryTraining, Remembering, outline_of
+from engine.training.remember import MemoryTraining, Remembering
 from engine.training.sheet import contact_sheet
 from engine.training.simulator import Simulator
 from engine.training.stage import rise_and_fall
+from engine.training.survey import Sums
 from engine.training.unroll import Unroll, camera_of
 from engine.world import WorldModel, load_world
 from tests.engine.tiny import random_actions, small_config
@@ -104,7 +105,14 @@ def test_the_memory_learns_the_world_from_pictures(networks, tmp_path):
     """Nearer to where faces are than it began, how fast time passes, and what all of it looks like."""
     memory, camera = networks.spatial_memory, camera_of(networks)
     plan = MemoryTraining(
-        tries=3_000_000, plan_steps=110, lr_plan=0.012, look_steps=25, small=(20, 30, 6), coarse=2, views=3
+        tries=3_000_000,
+        plan_steps=110,
+        lr_plan=0.012,
+        survey_views=320,
+        look_steps=5,
+        small=(20, 30, 6),
+        coarse=2,
+        views=3,
     )
     remembering = Remembering(memory, camera, plan)
     remembering.run(tmp_path, silent, 1e9)
@@ -116,6 +124,22 @@ def test_the_memory_learns_the_world_from_pictures(networks, tmp_path):
     tried = Simulator(512, UNSEEN, camera)
     x, y = torch.rand(512, generator=tried.rng) * 32, torch.rand(512, generator=tried.rng) * 20
     assert ((memory.standing(x, y) > 0) == tried.is_free(x, y)).float().mean() > 0.97
+
+
+def test_what_a_texel_looks_like_and_whether_it_is_air_follows_from_looks_by_different_light():
+    rng = torch.Generator().manual_seed(0)
+    looks = 12
+    gains = 0.2 + torch.rand(looks, 2, 3, generator=rng)
+    sky = torch.rand(looks, 3, generator=rng)
+    layers = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.4, 0.3]])
+    sums = Sums(3)
+    for number, colours in enumerate(((layers * gains).sum(1), sky)):
+        sums.add(torch.full((looks,), number), gains, colours, sky, torch.ones(looks, 3))
+    before = torch.full((3, 2, 3), 0.4)
+    found, opaque, air = sums.layers(before, 1e-3)
+    assert torch.allclose(found[0], layers, atol=0.01)
+    assert opaque[0] < 1e-3 < air[0] and air[1] < 1e-3 < opaque[1]
+    assert torch.allclose(found[2], before[2]), "what was never seen stays as it was"
 
 
 def test_the_outline_of_where_one_can_stand_gives_what_stops_one():
