@@ -350,12 +350,12 @@ def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemor
 def _of_side(goes: Tensor, side: Tensor, here: int, far: Tensor, views: int) -> tuple[Tensor, bool]:
     """Sightings of a side from near by, and whether they are to be mirrored: those of the other hand, or of a side
     beside it, where there are none."""
-    for reach in (_CLOSE, 2 * _CLOSE):
-        close = goes & (far < reach)
-        for beside_it in (0, 1, -1, 2, -2, 3, -3, 4):
+    for beside_it in (0, 1, -1, 2, -2, 3, -3, 4):
+        for reach in (_CLOSE, 1.6 * _CLOSE):
             for mirrored in (False, True):
                 wanted = (here + beside_it) % views
-                index = (close & (side == (-wanted % views if mirrored else wanted))).nonzero()[:, 0]
+                wanted = -wanted % views if mirrored else wanted
+                index = (goes & (far < reach) & (side == wanted)).nonzero()[:, 0]
                 if len(index) >= 4:
                     return index, mirrored
     return goes.nonzero()[:, 0], False
