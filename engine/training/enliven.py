@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.errors import ConfigError
 from engine.nets.camera import Camera
 from engine.nets.slots import HEADINGS, OPENS, ROLLS, WALKS, SlotDynamics, SlotMemory, Slots, beside
 from engine.nets.spatial_memory import Pose, SpatialMemory
@@ -23,6 +24,7 @@ _DOOR = 1.05  # cells: what is taller is a door
 _LOW = 0.5  # and what is lower no person
 _CLOSE = 4.5  # cells, from where one sees well what somebody looks like
 _OTHER = 0.2  # difference of colours of what is not one
+_SPARE = 8  # tiles kept for doors
 _STRIDES = 3  # pictures that a stride is told apart in
 
 
@@ -339,7 +341,9 @@ def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemor
             tiles = [add(index[group == n], flip) for n in range(int(group.max()) + 1)]
             tiles = (tiles * 3)[:_STRIDES]
             standing = tiles[0]
-            if len(stands) >= 4:
+            # the sides still to come, and doors, need room for their tiles
+            sides_left = (len(kind.walks) - kind.walks.index(look)) * config.views - here
+            if len(stands) >= 4 and used + sides_left * _STRIDES + _SPARE < len(slots.tiles):
                 standing = _standing(seen, index, group, stands, tiles, add)
             neutral = standing if standing in tiles else tiles[0]
             first, second = [tile for tile in tiles if tile != neutral][:2] if len(set(tiles)) == 3 else tiles[1:]
@@ -417,6 +421,9 @@ def write_doors(slots: SlotMemory, doors: list[Door], used: int, memory: Spatial
         for ends, away, seen in (
             (torch.cat((first, middle)), -along, door.leaves[0]), (torch.cat((middle, last)), along, door.leaves[1]),
         ):  # fmt: skip
+            if used == len(slots.tiles) or look == slots.config.looks or taken == slots.config.count:
+                raise ConfigError("the world has more doors than there is room for", got=len(doors),
+                                  expected="larger slots.tiles, slots.looks and slots.count")  # fmt: skip
             full = torch.cat((seen, torch.ones_like(seen[:, :1])), 1)
             slots.tiles[used] = tile_of(full, door.hours, torch.ones(len(full)), memory)
             slots.frame[used] = torch.tensor((0.0, 0.0, 0.0, door.top))
