@@ -202,14 +202,14 @@ def choices(path: Ways, look: Tensor, eyes: Tensor, dynamics: SlotDynamics, memo
         return Choices(torch.zeros(0, 1), torch.zeros(0), torch.zeros(0, dtype=torch.long))
     who = torch.tensor([[n, *(others + [n] * 3)[:3]] for n, _, _, others in found])  # (M, 4)
     there = torch.tensor([[True, *((m < len(others)) for m in range(3))] for _, _, _, others in found])
-    n, then, before = (torch.tensor([row[k] for row in found]) for k in range(3))
+    n, later, earlier = (torch.tensor([row[k] for row in found]) for k in range(3))
 
     def turned(a: Tensor, b: Tensor) -> Tensor:
         return (path.heading[b] - path.heading[a] + math.pi) % (2 * math.pi) - math.pi
 
     zero = torch.zeros(who.shape)
     turning = zero.clone()
-    turning[:, 0] = turned(before, n) / dynamics.config.beat
+    turning[:, 0] = turned(earlier, n) / dynamics.config.beat
     slots = Slots(look[who].clamp(min=0), there, seen.x[who], seen.y[who], path.heading[who], path.speed[who], turning,
                   zero, zero)  # fmt: skip
     pose = Pose(eyes[n, 0], eyes[n, 1], *[torch.zeros(len(n))] * 3)
@@ -224,8 +224,8 @@ def choices(path: Ways, look: Tensor, eyes: Tensor, dynamics: SlotDynamics, memo
             for a in range(0, len(n), 512)
         ]
     )
-    turn = (turned(n, then)[:, None] - dynamics.turns).abs().argmin(1)
-    return Choices(features, (path.speed[then] > 0).float(), turn)
+    turn = (turned(n, later)[:, None] - dynamics.turns).abs().argmin(1)
+    return Choices(features, (path.speed[later] > 0).float(), turn)
 
 
 def choice_loss(dynamics: SlotDynamics, made: Choices) -> Tensor:
@@ -541,7 +541,7 @@ class Enlivening:
         file, seen = folder / "visited.pt", path.seen
         if not file.exists():
             tall = seen.top > _DOOR
-            doors = []
+            doors: list[Door] = []
             for x, y in _heaps(seen.x[tall], seen.y[tall], 1.2):
                 door = visit_door(x, y, self.config.seed + 5, self._camera, self.slots.config.size)
                 if door is not None and all(_apart(door, other) > 1 for other in doors):

@@ -89,8 +89,8 @@ def blobs(mask: np.ndarray) -> list[tuple[int, int, int, int, list[tuple[int, in
             runs.append((int(row), begin, end, name))
         before = now
     found: dict[int, list[tuple[int, int, int]]] = {}
-    for row, begin, end, name in runs:
-        found.setdefault(root(name), []).append((row, begin, end))
+    for at, begin, end, name in runs:
+        found.setdefault(root(name), []).append((at, begin, end))
     return [
         (min(r[0] for r in part), max(r[0] for r in part) + 1, min(r[1] for r in part), max(r[2] for r in part), part)
         for part in found.values()
@@ -132,12 +132,12 @@ def sighted(
             own[row - top, begin - left : end - left] = True
         cut = torch.cat((made[:, top:bottom, left:right], torch.from_numpy(own)[None].float()))
         patch = F.interpolate(cut[None], size=size, mode="bilinear", align_corners=False, antialias=True)
-        numbers = (
+        numbers: tuple[float, ...] = (
             clip, frame, *place, (left - foot + 0.3) * per, (right - foot - 0.3) * per, (bottom - top - 0.6) * per,
             math.atan2(place[1] - y, place[0] - x), math.hypot(place[0] - x, place[1] - y),
             float(simulator.hour[who]), float(whole),
         )  # fmt: skip
-        found.append(Sightings(*(torch.tensor([number]) for number in numbers), patch))
+        found.append(Sightings(*[*(torch.tensor([number]) for number in numbers), patch]))
     return found
 
 
