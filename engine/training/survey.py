@@ -33,6 +33,7 @@ _ODD_SKY = 0.4
 _ODD = 0.2  # what is seen and expected may differ by; more is something else: an edge, another surface
 _DOUBT = 0.02  # square of it, of three colours, that the sky may be wrong by and still be what is seen
 _BETTER = 0.2  # share of that which colours of its own may be wrong by, if a texel is to have any
+_HOLES = ((17, 0.3), (17, 0.3), (65, 0.2))  # of walls, floor, ceiling: a hole is part of so much air, in so many texels
 _FREE = 2.0  # looks at a texel that colours of its own explain, whatever it is
 _FARTHEST = 1.5  # cells from a wall that it is looked at from
 
@@ -195,10 +196,10 @@ class Numbering:
 
     def covers(self, opaque: Tensor, air: Tensor, looks: Tensor, before: Tensor) -> Tensor:
         """Which texels of walls, floor and ceiling (N,) hide the sky, by the errors of both and how often they were
-        looked at; by those around them where that is seldom, and as `before` where it is never."""
+        looked at; by those around them where that is seldom, and as `before` where it is never. No hole is small."""
         shapes = (self.fit.walls, self.fit.config.levels), self.fit.floor_size, self.fit.ceiling_size
         found = []
-        for shape, begin, end in zip(shapes, self.starts, self.starts[1:4], strict=False):
+        for shape, begin, end, (wide, least) in zip(shapes, self.starts, self.starts[1:4], _HOLES, strict=False):
             errors, times = torch.stack((opaque, air))[:, begin:end], looks[begin:end]
             many = torch.stack(((times - _FREE).clamp(min=0), times))  # colours of its own explain a few looks anyway
             around, weight = (
@@ -207,7 +208,9 @@ class Numbering:
             mean = around / weight.clamp(min=1e-6)
             own, other = (errors * many + mean) / (many + 1)
             known = (weight > 0.1).all(0)
-            found.append(torch.where(known, (other > _DOUBT) & (own < _BETTER * other), before[begin:end]))
+            hides = torch.where(known, (other > _DOUBT) & (own < _BETTER * other), before[begin:end])
+            bare = F.avg_pool2d((~hides).float().view(1, 1, *shape), wide, 1, wide // 2, count_include_pad=False)
+            found.append(hides | (bare.flatten() < least))
         return torch.cat(found)
 
     def _sky(self, pose: Pose, camera: Camera, down: Tensor, aside: float = 0.0) -> Tensor:
