@@ -67,7 +67,7 @@ class Recogniser(nn.Module):
         self.place = nn.Linear(config.hidden, places)
         self.heading = nn.Linear(config.hidden, config.headings)
         self.beside = nn.Linear(config.hidden, 6)
-        self.register_buffer("cells", torch.arange(places, dtype=torch.int16))
+        self.register_buffer("cells", torch.tensor(range(places), dtype=torch.int16))
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -136,15 +136,17 @@ class _Search:
         best, least, begin = guesses[:0], math.inf, 0
         for turn, (count, most) in enumerate(zip(self.config.guesses, self.config.shortlists, strict=True)):
             pose, error = self._best_of(frame[None], guesses[begin : begin + count], most, best, turn + 1)
-            if error < least:
-                best, least = pose, error
+            if error.is_meta:  # work is counted: usually the first turn finds it
+                return pose[0]
+            if float(error) < least:
+                best, least = pose, float(error)
             begin += count
             if least < self.config.enough:
                 break
         return best[0]
 
-    def _best_of(self, frame: Tensor, pose: Tensor, most: int, before: Tensor, patience: int) -> tuple[Tensor, float]:
-        """The best (1, 5) of `most` of the poses and of those found before, and its error, after so many times the
+    def _best_of(self, frame: Tensor, pose: Tensor, most: int, before: Tensor, patience: int) -> tuple[Tensor, Tensor]:
+        """The best (1, 5) of `most` of the poses and of those found before, and its error (), after so many times the
         looks."""
         config = self.config
         view, target = self._view(config.glance, _GLANCE_BLUR, frame)
@@ -155,7 +157,7 @@ class _Search:
             pose, error = _closer(pose, target.expand(len(pose), -1), view, looks * patience)
             least = error.topk(min(keep, len(pose)), largest=False)
             pose = pose[least.indices]
-        return pose, float(least.values[0])
+        return pose, least.values[0]
 
     def _view(self, size: tuple[int, int], blur: int, frame: Tensor) -> tuple[_BlurredView, Tensor]:
         """A view, and the picture as it would look in it, (1, 3 h w)."""

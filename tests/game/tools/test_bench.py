@@ -17,7 +17,7 @@ from tests.game.offline import real_world
 
 def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
-    monkeypatch.setattr("engine.world.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
+    monkeypatch.setattr("engine.cost.operations.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
     assert bench([f"weights={tmp_path}"], 3, tmp_path, real_world) == 0
     made = json.loads((tmp_path / "bench.json").read_text())
     assert {
@@ -73,7 +73,7 @@ SMALL = ["width=64", "height=32", "window=3", "transformer.width=48", "transform
 @pytest.mark.parametrize("words", [["model=universal-slice"], ["model=universal", "weights=random"]])
 def test_a_model_without_files_is_timed_with_random_weights(tmp_path, monkeypatch, capsys, words):
     monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
-    monkeypatch.setattr("engine.world.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
+    monkeypatch.setattr("engine.cost.operations.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
     layers = ["model.transformer.layers=2", "model.transformer.actions.layers=[0]", "model.image_tower.layers=2"]
     assert bench([*words, *layers, *(f"model.{word}" for word in SMALL)], 1, tmp_path) == 0
     made = json.loads((tmp_path / "bench.json").read_text())
