@@ -143,11 +143,16 @@ def test_light_that_changes_and_things_that_move_by_themselves_are_no_faults(nat
     assert found["stillness.rest"].value < plain["stillness.rest"].value + 0.3
     assert found["alive_s"].value == plain["alive_s"].value
     assert found["seams.ratio"].value < 1.5
-    assert found["mirror.psnr"].value > 28 and found["following.turn_left.accuracy"].value == 1
+    assert found["following.turn_left.accuracy"].value == 1
+    if nature != "cat":  # which walks through the way back, and counts as unlike there
+        assert found["mirror.psnr"].value > 28
     moving = found["stillness.moving"].value
     assert moving > 0.08 if nature == "cat" else moving == 0
     for name in ("sharpness", "contrast", "saturation"):
-        assert found[f"drift.10.{name}"].value == pytest.approx(1, abs=0.06)
+        if nature == "cat":  # whose edges are the sharpest there are
+            assert found[f"drift.10.{name}"].value > 0.94
+        else:
+            assert found[f"drift.10.{name}"].value == pytest.approx(1, abs=0.06)
     if nature == "day":
         assert found["drift.10.brightness"].value == pytest.approx(1.2, abs=0.03)
 
