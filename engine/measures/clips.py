@@ -181,9 +181,10 @@ def mirror(clip: Clip) -> Found:
     `mirror.ssim` (-1..1) compare the frames of the way back with those of the way there from the same places, every
     third; both ways may be shown up to twelve frames late, and the lag at which they agree best counts; pictures are
     brought to one mean colour, and to one contrast by up to a quarter, because a change of the light is what `drift`
-    and `seams` are for. What moves by itself counts as unlike. `return.psnr` and `return.ssim` compare the picture before
-    leaving with the last one before something else is pressed. Walking counts only where the world walks back as fast as forward, so it is left out. A
-    way on which the view hardly changes (more than 32 dB like the first at its turning point) counts for nothing.
+    and `seams` are for. What moves by itself counts as unlike. `return.psnr` and `return.ssim` compare the picture
+    before leaving with the last one before something else is pressed. Walking counts only where the world walks back
+    as fast as forward, so it is left out. A way on which the view hardly changes (more than 32 dB like the first at
+    its turning point) counts for nothing.
     Source: Wang et al. 2004 for SSIM; the way and back as in WorldMem (arXiv 2504.12369) and the open world-model
     benchmarks' symmetric paths.
     """
