@@ -253,9 +253,9 @@ def test_closing_while_a_block_never_ends_keeps_the_recording(monkeypatch):
     recorder, gate = FakeRecorder(), threading.Event()
     stage = ThreadStage(FakeWorld(fps=200.0), make_recorder=lambda *args: recorder)
     assert stage.look_until(lambda: len(recorder.blocks) > 3)
-    stage.world.sleep = lambda seconds: gate.wait() and None
-    steps = stage.world.steps
-    assert stage.look_until(lambda: stage.world.steps > steps)
+    stuck = threading.Event()
+    stage.world.sleep = lambda seconds: stuck.set() or (gate.wait() and None)
+    assert stage.look_until(stuck.is_set)
     assert not within(60.0, lambda: stage.worker.shutdown(0.2))
     assert recorder.closed and recorder.stats is not None
     gate.set()

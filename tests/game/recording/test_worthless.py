@@ -148,6 +148,7 @@ from game.recording.script import load
 from game.tools.render import render
 from tests.game.recording.whole_numbers import WholeNumberRollout, WholeNumberWorld
 step, (script, out, name) = WholeNumberRollout.step, sys.argv[1:]
+signal.signal(getattr(signal, name), signal.SIG_DFL)  # who ran the tests may ignore it, as nohup does
 def killed(self, actions):
     if self.frames_done == 3:
         os.kill(os.getpid(), getattr(signal, name))
