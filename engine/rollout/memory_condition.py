@@ -3,9 +3,8 @@
 The player's pose is followed from the first frame on: the recogniser says where and when it was taken, actions move it,
 the memory knows where one cannot stand, and time goes on as it has learned; its lamps flicker by a seeded noise. What
 lives in the place is kept in slots, found in the first picture, moved frame by frame and drawn into what the memory
-sees. From
-the new pose the network is shown two *views*: the frame before, moved over the surfaces that the memory knows, and what
-the memory itself sees. It answers with weights of the two, place by place, and with what both lack.
+sees. From the new pose the network is shown two *views*: the frame before, moved over the surfaces that the memory
+knows, and what the memory itself sees. It answers with weights of the two, place by place, and with what both lack.
 """
 
 from __future__ import annotations
@@ -207,17 +206,10 @@ class MemoryCondition:
         self._walk.frames = frames[:, -1]
 
     def snapshot(self) -> Moment:
-        walk = self._walk
-        return Moment(
-            walk.frames, walk.pose, walk.flicker, walk.done, walk.slots, walk.shown
-        )  # all are replaced, never written to
+        walk = self._walk  # whose parts are replaced, never written to
+        return Moment(walk.frames, walk.pose, walk.flicker, walk.done, walk.slots, walk.shown)
 
     def restore(self, snapshot: Moment) -> None:
         walk = self._walk
-        walk.frames, walk.pose, walk.flicker, walk.done = (
-            snapshot.frames,
-            snapshot.pose,
-            snapshot.flicker,
-            snapshot.done,
-        )
-        walk.slots, walk.shown = snapshot.slots, snapshot.shown
+        walk.frames, walk.pose, walk.flicker = snapshot.frames, snapshot.pose, snapshot.flicker
+        walk.done, walk.slots, walk.shown = snapshot.done, snapshot.slots, snapshot.shown

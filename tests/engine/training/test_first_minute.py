@@ -19,7 +19,7 @@ def test_twelve_seconds_of_w_from_every_scene_never_show_a_bare_wall():
     model = read_model(MODEL)
     networks = load_world(model, WEIGHTS, device="cpu", dtype=torch.float32).networks
     camera = Camera(model.camera, model.width, model.height)
-    pose = pose_of(at_viewpoints(camera))
+    pose = pose_of(at_viewpoints(camera, folk=False))
     walk = Walk(networks, torch.zeros(len(pose.x), 3, model.height, model.width), pose)
     ahead, still = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(pose.x), 4), torch.zeros(len(pose.x), 2)
     begun = walk.pose
