@@ -138,12 +138,15 @@ def test_actions_of_before_the_recording_are_there_whole_or_not_at_all(tmp_path,
     before = block(0, 3).actions
     recorder(tmp_path, prelude=before).close()
     assert len((tmp_path / "prelude.jsonl").read_text().splitlines()) == 3
-    made = recorder(tmp_path, prelude=block(0, 2).actions)
+    replace = os.replace
 
     def half_way(path, target):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        if "prelude" in str(target):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(path, target)
 
-    monkeypatch.setattr("game.files.os.replace", half_way)
+    monkeypatch.setattr("game.files.os.replace", half_way)  # first: the prelude is written beside the program
+    made = recorder(tmp_path, prelude=block(0, 2).actions)
     with pytest.raises(RecordingError, match="No space left on device"):
         made.close()
     assert not [path.name for path in tmp_path.iterdir() if "prelude" in path.name]
