@@ -14,11 +14,11 @@ from engine.actions import Actions, benchmark_actions
 from game.config.settings import load_settings
 from game.console import Progress, say, tell
 from game.files import check_folder, folder_error, write_json
-from game.models.loader import find_weights, is_large, open_world
+from game.models.loader import find_weights, open_world
 from game.recording.format import percentiles
 from game.remote import wire
 from game.remote.pictures import encode
-from game.remote.serve import slots_of
+from game.remote.serve import share_cores
 from game.remote.turns import SharedWorld, Turns
 from game.world.scenes import shipped_scenes
 
@@ -55,8 +55,8 @@ def bench_players(words: list[str], players: int, blocks: int | None, out: Path 
     folder = out or Path(".")
     check_folder(folder)
     progress = Progress()
-    world = open_world(settings, progress, say)
-    slots = slots_of(is_large(settings), settings.threads)
+    words, slots = share_cores(words, settings, players)
+    world = open_world(load_settings(words), progress, say)
     fps, found = world.config.fps, []
     for count in range(1, players + 1):
         progress(f"{count} at once", (count - 1) / players)

@@ -79,12 +79,21 @@ class _WayTimes(BlockTimes):
     """How long blocks took from being asked for to being here: network, turn and model together.
 
     The head start is what nearly all of the last seconds' blocks needed, not what is usual: a retransmission here and
-    there must not make a frame late. It sinks again within seconds when they stop.
+    there must not make a frame late. Where there are some, it has room for two of them in one block: what is asked may
+    be lost as well as what is answered. It sinks again within seconds when they stop.
     """
 
     def __init__(self, margin: float) -> None:
         super().__init__(margin)
         self.steps = deque(maxlen=_RECENT)
+        self._network: deque[float] = deque(maxlen=_RECENT)
+        self._again = 0.0  # s that the line's bad moments take longer than its usual ones
+
+    def add_network(self, seconds: float) -> None:
+        """Counts what of a block's time the line took."""
+        self._network.append(seconds)
+        times = sorted(self._network)
+        self._again = _nearly_all(times) - times[len(times) // 2]
 
     def add(self, step: float, period: float, spare: float, parts: Parts = (), frames: int = 1) -> None:
         """See BlockTimes."""
@@ -105,9 +114,13 @@ class _WayTimes(BlockTimes):
         """See BlockTimes."""
         if not self.steps:
             return math.inf
-        times = sorted(self.steps)
-        high = times[min(len(times) - 1, int(0.985 * len(times)))]
-        return min(_MOST_BUFFER, high + self.margin + self._caution)
+        high = _nearly_all(sorted(self.steps))
+        return min(_MOST_BUFFER, high + min(_MOST_UNEVEN, self._again) + self.margin + self._caution)
+
+
+def _nearly_all(times: list[float]) -> float:
+    """What all but 1.5 % of sorted times stay below."""
+    return times[min(len(times) - 1, int(0.985 * len(times)))]
 
 
 @dataclass
@@ -187,7 +200,9 @@ class LinePacer(Pacer):
         if asked is None:
             return None
         taken = 1000.0 * (now - asked.at)
-        self.networks.append(max(0.0, taken - header.wait_ms - header.block_ms - header.encode_ms))
+        network = max(0.0, taken - header.wait_ms - header.block_ms - header.encode_ms)
+        self.networks.append(network)
+        self._times.add_network(network / 1000.0)
         return (taken - max(0.0, header.wait_ms - period_ms)) / 1000.0
 
     def cycle(self) -> float:

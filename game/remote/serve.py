@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from game.config.settings import load_settings, settings_file_of
+from game.config.settings import Settings, load_settings, settings_file_of
 from game.console import say
 from game.errors import InputError
 from game.files import check_folder
@@ -67,8 +67,9 @@ def serve(words: list[str], flags: ServeFlags, job: Job, *, record: bool = False
         hosts=tuple(how.hosts),
         tls=tls_context(flags),
     )
+    words, slots = share_cores(words, settings, flags.players)
     models = Switcher(words, compile_first=record)
-    shared = SharedModels(models, Turns(slots_of(is_large(settings), settings.threads)), fixed=flags.players > 1)
+    shared = SharedModels(models, Turns(slots), fixed=flags.players > 1)
     recordings = LiveRecordings(models, job)
     library = Library(root, being_written=recordings.being_written)
     inbox = Inbox(root / _INBOX)
@@ -169,10 +170,16 @@ def tls_context(flags: ServeFlags) -> ssl.SSLContext | None:
     return context
 
 
-def slots_of(large: bool, threads: int) -> int:
-    """How many blocks are made at once: small models on a CPU have a core each, all others all that there is."""
+def share_cores(words: list[str], settings: Settings, players: int) -> tuple[list[str], int]:
+    """The settings with threads for so many players, and how many blocks are made at once.
+
+    Small models on a CPU have a core each: two that share two cores' threads wait for each other at every kernel. All
+    others have all that there is, one after another.
+    """
+    if players == 1 or is_large(settings):
+        return words, 1
     cores = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
-    return 1 if large else max(1, cores // max(1, threads))
+    return (words if settings.threads else [*words, "threads=1"]), max(1, cores // max(1, settings.threads))
 
 
 def _budget(mb: int | None, players: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -57,8 +58,8 @@ def test_keys_pressed_on_a_real_display_reach_the_model(display, tmp_path):
 
         def turned() -> bool:  # once the click has captured the mouse
             xdotool("mousemove_relative", "10", "0")
-            return any(line.startswith("[[], [0.0, 0.0") and not line.startswith("[[], [0.0, 0.0]")
-                       for line in said.read_text().splitlines())  # fmt: skip
+            told = [json.loads(line) for line in said.read_text().splitlines() if line.startswith("[[], [")]
+            return any(yaw > 0 for _, (_, yaw) in told)
 
         assert wait_until(turned)
         for key in ("Escape", "Up", "Return"):  # the menu's last line
