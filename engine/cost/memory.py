@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -62,7 +63,7 @@ class MemoryNeed:
 
 
 @dataclass(frozen=True)
-class _Footprint:
+class Footprint:
     """Bytes of one network: its weights, what a rollout keeps of it, the most that its work takes beside, and what
     loading it takes beyond the weights and what will be kept."""
 
@@ -79,17 +80,15 @@ def memory_need(config: ModelConfig, placement: Placement) -> MemoryNeed:
 
 class MemoryCount:
     """Counts a large model's memory for any number of placements; each part is run once per dtype, in half a second.
+    What was counted is known to the whole process.
 
     Several GPUs are counted as one. Of weights on their way to a GPU, host memory holds one tensor at a time.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         self._config = config
-        self._done: dict[tuple[str, torch.dtype, Bits | None], _Footprint] = {}
-        networks = build_networks(config, "meta")
-        self._names, self._exact = list(networks.modules()), networks.exact
+        self._names, self._exact, self._largest = _outline(config)
         self._borrowed = family_of(config).borrowed
-        self._largest = 4 * max(weight.numel() for weight in networks.modules()["transformer"].state_dict().values())
 
     def need(self, placement: Placement, recorded: bool = False) -> MemoryNeed:
         """The peak with the networks at `placement`.
@@ -106,7 +105,8 @@ class MemoryCount:
     ) -> Share:
         places = {name: placement.of(name, self._exact) for name in self._names}
         here = [name for name in self._names if _on_gpu(places[name]) == on_gpu]
-        parts = {name: self._footprint(name, places[name].dtype, placement.bits) for name in here}
+        bits = {"transformer": placement.bits}  # others have no layers of eight
+        parts = {name: footprint(self._config, name, places[name].dtype, bits.get(name)) for name in here}
         # What is borrowed is gone before a block's work begins.
         lent = [parts.pop(name) for name in self._borrowed if name in parts]
         passing = [
@@ -120,26 +120,36 @@ class MemoryCount:
         weights, kept = (sum(getattr(part, name) for part in parts.values()) for name in ("weights", "kept"))
         return Share(weights, kept, max(passing), libraries)
 
-    @torch.inference_mode()
-    def _footprint(self, name: str, dtype: torch.dtype, bits: Bits | None) -> _Footprint:
-        if (name, dtype, bits) not in self._done:
-            family, networks = family_of(self._config), build_networks(self._config, "meta")
-            modules = networks.modules()
-            for other, module in modules.items():
-                module.to(torch.float32 if other in networks.exact else dtype)
-            unread = family.unread(networks).get(name, ())
-            read = _bytes(modules[name].state_dict().values())
-            networks = family.loaded(networks, None)
-            lighten(networks, bits)
-            kept = passing = 0
-            for job in family.jobs(networks, best_kernels(networks)).get(name, ()):
-                held, beside = _work(job)
-                kept, passing = kept + held, max(passing, beside)
-            state = [weight for key, weight in modules[name].state_dict().items() if not key.startswith(unread)]
-            # What loading gives up again has been in memory before anything is played.
-            loading = max(0, read - _bytes(modules[name].state_dict().values()) - kept)
-            self._done[name, dtype, bits] = _Footprint(_bytes(state), kept, passing, loading)
-        return self._done[name, dtype, bits]
+
+@lru_cache(maxsize=64)
+def _outline(config: ModelConfig) -> tuple[tuple[str, ...], frozenset[str], int]:
+    """Names of a model's networks, those that stay exact, and bytes of its largest tensor in float32."""
+    networks = build_networks(config, "meta")
+    modules = networks.modules()
+    largest = 4 * max(weight.numel() for weight in modules["transformer"].state_dict().values())
+    return tuple(modules), frozenset(networks.exact), largest
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode()
+def footprint(config: ModelConfig, name: str, dtype: torch.dtype, bits: Bits | None) -> Footprint:
+    """What one network takes, by name, in a dtype. bits: of its large layers, see Placement; only the transformer's."""
+    family, networks = family_of(config), build_networks(config, "meta")
+    modules = networks.modules()
+    for other, module in modules.items():
+        module.to(torch.float32 if other in networks.exact else dtype)
+    unread = family.unread(networks).get(name, ())
+    read = _bytes(modules[name].state_dict().values())
+    networks = family.loaded(networks, None)
+    lighten(networks, bits)
+    kept = passing = 0
+    for job in family.jobs(networks, best_kernels(networks)).get(name, ()):
+        held, beside = _work(job)
+        kept, passing = kept + held, max(passing, beside)
+    state = [weight for key, weight in modules[name].state_dict().items() if not key.startswith(unread)]
+    # What loading gives up again has been in memory before anything is played.
+    loading = max(0, read - _bytes(modules[name].state_dict().values()) - kept)
+    return Footprint(_bytes(state), kept, passing, loading)
 
 
 def _on_gpu(place: Place) -> bool:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from engine.config.model import LightDecoderConfig, MatrixGame2Config
-from engine.cost.memory import MemoryCount, MemoryNeed, memory_need
+from engine.cost.memory import MemoryCount, MemoryNeed, footprint, memory_need
 from engine.families import best_kernels, family_of, new_rollout
 from engine.fast.kernels import Kernels
 from engine.nets.networks import Networks
@@ -88,7 +88,7 @@ def test_recorded_graphs_keep_the_memory_of_their_work_each_for_itself():
     config = big_config()
     count = MemoryCount(config)
     plain, recorded = (count.need(ON_GPU, recorded).gpu for recorded in (False, True))
-    parts = [count._footprint(name, torch.bfloat16, None).passing for name in ("transformer", "codec")]
+    parts = [footprint(config, name, torch.bfloat16, None).passing for name in ("transformer", "codec")]
     assert recorded.passing == max(plain.passing, sum(parts)) and recorded.weights == plain.weights
     assert plain.libraries > 600 * 2**20  # what products work in, too
 
@@ -99,7 +99,10 @@ def test_what_loading_takes_is_no_work_and_no_graph_keeps_it():
         count = MemoryCount(config)
         placement = dataclasses.replace(ON_GPU, bits=bits)
         plain, recorded = (count.need(placement, recorded).gpu for recorded in (False, True))
-        parts = {name: count._footprint(name, torch.bfloat16, bits) for name in ("transformer", "codec")}
+        parts = {
+            name: footprint(config, name, torch.bfloat16, bits if name == "transformer" else None)
+            for name in ("transformer", "codec")
+        }
         loading, graphs = parts["transformer"].loading, family_of(config).graphs
         assert loading > parts["transformer"].weights / 4, "what only noise levels pass through is read, and given up"
         assert plain.passing == max(loading, *(part.passing for part in parts.values()))
