@@ -61,21 +61,23 @@ def following(clip: Clip) -> Found:
 
     For each of the eight directions, from runs of at least ten frames in which it alone is asked for: `accuracy`,
     share 0..1 of runs in which the picture moves that way on average (by 0.1 pixels a frame, and by a fifth of what
-    is usual for the direction, whichever is more), its first six frames left out; `gain`, pixels a frame for a key or
-    for the mouse at its limit, negative the wrong way: the shift of the picture when turning, looking or strafing,
-    how far its left and right edges move outward when walking; `delay_frames`, video frames 0..12 from the first that
-    was told to the first that shows it, 0 where that same frame does: the lag at which a step fits the motion best,
-    whichever way that goes, from runs with nothing of the kind in the six frames before them (median). For `still`:
-    share of runs with nothing pressed in which the picture moves by less than 0.1 pixels a frame, in the middle of its
-    places: things that move by themselves do not count, as long as they are less than half of it. Runs before a bare
-    wall, where flow sees nothing, do not count. Source: flow by Lucas and Kanade 1981; accuracy of controls as in
-    GameFactory (arXiv 2501.08325), without a classifier; a world that walks into a wall is held to be wrong, because
-    a picture alone does not tell.
+    is usual for the direction, whichever is more), its first six frames left out, and taken as many frames later as
+    the picture answers late; `gain`, pixels a frame for a key or for the mouse at its limit, negative the wrong
+    way: the shift of the picture when turning, looking or strafing, how far its left and right edges move outward
+    when walking; `delay_frames`, video frames 0..12 from the first that was told to the first that shows it, 0
+    where that same frame does: the lag at which a step fits the motion best, whichever way that goes, from runs
+    with nothing of the kind in the six frames before them (median). For `still`: share of runs with nothing pressed
+    in which the picture moves by less than 0.1 pixels a frame, in the middle of its places: things that move by
+    themselves do not count, as long as they are less than half of it. Runs before a bare wall, where flow sees
+    nothing, do not count. Source: flow by Lucas and Kanade 1981; accuracy of controls as in GameFactory (arXiv
+    2501.08325), without a classifier; a world that walks into a wall is held to be wrong, because a picture alone
+    does not tell.
     """
     found: Found = {}
     for name in DIRECTIONS:
         runs = [run for run in _alive(clip) if run.asked == (name,) and len(run) >= _LEAST_RUN]
-        seen = [(run, _steady_motion(clip, run, name)) for run in runs]
+        known = {run.begin: late for run in runs if (late := _delay(clip, run, name)) is not None}
+        seen = [(run, _steady_motion(clip, run, name, round(np.median(list(known.values()) or [0])))) for run in runs]
         clear = [(run, moved) for run, moved in seen if moved is not None]
         why = _why_no_runs(clip, name, runs, clear)
         usual = float(np.median([abs(moved) for _, moved in clear])) if clear else 0.0
@@ -83,7 +85,7 @@ def following(clip: Clip) -> Found:
         begins = tuple(run.begin for run, _ in clear)
         right = tuple(float(moved > least) for _, moved in clear)
         gains = tuple(moved / _amount(run) for run, moved in clear)
-        delays = [(run.begin, late) for run, _ in clear if (late := _delay(clip, run, name)) is not None]
+        delays = [(begin, known[begin]) for begin in begins if begin in known]
         late_why = why or "no run begins after six frames without it, or none shows a clear beginning"
         found |= {
             f"following.{name}.accuracy": Samples("share", right, begins, "share", 0.0, 1.0, "high", why),
@@ -520,9 +522,12 @@ def _alive(clip: Clip) -> list[Run]:
     return [replace(run, end=min(run.end, until)) for run in clip.runs if run.begin < until]
 
 
-def _steady_motion(clip: Clip, run: Run, name: str) -> float | None:
-    """Pixels a frame that the picture moves the way of `name`, or None where there is nothing to see."""
-    part = slice(run.begin + REACTION, run.end)
+def _steady_motion(clip: Clip, run: Run, name: str, late: int = 0) -> float | None:
+    """Pixels a frame that the picture moves the way of `name`, or None where there is nothing to see.
+
+    late: video frames by which the picture answers late.
+    """
+    part = slice(run.begin + REACTION + late, run.end + late)
     if float(clip.seen.trust[part].mean()) < _LEAST_TRUST:
         return None
     return float(sign_of(name) * clip.seen.motion[part, channel_of(name)].mean())

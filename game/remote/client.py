@@ -420,6 +420,54 @@ class RemoteScene:
         return self.fetch(self.name)
 
 
+class _Orders:
+    """Commands under way, kept until the server is known to have them: a broken line loses none, and does none twice.
+
+    Shared by the thread that gives them and the line's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open = False  # there is a line, and whoever is at its end has been told all that came before
+        self._last = 0
+        self._waiting: deque[tuple[wire.Command, float]] = deque(maxlen=256)  # with the moment when it was sent
+
+    def add(self, command: wire.Command, now: float) -> wire.Command | None:
+        """The command as it is to be sent now; None if it has to wait for the line."""
+        with self._lock:
+            self._last += 1
+            counted = replace(command, order=self._last)
+            self._waiting.append((counted, now))
+            return counted if self._open else None
+
+    def hold(self) -> None:
+        """The line broke."""
+        with self._lock:
+            self._open = False
+
+    def arrived(self, sent: float) -> None:
+        """A message of this moment has arrived, so what was said a second before has."""
+        with self._lock:
+            while self._open and self._waiting and self._waiting[0][1] + 1000.0 < sent:
+                self._waiting.popleft()
+
+    def again(self, done: int, now: float) -> list[wire.Command]:
+        """The line is back, and the server has commands up to number `done`: the others, to be sent now."""
+        with self._lock:
+            self._open = True
+            left = [command for command, _ in self._waiting if command.order > done]
+            self._waiting.clear()
+            self._waiting.extend((command, now) for command in left)
+            return left
+
+    def begin(self, done: int) -> None:
+        """Another world is there, in which nothing of what waits means anything."""
+        with self._lock:
+            self._open = True
+            self._waiting.clear()
+            self._last = max(self._last, done)
+
+
 class _Ended(Exception):
     """The connection is over for good. words: why, for a person. wrong: the input was."""
 
@@ -650,6 +698,7 @@ class RemotePlayer:
         self._asker = threading.Thread(target=self._ask, name="asker", daemon=True)
         self._zero = time.perf_counter()
         self._token, self._have, self._number = "", -1, -1
+        self._orders = _Orders()
         self._welcome: wire.Welcome | None = None
         self._welcomed = threading.Event()
         self._end: _Ended | None = None
@@ -904,9 +953,17 @@ class RemotePlayer:
         self, do: wire.CommandName, *, cut: bool = False, fresh: bool = False, elsewhere: bool = True, **what: Any
     ) -> None:
         def send() -> None:
-            self._line.send(wire.Command(do, self._mailbox.epoch_there, **what))
+            self._command(wire.Command(do, self._mailbox.epoch_there, **what))
 
         self._mailbox.order(send, cut=cut, fresh=fresh, elsewhere=elsewhere)
+
+    def _command(self, command: wire.Command) -> None:
+        """Sends a command, now or as soon as the line is back."""
+        if (counted := self._orders.add(command, self._ms_now())) is not None:
+            self._line.send(counted)
+
+    def _ms_now(self) -> float:
+        return _ms(time.perf_counter(), self._zero)
 
     def _enter_picture(self, scene: Scene) -> None:
         """Sends a person's own picture, and has a world begin from it."""
@@ -918,7 +975,7 @@ class RemotePlayer:
             self._mailbox.notice(f"The picture was not taken: {error}")
             name = ""
         if name:
-            self._line.send(wire.Command("enter", self._mailbox.epoch_there, name=name[:200]))
+            self._command(wire.Command("enter", self._mailbox.epoch_there, name=name[:200]))
 
     def _ask(self) -> None:
         """Asks for blocks, and carries out orders, until the end."""
@@ -945,12 +1002,13 @@ class RemotePlayer:
         latency, ahead = report.latency_ms or {}, report.lookahead_ms
         trips = self._mailbox.line().round_trip_ms
         return wire.Ping(
-            _ms(time.perf_counter(), self._zero), trips["p50"] or None, report.late_frames,
+            self._ms_now(), trips["p50"] or None, report.late_frames,
             latency.get("p50"), latency.get("p95"), max(0.0, ahead["p50"]), max(0.0, ahead["p95"]),
         )  # fmt: skip
 
     def lost(self, words: str) -> None:
         """The line broke, or never was."""
+        self._orders.hold()
         self._mailbox.set_ready(False)
         if self._welcome is None:
             self._end = _Ended(words or "the connection ended")
@@ -970,7 +1028,8 @@ class RemotePlayer:
     def came(self, message: Any) -> None:
         """A message of text."""
         if isinstance(message, wire.Pong):
-            self._mailbox.note_trip(_ms(time.perf_counter(), self._zero) - message.at)
+            self._mailbox.note_trip(self._ms_now() - message.at)
+            self._orders.arrived(message.at)
         elif isinstance(message, wire.Told):
             self._tell(message)
         elif isinstance(message, wire.Welcome):
@@ -1052,7 +1111,10 @@ class RemotePlayer:
                 self._mailbox.notice("The server could not keep your world: this is another one")
             self._mailbox.epoch_there = max(self._mailbox.epoch_there, welcome.epoch)
             self._notices = -1
+            self._orders.begin(welcome.ordered)
         else:
+            for command in self._orders.again(welcome.ordered, self._ms_now()):
+                self._line.send(command)
             for asked in self._mailbox.waiting():  # what was on the way when the line broke
                 if asked.step.number > welcome.asked:
                     self._line.send(asked.step)

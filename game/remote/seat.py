@@ -337,6 +337,7 @@ class Seat:
         self._recording, self._picture = recording, picture
         self._scenes = {one.name: one for one in scenes}
         self.asked = -1
+        self.ordered = 0
         self._mailbox: AskedMailbox
         requests = self._requests
 
@@ -399,7 +400,13 @@ class Seat:
             self._mailbox.asked(_Request(step, now, now + due))
 
     def command(self, command: wire.Command) -> None:
-        """Something is to be done between two blocks; what cannot be done becomes a notice."""
+        """Something is to be done between two blocks, once however often it is said.
+
+        What cannot be done becomes a notice.
+        """
+        if 0 < command.order <= self.ordered:
+            return
+        self.ordered = max(self.ordered, command.order)
         player = self._player
         self._mailbox.cut_to(command.epoch)
         simple: dict[str, Callable[[], Any]] = {

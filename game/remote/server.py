@@ -515,9 +515,10 @@ class Server:
         client.queue.clear()
         client.say(wire.Welcome(
             token=held.token if client.plays else "",
-            role=hello.role, resumed=resumed, asked=seat.asked, block=held.serial, epoch=seat.epoch,
-            wait=min(self.serving.wait, 1e9), scenes=tuple(self.house.scenes), models=self.house.models,
-            model=self.house.model, qualities=self.house.qualities, can_record=self.house.recordings is not None,
+            role=hello.role, resumed=resumed, asked=seat.asked, ordered=seat.ordered, block=held.serial,
+            epoch=seat.epoch, wait=min(self.serving.wait, 1e9), scenes=tuple(self.house.scenes),
+            models=self.house.models, model=self.house.model, qualities=self.house.qualities,
+            can_record=self.house.recordings is not None,
             fps=fps,
         ))  # fmt: skip
         if told:

@@ -154,7 +154,8 @@ CommandName = Literal[
 class Command:
     """Something to be done between two blocks. epoch: the client's, raised by one where finished frames are to be
     thrown away. name: of a scene, recording, model or quality; number: of a moment, a frame, or scenes to go on by;
-    value: seconds."""
+    value: seconds. order: one more than the last command's, so that it may be said again where the line broke and is
+    done once; 0: not counted."""
 
     do: CommandName
     epoch: Count = 0
@@ -162,6 +163,7 @@ class Command:
     quality: Annotated[str, Most(40)] = ""
     number: Annotated[int, Within(-(2**53), 2**53)] = 0
     value: Annotated[float, Within(0.0, 1e9)] = 0.0
+    order: Count = 0
 
 
 @dataclass(frozen=True)
@@ -203,8 +205,9 @@ class Model:
 class Welcome:
     """The server's first message. token: to come back with. resumed: this is the session that was asked for.
 
-    asked: number of the newest Step that has come, -1 for none; block: of the newest block that was made. wait: seconds
-    that a world waits for its client. epoch: the client's own, as the server knows it.
+    asked: number of the newest Step that has come, -1 for none; ordered: of the newest Command, 0 for none; block: of
+    the newest block that was made. wait: seconds that a world waits for its client. epoch: the client's own, as the
+    server knows it.
     """
 
     token: Annotated[str, Most(64)]
@@ -212,6 +215,7 @@ class Welcome:
     role: Literal["play", "watch"] = "play"
     resumed: bool = False
     asked: Annotated[int, Within(-1, 2**53)] = -1
+    ordered: Count = 0
     block: Annotated[int, Within(-1, 2**53)] = -1
     epoch: Count = 0
     wait: Annotated[float, Within(0, 1e9)] = 0.0

@@ -577,8 +577,10 @@ def test_a_recording_with_a_broken_picture_inside_ends_its_replay_and_not_the_ga
     end_recording(stage)
     folder = recorded_folders(stage)[-1]
     lines = (folder / ACTIONS).read_text().splitlines()
-    row = json.loads(lines[15]) | {"events": [{"event": "enter", "prelude": 1, "seed": 1}]}
-    (folder / ACTIONS).write_text("\n".join([*lines[:15], json.dumps(row), *lines[16:]]) + "\n")
+    blocks = [json.loads(line).get("block", -1) for line in lines]
+    at = blocks.index(blocks[15] + 1)  # where a block begins
+    row = json.loads(lines[at]) | {"events": [{"event": "enter", "prelude": 1, "seed": 1}]}
+    (folder / ACTIONS).write_text("\n".join([*lines[:at], json.dumps(row), *lines[at + 1 :]]) + "\n")
     (folder / "first_frame-1.png").write_bytes(b"no picture")
     stage.worker.save()
     stage.worker.replay(folder, 0)

@@ -248,6 +248,39 @@ def test_the_line_breaks_and_nothing_is_lost(tmp_path):
     assert server.server.counted.resumed == 3
 
 
+@pytest.mark.parametrize("when", ["as it breaks", "while it is broken", "answered into the broken line"])
+def test_what_was_asked_for_as_the_line_broke_is_done_once_it_is_back_and_once(tmp_path, when):
+    recorders: list[FakeRecorder] = []
+
+    def recorder() -> FakeRecorder:
+        recorders.append(FakeRecorder())
+        return recorders[-1]
+
+    with ServerThread(tmp_path, recorder=recorder) as server:
+        line = Line(server.port)
+        player = connected(line.url)
+        play(player, numbered(player, 5))
+        if when == "as it breaks":
+            line.gap = True  # what is on the way is lost with the line
+            player.toggle_recording()
+            time.sleep(0.3)
+        elif when == "answered into the broken line":
+            player.toggle_recording()
+            assert wait_until(lambda: recorders)
+        line.cut()
+        line.gap = False
+        play(player, lambda: bool(player.status.beside))
+        if when == "while it is broken":
+            player.toggle_recording()
+        play(player, lambda: not player.status.beside)
+        play(player, lambda: player.status.recording)
+        play(player, numbered(player, player.look(time.perf_counter()).number + 10))
+        assert player.status.recording
+        player.shutdown()
+        line.stop()
+    assert len(recorders) == 1
+
+
 def test_a_silent_line_is_noticed_and_the_world_waits(tmp_path, monkeypatch):
     monkeypatch.setattr("game.remote.client._SILENT_S", 0.6)
     monkeypatch.setattr("game.remote.client._PING_S", 0.2)
