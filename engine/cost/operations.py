@@ -58,6 +58,7 @@ class Trial:
         self.decode(newest)
         while not self._pipeline.steady:
             self.prepare()
+        self._pipeline.ahead(self._index)  # no part of a block
 
     @property
     def commits(self) -> bool:

@@ -5,14 +5,31 @@ Once they are full, attention always sees the whole memory; while they fill, the
 attention.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from engine.fast.lease import Lease
 from engine.nets.caches import CacheSnapshot, FrameRing, SlotState
+from engine.nets.rope import Rotation
+
+Made = TypeVar("Made")
+
+
+class Ahead(Generic[Made]):
+    """What depends on a block's place alone, made before the block starts. No state: it can be made again any time."""
+
+    def __init__(self) -> None:
+        self._ready: tuple[Hashable, Made] | None = None
+
+    def of(self, place: Hashable, make: Callable[[], Made]) -> Made:
+        """What belongs to `place`: as it was made before, or made now."""
+        if self._ready is None or self._ready[0] != place:
+            self._ready = place, make()
+        return self._ready[1]
 
 
 @dataclass(frozen=True)
@@ -62,6 +79,7 @@ class SlotCaches:
         self._put_by: tuple[tuple[SlotState, ...], ...] | None = None
         self._shown: tuple[Tensor, ...] | None = None  # the world's own context, if `context` holds it
         self.position = 0
+        self.tables: Ahead[tuple[Rotation, Rotation]] = Ahead()
         device = keyboard.keys.device
         slots = torch.arange(ring.capacity, device=device)
         # Slots in the order of frames, from any of them on: a block's are one piece of it, so no number is ever sent.

@@ -165,17 +165,20 @@ class FastTransformer:
         times, turns = self._time_rotation(0, _POSITIONS), self._action_rotation(0, _POSITIONS)
         return FastRolloutInputs(made.space, times, turns, modulations, (keys, values))
 
+    def ahead(self, rollout: FastRolloutInputs, frames: int, caches: SlotCaches) -> None:
+        """Makes what the next block will need whatever the player does, so that `prepare_block` need not."""
+        caches.claim(rollout.context)
+        start = caches.position
+        caches.tables.of((start, frames), lambda: self._tables(rollout, start, frames))
+
     def prepare_block(
         self, rollout: FastRolloutInputs, actions: ActionWindows, frames: int, caches: SlotCaches
     ) -> FastBlockInputs:
         """As Transformer.prepare_block: makes room in `caches` and writes the keyboard's keys and values there."""
         caches.claim(rollout.context)
         start = caches.begin_block(frames)
-        if start + frames <= _POSITIONS:
-            time, turn = (_part(table, start, frames) for table in (rollout.times, rollout.turns))
-        else:  # only a window of more than a hundred frames comes here before it is moved back
-            time, turn = self._time_rotation(start, frames), self._action_rotation(start, frames)
-        table, slots = combine(time, rollout.space), caches.slots()
+        table, turn = caches.tables.of((start, frames), lambda: self._tables(rollout, start, frames))
+        slots = caches.slots()
         k, v = self.actions.keyboard(actions)
         caches.keyboard.keys.index_copy_(0, slots, rotate_front(k, turn.cos, turn.sin))
         caches.keyboard.values.index_copy_(0, slots, v)
@@ -212,6 +215,14 @@ class FastTransformer:
             rotate_front(cache.keys, turn.cos, turn.sin)
         caches.ring.touched()
         caches.position = position
+
+    def _tables(self, rollout: FastRolloutInputs, start: int, frames: int) -> tuple[Rotation, Rotation]:
+        """Of a block's tokens (T, S, head dim), and of its latent frames in action modules."""
+        if start + frames <= _POSITIONS:
+            time, turn = (_part(table, start, frames) for table in (rollout.times, rollout.turns))
+        else:  # only a window of more than a hundred frames comes here before it is moved back
+            time, turn = self._time_rotation(start, frames), self._action_rotation(start, frames)
+        return combine(time, rollout.space), turn
 
     def _time_rotation(self, start: int, frames: int) -> Rotation:
         config, device = self.net.config, self.net.patch_embedding.weight.device

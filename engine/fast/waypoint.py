@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.fast.caches import SlotCache
+from engine.fast.caches import Ahead, SlotCache
 from engine.fast.lease import Lease
 from engine.fast.weights import merged_linear, one_storage
 from engine.nets.caches import CacheSnapshot, FrameRing, SlotState
@@ -224,6 +224,7 @@ class FastWaypointCaches:
     ) -> None:
         self.near, self.far, self.memory, self._is_far, self._lease = near, far, memory, is_far, lease
         self.position = 0  # number of the next latent frame
+        self.tables: Ahead[Rotation] = Ahead()
         self._put_by: WaypointSnapshot | None = None
         device = memory[0].keys.device
         self._numbers = torch.arange(max(near.capacity, far.capacity), device=device)
@@ -372,24 +373,36 @@ class FastWaypoint:
             modulations.append((made.layers + one.repeat(2)[:, None], made.head + one[:2, None]))
         return FastRolloutInputs(space_rotation(self.net.config, self.net.patchify.weight.device), tuple(modulations))
 
+    def ahead(self, rollout: FastRolloutInputs, caches: FastWaypointCaches) -> None:
+        """Makes what the next latent frame will need whatever the player does, so that `prepare_block` need not."""
+        caches.claim()
+        number = caches.position
+        caches.tables.of(number, lambda: self._table(rollout, number))
+
     def prepare_block(
         self, rollout: FastRolloutInputs, controls: Tensor, caches: FastWaypointCaches
     ) -> FastBlockInputs:
         """As WaypointTransformer.prepare_block, for one world: controls (1, 3 + buttons)."""
         caches.claim()
-        number, space = caches.begin_frame(), rollout.space
-        time = time_rotation(self.net.config, number, space.cos.device)
-        cos, sin = (torch.cat((of_space, of_time.expand(len(of_space), -1)), -1)[:, None]
-                    for of_space, of_time in ((space.cos, time.cos), (space.sin, time.sin)))  # fmt: skip
+        number = caches.begin_frame()
+        table = caches.tables.of(number, lambda: self._table(rollout, number))
         embedded = rms(self.net.embed_controls(controls)[0])
         shared: dict[str, Any] = {
-            "cos": cos, "sin": sin, "near": caches.slots(caches.near), "far": caches.slots(caches.far),
+            "cos": table.cos, "sin": table.sin, "near": caches.slots(caches.near), "far": caches.slots(caches.far),
             "controls": F.linear(embedded, self._controls).view(-1, 1, embedded.shape[-1]),
             "keys": tuple(cache.keys for cache in caches.memory),
             "values": tuple(cache.values for cache in caches.memory),
         }  # fmt: skip
         passes = tuple(PassTensors(modulation=m, head=head, **shared) for m, head in rollout.modulations)
         return FastBlockInputs(passes, caches.seen, caches.full, caches.near.filled == caches.near.capacity)
+
+    def _table(self, rollout: FastRolloutInputs, number: int) -> Rotation:
+        """Rotation of every token of latent frame `number`, (S, 1, head dim)."""
+        space = rollout.space
+        time = time_rotation(self.net.config, number, space.cos.device)
+        cos, sin = (torch.cat((of_space, of_time.expand(len(of_space), -1)), -1)[:, None]
+                    for of_space, of_time in ((space.cos, time.cos), (space.sin, time.sin)))  # fmt: skip
+        return Rotation(cos, sin)
 
     def __call__(self, x: Tensor, block: FastBlockInputs, step: int, caches: FastWaypointCaches) -> Tensor:
         """As WaypointTransformer.forward, for one world: x (1, 1, channels, h, w)."""

@@ -92,16 +92,24 @@ class CausalPipeline:
         return self.full and self._condition.steady
 
     def prepare(self, index: int, actions: Actions) -> CausalInputs:
-        config, networks, latents = self._config, self._networks, self._config.block_latents
-        transformer = self._kernels.transformer
-        if self.caches.position + latents > REBASE_WINDOWS * config.window:
-            transformer.rebase(self.caches, self.caches.ring.filled)
+        networks, latents, transformer = self._networks, self._config.block_latents, self._kernels.transformer
+        self._move_back()
         condition = self._condition.for_block(index * latents, latents, actions)
         windows = self._history.extend(actions).to(networks.device, networks.dtype)
         return CausalInputs(condition, transformer.prepare_block(self._prepared, windows, latents, self.caches))
 
     def ahead(self, index: int) -> None:
-        self._condition.ahead(index * self._config.block_latents, self._config.block_latents)
+        latents = self._config.block_latents
+        self._move_back()
+        self._condition.ahead(index * latents, latents)
+        if self._kernels.fast:
+            self._kernels.transformer.ahead(self._prepared, latents, self.caches)
+
+    def _move_back(self) -> None:
+        """Has positions start anew where the next block would lead them too far."""
+        config = self._config
+        if self.caches.position + config.block_latents > REBASE_WINDOWS * config.window:
+            self._kernels.transformer.rebase(self.caches, self.caches.ring.filled)
 
     def denoise(self, inputs: CausalInputs, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
         return self.sampler.denoise(inputs.condition, inputs.block, self.caches, draw)

@@ -1,5 +1,6 @@
 """What the network sees beside the noisy latents, block by block."""
 
+import operator
 from typing import Any, Protocol
 
 import torch
@@ -54,16 +55,23 @@ class FirstFrameCondition:
         self._newest = self._stream.encode(picture).to(picture.device, torch.float32)
         self._index = 0  # of the latent that was encoded last
         self._ready: dict[int, Tensor] = {}  # latents that were encoded before their block asked
+        self._shown: tuple[bool, list[Tensor], Tensor] | None = None  # as `_of` took and made them
         batch, _, _, height, width = self._newest.shape
         self._blank = self._newest.new_zeros(batch, 1, time_ratio, height, width)
 
     def for_block(self, first: int, latents: int, actions: Actions) -> Tensor:
-        return torch.cat([self._frame(index) for index in range(first, first + latents)], dim=1)
+        return self._of([self._take(index) for index in range(first, first + latents)], first == 0)
 
     def ahead(self, first: int, latents: int) -> None:
         for index in range(max(first, 1), first + latents):
             if index > self._index and index <= self._settled:
                 self._ready[index] = self._encode(index)
+        # Taken by nobody yet: a snapshot finds them as they are.
+        newest, seen = self._newest, []
+        for index in range(first, first + latents):
+            newest = self._ready.get(index, newest)
+            seen.append(newest)
+        self._of(seen, first == 0)
 
     @property
     def steady(self) -> bool:
@@ -83,12 +91,21 @@ class FirstFrameCondition:
         if stream is not None:
             self._stream.restore(stream)
 
-    def _frame(self, index: int) -> Tensor:
-        if index == 0:
-            return torch.cat((torch.ones_like(self._blank), self._newest), dim=2)
-        if index <= self._settled:
+    def _take(self, index: int) -> Tensor:
+        if 0 < index <= self._settled:
             self._newest = self._ready.pop(index) if index in self._ready else self._encode(index)
-        return torch.cat((self._blank, self._newest), dim=2)
+        return self._newest
+
+    def _of(self, latents: list[Tensor], begins: bool) -> Tensor:
+        """These with their masks; kept, since the same may be asked for next. begins: with latent frame 0."""
+        if self._shown is not None:
+            began, before, whole = self._shown
+            if began == begins and len(before) == len(latents) and all(map(operator.is_, before, latents)):
+                return whole
+        masks = [torch.ones_like(self._blank) if begins and i == 0 else self._blank for i in range(len(latents))]
+        whole = torch.cat((torch.cat(masks, dim=1), torch.cat(latents, dim=1)), dim=2)
+        self._shown = begins, latents, whole
+        return whole
 
     def _encode(self, index: int) -> Tensor:
         """The next latent of the empty tail."""

@@ -77,7 +77,8 @@ class WaypointPipeline:
         return self._kernels.transformer.prepare_block(self._prepared, controls, self.caches)
 
     def ahead(self, index: int) -> None:
-        pass  # controls are all that a latent frame needs
+        if self._kernels.fast:
+            self._kernels.transformer.ahead(self._prepared, self.caches)
 
     def denoise(self, inputs: Any, draw: Callable[[], Tensor]) -> Iterator[Tensor]:
         noisy = draw()

@@ -1,16 +1,26 @@
 """What eight bits cost in pictures: PSNR of a rollout's frames against float32's, by layers; `python -m ...eight_bits`.
 
-Small models on seeded weights, computed on the CPU in float32 everywhere else; the same numbers as on a card.
+Small models on seeded weights, computed on the CPU in float32 everywhere else; the same numbers as on a card. --wide:
+a few layers as wide as the published ones, over small pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
-from engine.config.model import CausalConfig
+from engine.config.model import (
+    CausalConfig,
+    MatrixGame2Config,
+    TaehvCodecConfig,
+    TransformerConfig,
+    VisualContextConfig,
+    WanCodecConfig,
+)
+from engine.config.waypoint import WaypointConfig, WaypointTransformerConfig
 from engine.families import seeded_networks
 from engine.nets.quantised import DTYPES, quantise
 from engine.world import WorldModel
@@ -31,9 +41,27 @@ KINDS: dict[str, tuple[Callable[..., CausalConfig], dict[str, tuple[str, ...]]]]
 }  # fmt: skip
 
 
-def rollout(family: str, bits: str | None, layers: tuple[str, ...] | None, blocks: int) -> np.ndarray:
+def wide_universal() -> MatrixGame2Config:
+    """Two of universal's layers, one of them with actions; 24 tokens a block instead of 2,640."""
+    net, visual = TransformerConfig(), VisualContextConfig(tokens=5, channels=24)
+    actions = dataclasses.replace(net.actions, layers=(0,))
+    few = dataclasses.replace(net, layers=2, actions=actions, visual_context=visual)
+    return big_config(transformer=few, codec=WanCodecConfig(width=4, residual_blocks=1))
+
+
+def wide_waypoint() -> WaypointConfig:
+    """Four of Waypoint's layers, one of them global; 8 tokens a latent frame instead of 512."""
+    net = WaypointTransformerConfig(layers=4, grid=(2, 4))
+    codec = TaehvCodecConfig(encoder_width=4, widths=(8, 8, 4, 4), memory_blocks=1)
+    return waypoint_config(width=128, height=72, transformer=net, codec=codec)
+
+
+WIDE = {"Waypoint": wide_waypoint, "universal": wide_universal}
+
+
+def rollout(family: str, bits: str | None, layers: tuple[str, ...] | None, blocks: int, wide: bool) -> np.ndarray:
     """A rollout's frames. layers: ends of the names of those in eight bits; None: as the family has it."""
-    make, _ = KINDS[family]
+    make = WIDE[family] if wide else KINDS[family][0]
     networks = seeded_networks(make(), bits=bits if layers is None else None)
     if bits is not None and layers is not None:
         transformer = networks.modules()["transformer"]
@@ -54,14 +82,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", type=int, default=50)
     parser.add_argument("--family", choices=KINDS, help="one of them alone")
+    parser.add_argument("--wide", action="store_true", help="layers of the published width")
     told = parser.parse_args()
-    blocks = told.blocks
+    blocks, wide = told.blocks, told.wide
     print("| layers | " + " | ".join(DTYPES) + " |", "| --- |" + " --- |" * len(DTYPES), sep="\n")
     for family in KINDS if told.family is None else (told.family,):
         kinds = KINDS[family][1]
-        exact = rollout(family, None, None, blocks)
+        exact = rollout(family, None, None, blocks, wide)
         for name, layers in {"all that are": None, **kinds}.items():
-            made = [psnr(rollout(family, bits, layers, blocks), exact) for bits in DTYPES]
+            made = [psnr(rollout(family, bits, layers, blocks, wide), exact) for bits in DTYPES]
             print(f"| {family}: {name} | " + " | ".join(f"{value:.1f}" for value in made) + " |", flush=True)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.utils._pytree import tree_leaves
 
 from engine.config.memory import EmbeddedConfig
 from engine.config.model import CausalConfig, MatrixGame2Config
@@ -126,6 +127,49 @@ def test_every_block_after_the_first_launches_the_same_work():
             rollout.settle()
         counts.append(counter.work)
     assert len(set(counts[-4:])) == 1
+
+
+class OfThePlayer(NoWaits):
+    """Raises where the device works on nothing that came from the host meanwhile: that could have been done before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: set[int] = set()  # storages that what a player does has a part in
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        before = self.work.launched
+        made = super().__torch_dispatch__(func, types, args, kwargs)
+        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        if self.work.launched > before:
+            of_player = any(not t.is_meta or t.untyped_storage()._cdata in self.told for t in given)
+            assert of_player, f"{func} could have been done before the block started"
+            self.told.update(t.untyped_storage()._cdata for t in tree_leaves(made))
+        return made
+
+
+@pytest.mark.parametrize(
+    "config", [big_config(), big_config(window=4), waypoint_config()], ids=["universal", "window 4", "waypoint"]
+)
+def test_between_a_blocks_start_and_its_first_pass_nothing_is_made_that_no_player_can_change(config, monkeypatch):
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
+    empty = build_networks(config, "meta")
+    empty = family_of(config).loaded(empty, None)
+    rollout = new_rollout(empty, picture(config), 5, best_kernels(empty))
+    prepare, launched = rollout.pipeline.prepare, []
+
+    def watched(index, actions):
+        with OfThePlayer() as guard:
+            inputs = prepare(index, actions)
+        launched.append(guard.work.launched)
+        return inputs
+
+    rollout.pipeline.prepare = watched
+    for _ in range(14):  # windows fill, the empty tail ends, positions are moved back
+        rollout.settle()
+        rollout.skip(random_actions(config, rollout.next_frames))
+    assert set(launched) == ({6} if config.mode == "keyboard_mouse" else {14})
+    with pytest.raises(AssertionError, match="could have been done before"):
+        rollout.skip(random_actions(config, rollout.next_frames))
 
 
 @pytest.mark.parametrize("config", [big_config(), big_config(window=4), big_config(window=8, sink=1)], ids=str)

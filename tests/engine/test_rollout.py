@@ -12,7 +12,7 @@ import engine.rollout.causal
 import engine.rollout.rollout
 from engine.config.model import CausalConfig, MatrixGame2Config, PatchCodecConfig
 from engine.errors import ActionError, InputError, OverflowedError, PictureError
-from engine.families import new_rollout
+from engine.families import best_kernels, new_rollout
 from engine.rollout.rollout import Rollout, storages
 from tests.engine.tiny import big_config, networks, picture, play, random_actions, small_config, waypoint_config, world
 
@@ -325,6 +325,20 @@ def test_noise_is_on_its_way_before_a_block_starts_and_is_the_same(config):
     fresh = made.start(picture(config), 5)
     fresh.restore(kept)
     assert np.array_equal(play(fresh, config, 2), plain[-sum(map(len, frames[2:])) :])
+
+
+@pytest.mark.parametrize("config", [big_config(window=4), waypoint_config()], ids=lambda config: config.name)
+def test_what_is_made_ahead_is_what_would_be_made_in_time(config, monkeypatch):
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 3)
+    made = world(config)
+    made.use(best_kernels(made.networks))
+    plain = play(made.start(picture(config), 5), config, 9)
+    ahead = made.start(picture(config), 5)
+    assert np.array_equal(play(ahead, config, 6, settle=True), plain[: ahead.frames_done])
+    kept, frames = ahead.snapshot(), ahead.frames_done
+    for _ in range(2):  # also by a world whose place in time was another meanwhile
+        assert np.array_equal(play(ahead, config, 3, settle=True), plain[frames:])
+        ahead.restore(kept)
 
 
 def test_numbers_that_float16_does_not_hold_are_an_error_and_not_a_grey_picture():

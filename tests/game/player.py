@@ -32,6 +32,7 @@ class Player:
     def __init__(self, script: Callable[[Player], object], world: FakeWorld | None = None, **kwargs) -> None:
         self.world = world or FakeWorld(fps=100.0)
         self.recorder = kwargs.pop("recorder", None)
+        self.make_recorder = kwargs.pop("make_recorder", None)  # where real recordings are wanted
         self.open_world = kwargs.pop("open_world", lambda progress: self.world)
         self.fails = kwargs.pop("fails", False)  # whether something of the window's own is to fail
         self.app: App | None = None
@@ -87,7 +88,7 @@ class Player:
             raise
 
     def play(self) -> int:
-        make_recorder = None if self.recorder is None else (lambda *args: self.recorder)
+        make_recorder = self.make_recorder if self.recorder is None else (lambda *args: self.recorder)
         shots = self.settings.settings_file.path.parent / "shots"
         code = play(self.settings, players(self.open_world, make_recorder, shots), self.watch)
         waits = "" if self._ready is self.closes else inspect.getsourcelines(self._ready)[1]

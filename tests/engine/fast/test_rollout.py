@@ -9,7 +9,7 @@ from tests.engine.tiny import big_config, picture, play, world
 
 @pytest.mark.parametrize("window", [6, 4])
 def test_it_goes_on_from_any_snapshot_bit_for_bit_and_snapshots_share_slots(window, monkeypatch):
-    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
+    monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 12 // window)  # behind the fourth block
     config = big_config(window=window, denoising_steps=(1000,))
     made = world(config)
     made.use(best_kernels(made.networks))
