@@ -39,6 +39,7 @@ class RecordingsPage(Page):
         self._listed: list[tuple[Path, str]] = []  # folders, and when they were made
         self._tiles: list[Tile] = []
         self._glances: dict[Path, Later] = {}
+        self._wanted: Path | None = None  # to be opened as soon as its glance is there
         self._thrown: list[Thrown] = []
         self._deleting: list[Later] = []
         self._undoing: Later | None = None
@@ -51,13 +52,15 @@ class RecordingsPage(Page):
         """See Page."""
         if self._commands.library is not None:
             self._entries = Later(self._commands.background.begin(_listed, self._commands.library))
-            self._glances = {}
+            self._glances, self._wanted = {}, None
             self._look_into_trash()
 
     def tick(self, now: float) -> bool:
         """See Page."""
         came = self._pictures.tick()
         came = any([later.look() for later in self._glances.values() if later.waiting]) or came
+        if came and self._wanted is not None and not self._glances[self._wanted].waiting:
+            self._open(self._wanted)
         if self._entries is not None and self._entries.look():
             self._list(self._entries.value or [])
             came = True
@@ -154,6 +157,7 @@ class RecordingsPage(Page):
 
     def _open(self, folder: Path) -> None:
         entry, library = self._glance(folder), self._commands.library
+        self._wanted = folder if entry is None and self._glances[folder].waiting else None
         if entry is not None and library is not None:
             self._menu.push(RecordingPage(self._commands, self._menu, entry, library, self.delete))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from game.errors import RecordingError
 from game.live.status import State
 from game.recording.library import Trash
 from game.ui.toolkit.paint import Painter
+from tests.game.fakes import wait_until
 from tests.game.screens import PLAYING, set_stage
 
 
@@ -50,6 +52,27 @@ def open_recording(stage, number: int = 0):
     tiles[number].activate()
     stage.settle()
     return stage.commands.library.kept[number]
+
+
+def test_a_recording_chosen_before_its_log_was_looked_at_opens_when_it_has_been(stage, monkeypatch):
+    library, told = stage.commands.library, threading.Event()
+    glance = library.glance
+    monkeypatch.setattr(library, "made", lambda folder: glance(folder).made)
+    monkeypatch.setattr(library, "glance", lambda folder: glance(folder) if told.wait(20) else None)
+    stage.menu.open("Recordings")
+    page = stage.menu.page
+
+    def tiles() -> list:
+        page.tick(0.0)
+        return [widget for widget in page.widgets() if widget.tile]
+
+    assert wait_until(tiles)
+    tiles()[0].activate()
+    page.tick(0.0)
+    assert stage.menu.page is page
+    told.set()
+    assert wait_until(lambda: tiles() and stage.menu.page is not page)
+    assert stage.menu.page.title != "Recordings"
 
 
 def test_a_recording_is_watched_from_any_moment_and_stops_at_its_end(stage):
