@@ -31,7 +31,7 @@ _LIMIT_S = 1800.0  # of a row; compiling takes minutes
 _COLUMNS = (
     ("compile", "compile"), ("decoder", "decoder"), ("weights", "weights_dtype"), ("block ms p50", "block_p50"),
     ("p95", "block_p95"), ("first picture ms", "first_picture"), ("frames/s", "fps"), ("x real time", "realtime"),
-    ("GPU GB", "peak_gb"), ("counted GB", "counted_gb"), ("kernels a block", "kernels"), ("W", "watts"),
+    ("{memory} GB", "peak_gb"), ("counted GB", "counted_gb"), ("kernels a block", "kernels"), ("W", "watts"),
 )  # fmt: skip
 
 
@@ -150,7 +150,8 @@ def _time(row: Row, words: Sequence[str], blocks: int | None, run: Run) -> dict[
 def markdown(results: dict[str, Any]) -> str:
     """The rows as a Markdown table, with what they were measured on in front."""
     machine, made = results["machine"], results["rows"]
-    shown = [(title, key) for title, key in _COLUMNS if any(row.get(key) is not None for row in made)]
+    named = [(title.format(memory=machine["memory"]), key) for title, key in _COLUMNS]
+    shown = [(title, key) for title, key in named if any(row.get(key) is not None for row in made)]
     lines = [
         f"{results['model']} on {machine['device']}, torch {machine['torch']}"
         + (f", driver {machine['driver']}" if machine["driver"] else "")
@@ -181,7 +182,13 @@ def _machine(machine: Machine, device: str) -> dict[str, Any]:
     index = int(device.partition(":")[2] or 0)
     on_gpu = device != "cpu" and index < len(machine.gpus)
     name = machine.gpus[index].name if on_gpu else f"CPU, {machine.cores} cores"
-    return {"device": name, "driver": machine.driver, "torch": machine.torch, "system": machine.system}
+    return {
+        "device": name,
+        "memory": "GPU" if on_gpu else "host",  # which the figures of memory are of
+        "driver": machine.driver if on_gpu else None,
+        "torch": machine.torch,
+        "system": machine.system,
+    }
 
 
 def _run(words: list[str], folder: Path) -> tuple[int, str]:

@@ -137,6 +137,18 @@ def test_loading_gives_up_what_only_the_noise_level_passes_through():
     assert gone and all("cond" in name or name.startswith(("denoise_step_emb", "out_norm")) for name in gone)
 
 
+def test_at_full_size_tabulating_takes_3_72_gb_to_2_45():
+    config = WaypointConfig()
+    net = build_networks(config, "meta")
+    state = net.transformer.to(torch.bfloat16).state_dict()
+    assert (len(state), sum(weight.nbytes for weight in state.values())) == (393, 3_721_646_192)
+    net = family_of(config).loaded(net, None).transformer
+    state = net.state_dict()
+    assert (len(state), sum(weight.nbytes for weight in state.values())) == (198, 2_454_769_776)
+    made = [net.modulation(sigma) for sigma in config.all_sigmas]
+    assert sum(one.layers.nbytes + one.head.nbytes for one in made) == 5 * (24 * 6 + 2) * 2048 * 2
+
+
 def test_the_published_files_and_where_they_are():
     for name, repository in {"waypoint": "Waypoint-1.5-1B", "waypoint-360p": "Waypoint-1.5-1B-360P"}.items():
         config = dataclasses.replace(WaypointConfig(), name=name)

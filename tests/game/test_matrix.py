@@ -10,7 +10,7 @@ from game.config.settings import load_settings
 from game.errors import InputError
 from game.models.machine import Gpu, Machine
 from game.tools import matrix as module
-from game.tools.matrix import Row, markdown, matrix, rows
+from game.tools.matrix import Row, _machine, markdown, matrix, rows
 
 GB = 2**30
 CPU = Machine("2.13", cores=2, memory=64 * GB, available=60 * GB)
@@ -90,6 +90,7 @@ def test_a_row_that_fails_costs_itself_alone(fits, tmp_path, capsys):
     assert table in capsys.readouterr().out
     assert "| off | own | same | 120.5 | 130.0 | 90.0 | 99.6 | 6.2 |" in table and "failed: compile=off" in table
     assert "CPU, 2 cores" in table and "random weights" in table
+    assert "| host GB | counted GB |" in table and "GPU" not in table
 
 
 def test_rows_are_written_one_by_one_into_a_folder_that_is_made(fits, tmp_path):
@@ -114,8 +115,10 @@ def test_no_row_at_all_is_a_failure(fits, tmp_path):
 
 def test_columns_that_nothing_is_known_of_are_left_out():
     made = {"compile": "off", "decoder": "own", "weights_dtype": "same", "block_p50": 1.0}
-    machine = {"device": "a card", "torch": "2.13", "driver": None}
+    machine = _machine(gpu(24), "cuda")
+    made["peak_gb"] = 7.5
     text = markdown({"model": "m", "machine": machine, "rows": [made], "does_not_fit": ["compile=max"]})
+    assert text.startswith("m on a card, torch 2.13, driver 580.1\n") and "| GPU GB |" in text
     assert "watts" not in text and "| W |" not in text and "does not fit: compile=max" in text
 
 
