@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from engine.config.waypoint import WaypointTransformerConfig
+from engine.fast.waypoint import FastWaypoint
 from engine.nets.caches import Caches, FrameRing, RingCache
 from engine.nets.waypoint import WaypointCaches, WaypointTransformer
 
@@ -83,6 +84,9 @@ def test_the_full_history_takes_sixteen_and_seventeen_frames_of_memory():
         )
     taken = sum(2 * cache._keys.nbytes for cache in caches.attention)
     assert taken == (18 * 16 + 6 * 17) * frame == 780 * 2**20
+    with torch.device("meta"):
+        fast = FastWaypoint(WaypointTransformer(config).to(torch.bfloat16)).new_caches()
+    assert sum(cache.keys.nbytes + cache.values.nbytes for cache in fast.memory) == taken
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Which settings fit the cards that people own, by count; and what is said where a card cannot do what is asked."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from game.errors import ConfigError, InputError
 from game.models.fit import check_bits, examine
 from game.models.machine import Gpu, Machine
 from game.tools.doctor import _eight_bits
+from tests.game.display import ROOT
 
 GB = 2**30
 FREE = 0.94  # of a card's memory, beside a desktop
@@ -55,6 +57,28 @@ def need(counts: dict[str, MemoryCount], *words: str) -> float:
 )
 def test_a_card_holds_what_the_table_says(counts, gigabytes, words):
     assert need(counts, *words) < gigabytes * FREE
+
+
+def readmes_rows() -> list[tuple[str, float, float]]:
+    """Settings, GPU and host memory of each row of engine/README.md's table."""
+    text = (ROOT / "engine" / "README.md").read_text(encoding="utf-8").split("### Memory")[1].split("\n\n")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text[1].splitlines()[2:]]
+    return [(words, float(gpu.partition(" ")[0] or 0), float(host.partition(" ")[0])) for words, gpu, host in rows]
+
+
+@pytest.mark.slow
+def test_the_readmes_table_is_what_is_counted():
+    rows = readmes_rows()
+    assert len(rows) == 10
+    for told, on_gpu, on_host in rows:
+        words = re.findall(r"[\w.]+=[\w-]+", told)
+        words = words if "model=" in told else ["model=universal", *words]
+        device, dtype = ("cpu", "float32") if told.startswith("no GPU") else ("cuda", "bfloat16")
+        for used in (words[:1], words) if "with or without" in told else (words,):
+            need = examine(load_settings([*used, f"dtype={dtype}"]), device, card(80, (9, 0))).need
+            gpu = 0 if need.gpu is None else need.gpu.total
+            assert gpu / GB == pytest.approx(on_gpu, abs=0.06), (told, used)
+            assert need.host.total / GB == pytest.approx(on_host, abs=0.06), (told, used)
 
 
 @pytest.mark.slow

@@ -8,9 +8,11 @@ from torch._dynamo.utils import counters
 from torch.overrides import TorchFunctionMode
 
 from engine.config.waypoint import WaypointTransformerConfig
+from engine.fast.graphs import GraphProgram
 from engine.fast.waypoint import FastWaypoint, PassPrograms, far_layer, kept_pass, near_layer, passing_pass
 from engine.nets.waypoint import WaypointTransformer
 from engine.weights.seeded import seed_weights
+from tests.engine.fast.test_graphs import Recorder
 
 SIGMAS = (1.0, 0.0)
 CONFIG = WaypointTransformerConfig(channels=4, width=64, layers=8, heads=4, kv_heads=2, ffn=64, grid=(2, 3),
@@ -116,6 +118,20 @@ def test_two_hundred_frames_compile_nothing_again():
         ours = torch.cat((begun, world.play(188)))
     assert counter.frame_count == 6 and not counters["graph_break"]
     torch.testing.assert_close(ours[:40], expected, **CLOSE)
+
+
+def test_two_hundred_frames_record_two_graphs_and_are_the_same():
+    expected = World(FastWaypoint(network())).play(200)
+    kept, passing = Recorder(), Recorder()
+    programs = PassPrograms(GraphProgram(kept_pass, kept), GraphProgram(passing_pass, passing))
+    fast = FastWaypoint(network()).with_programs(programs)
+    ours = World(fast).play(200)
+    assert torch.equal(ours, expected)
+    assert (kept.recorded, passing.recorded) == (1, 1)
+    # Each pass of every frame from the first with full histories on is one replay.
+    assert kept.replayed == passing.replayed == 2 * 97
+    assert torch.equal(World(fast).play(20), expected[:20]), "and another world's are recorded no more"
+    assert (kept.recorded, passing.recorded) == (1, 1)
 
 
 def test_a_pass_is_one_of_two_programs_once_the_history_is_full():

@@ -3,20 +3,48 @@
 import dataclasses
 
 import pytest
+import torch
 
+from engine.actions import Actions
 from engine.config.model import LightDecoderConfig, MatrixGame2Config
+from engine.config.waypoint import WaypointConfig
+from engine.families import action_space
+from engine.nets.waypoint import noise_features
+from engine.rollout.waypoint import controls_of
 from game.config.settings import DeviceSettings, load_settings, options
 from game.errors import ConfigError, InputError
 
 
-@pytest.mark.parametrize("model", ["tiny", "universal", "gta_drive", "templerun", "universal-slice"])
+@pytest.mark.parametrize("model", [*options("model")])
 def test_every_shipped_model_is_a_valid_config_under_its_own_name(model):
     assert load_settings([f"model={model}"]).model.name == model
-    assert model in options("model")
+    assert {"tiny", "universal", "waypoint", "waypoint-360p", "waypoint-slice"} <= set(options("model"))
 
 
 def test_the_universal_config_holds_the_published_numbers():
     assert load_settings(["model=universal"]).model == MatrixGame2Config()
+
+
+def test_waypoints_configs_hold_the_published_numbers():
+    assert load_settings(["model=waypoint"]).model == WaypointConfig()
+    small = load_settings(["model=waypoint-360p"]).model
+    assert (small.width, small.height, small.transformer.grid, small.coded_size) == (640, 360, (8, 16), (256, 512))
+
+
+def test_what_nobody_has_pinned_down_of_waypoint_is_settings_that_a_recording_says():
+    words = ["model.transformer.tables=bfloat16", "model.mouse_scale=0.01"]
+    settings = load_settings(["model=waypoint", *words])
+    assert (settings.model.transformer.tables, settings.model.mouse_scale) == ("bfloat16", 0.01)
+    assert set(words) <= set(settings.overrides)
+    space = action_space("keyboard_mouse")
+    actions = Actions.stack([space.action((), (-3.0, 5.0))] * 4)
+    assert controls_of(actions, settings.model.mouse_scale)[0, :2].tolist() == pytest.approx([0.2, 0.12])
+    sigma = torch.ones(1)
+    features = [noise_features(sigma, tables) for tables in ("exact", settings.model.transformer.tables)]
+    assert torch.cosine_similarity(*features).item() == pytest.approx(0.95, abs=0.01)
+    for wrong in ("model.transformer.tables=half", "model.mouse_scale=-1"):
+        with pytest.raises(InputError):
+            load_settings(["model=waypoint", wrong])
 
 
 def test_the_other_published_models_differ_where_the_paper_says():

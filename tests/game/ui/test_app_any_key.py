@@ -5,17 +5,20 @@ Waypoint's own networks on random weights; its pictures are of nothing, so what 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
 import pygame
+import pytest
 
 from engine.world import WorldModel
 from game.config.settings import load_settings
 from game.judge.command import judge
-from game.recording.format import Anchor, Job, Return, read_recording
+from game.models.loader import make_world
+from game.recording.format import Anchor, Job, Recording, Return, read_recording
 from game.recording.script import load
 from game.recording.writer import LiveRecordings
 from game.tools.render import render
@@ -90,43 +93,57 @@ def begin_with(p, path: Path) -> Iterator:
     yield frames(p, 12)
 
 
-def play(player, made: WorldModel, folder: Path) -> list[Path]:
-    """Plays all of it; where its recordings are: of the first world, and of the one that one's own picture began."""
-    path = folder / "own.png"
-    cv2.imwrite(str(path), landscape(300, 200, 0.2, 0.1))
-    recordings = LiveRecordings(
-        SimpleNamespace(settings_of=lambda world: load_settings()), Job("session", folder / "a")
-    )
+def play(player, made: WorldModel, folder: Path, *deeds: Callable[..., Iterator]) -> list[Path]:
+    """Has a person do things with a world; where its recordings are: of the first world, and of each begun anew."""
+    shelf = SimpleNamespace(settings_of=lambda world: load_settings())
+    recordings = LiveRecordings(shelf, Job("session", folder / "kept"))
 
     def script(p):
         yield lambda: p.shown >= 4
-        yield from bind_jump_to_v(p)
-        yield from press_everything(p)
-        yield from go_back_and_on(p)
-        yield from begin_with(p, path)
+        for deed in deeds:
+            yield from deed(p)
 
-    one = player(script, open_world=lambda progress: made, make_recorder=recordings, keys_shown=True)
+    world = {"open_world": lambda progress: made, "make_recorder": recordings}
+    one = player(script, seconds=3600.0, keys_shown=True, **world)
     assert one.play() == 0
     assert not recordings.tell()
     return sorted(set(recordings.folders()))
 
 
-def check(player, made: WorldModel, tmp_path: Path) -> None:
-    """What a person did is what the model was told, and what was recorded is made again bit for bit."""
-    first, own = (read_recording(folder / "actions.jsonl") for folder in play(player, made, tmp_path))
-    keys = {key for held in first.actions.keys for key in held}
+def check_told(told: Recording) -> None:
+    """What `press_everything` did is what the model was told."""
+    keys = {key for held in told.actions.keys for key in held}
     assert {"SPACE", "K", "MOUSE_RIGHT", "WHEEL_UP"} <= keys and "V" not in keys
-    assert first.actions.mouse[:, 1].max() > 0
+    assert told.actions.mouse[:, 1].max() > 0
+
+
+def check_replay(told: Recording, made: WorldModel, out: Path) -> None:
+    """What was recorded is made again bit for bit."""
+    words = [f"weights={told.folder}"]
+    assert render(load(told.folder), words, Job("session", out), lambda settings: made) == 0
+    assert read_recording(out / "actions.jsonl").crc32 == told.crc32 and len(set(told.crc32)) > 10
+
+
+def test_it_is_played_recorded_replayed_and_judged(player, tmp_path):
+    made, path = world(waypoint_config(name="waypoint")), tmp_path / "own.png"
+    cv2.imwrite(str(path), landscape(300, 200, 0.2, 0.1))
+    deeds = bind_jump_to_v, press_everything, go_back_and_on, partial(begin_with, path=path)
+    first, own = (read_recording(folder / "actions.jsonl") for folder in play(player, made, tmp_path, *deeds))
+    check_told(first)
     events = [one for events in first.happenings.events.values() for one in events]
     assert [type(one) for one in events] == [Return, Return, Anchor]
     assert own.header.scene == "own"
     for told in (first, own):
-        out, words = tmp_path / f"again-{told.header.scene}", [f"weights={told.folder}"]
-        assert render(load(told.folder), words, Job("session", out), lambda settings: made) == 0
-        again = read_recording(out / "actions.jsonl")
-        assert again.crc32 == told.crc32 and len(set(told.crc32)) > 10
+        check_replay(told, made, tmp_path / f"again-{told.header.scene}")
     assert judge([first.folder, own.folder], [], out=tmp_path / "judged") == 0
 
 
-def test_it_is_played_recorded_replayed_and_judged(player, tmp_path):
-    check(player, world(waypoint_config(name="waypoint")), tmp_path)
+@pytest.mark.slow
+def test_so_is_its_slice_at_the_size_of_its_own_pictures(player, tmp_path):
+    narrow = ("width=512", "heads=8", "kv_heads=4", "ffn=1024")
+    made = make_world(load_settings(["model=waypoint-slice", *(f"model.transformer.{word}" for word in narrow)]))
+    (folder,) = play(player, made, tmp_path, bind_jump_to_v, press_everything)
+    told = read_recording(folder / "actions.jsonl")
+    assert (told.header.model, told.header.width, told.header.height) == ("waypoint-slice", 640, 360)
+    check_told(told)
+    check_replay(told, made, tmp_path / "again")
