@@ -181,12 +181,12 @@ def _read(path: Path) -> str:
         return ""  # not this kind of system
 
 
-def watts() -> float | None:
-    """Power that the first NVIDIA GPU draws now; None where its driver does not say."""
+def watts(gpu: int = 0) -> float | None:
+    """Power that an NVIDIA GPU draws now, by its number; None where its driver does not say."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None
-    query = [tool, "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
+    query = [tool, f"--id={gpu}", "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
         return round(float(done.stdout.split()[0]), 1)

@@ -89,7 +89,8 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
     progress.clear()
     if not stats.blocks:
         raise RunError("stopped before a block was timed")
-    cpu, drawn = (time.process_time() - cpu) / stats.blocks, watts() if world.device.type == "cuda" else None
+    cpu = (time.process_time() - cpu) / stats.blocks
+    drawn = watts(world.device.index or 0) if world.device.type == "cuda" else None
     gemm = max(before, gemm_gflops(str(world.device), world.dtype))
     speed, flops = stats.to_report(config.fps), _flops(world, part)
     floor_ms = flops / (gemm * 1e6)

@@ -17,6 +17,7 @@ from game.models.machine import (
     look,
     resident_mb,
     usable_cores,
+    watts,
 )
 
 GB = 2**30
@@ -107,3 +108,15 @@ def test_a_gpu_is_found_by_its_driver_and_on_the_bus(tmp_path):
         put(tmp_path, f"sys/bus/pci/devices/{device}/vendor", f"{vendor}\n")
         put(tmp_path, f"sys/bus/pci/devices/{device}/class", f"{kind}\n")
     assert (_nvidia_driver(tmp_path), _nvidia_devices(tmp_path)) == ("550.54.14", 1)
+
+
+@pytest.mark.parametrize(("said", "drawn"), [("61.42", 61.4), ("[N/A]", None), ("", None)])
+def test_watts_are_those_of_the_card_that_was_asked_for(said, drawn, tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f'#!/bin/sh\n[ "$1" = --id=1 ] && echo "{said}"\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert watts(1) == drawn
+    assert watts() is None, "what its driver does not tell of"
+    tool.unlink()
+    assert watts(1) is None

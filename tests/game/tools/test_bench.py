@@ -78,6 +78,9 @@ def test_a_model_without_files_is_timed_with_random_weights(tmp_path, monkeypatc
     assert bench([*words, *layers, *(f"model.{word}" for word in SMALL)], 1, tmp_path) == 0
     made = json.loads((tmp_path / "bench.json").read_text())
     assert (made["random_weights"], made["blocks"]) == (True, 1)
+    # Of a slice only the transformer's part is timed, and that ends with no picture.
+    first = made["first_picture_ms"]
+    assert first is None if "universal-slice" in words[0] else 0 < first < made["block_ms"]["p50"]
     assert "random weights" in capsys.readouterr().out
 
 
