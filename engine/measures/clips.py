@@ -62,7 +62,7 @@ def following(clip: Clip) -> Found:
     For each of the eight directions, from runs of at least ten frames in which it alone is asked for: `accuracy`,
     share 0..1 of runs in which the picture moves that way on average (by 0.1 pixels a frame, and by a fifth of what
     is usual for the direction, whichever is more), its first six frames left out, and taken as many frames later as
-    the picture answers late; `gain`, pixels a frame for a key or for the mouse at its limit, negative the wrong
+    the picture usually answers late; `gain`, pixels a frame for a key or for the mouse at its limit, negative the wrong
     way: the shift of the picture when turning, looking or strafing, how far its left and right edges move outward
     when walking; `delay_frames`, video frames 0..12 from the first that was told to the first that shows it, 0
     where that same frame does: the lag at which a step fits the motion best, whichever way that goes, from runs
@@ -74,10 +74,12 @@ def following(clip: Clip) -> Found:
     does not tell.
     """
     found: Found = {}
+    alone = [run for run in _alive(clip) if len(run.asked) == 1 and len(run) >= _LEAST_RUN]
+    known = {run.begin: late for run in alone if (late := _delay(clip, run, run.asked[0])) is not None}
+    usually = round(np.median(list(known.values()) or [0]))
     for name in DIRECTIONS:
-        runs = [run for run in _alive(clip) if run.asked == (name,) and len(run) >= _LEAST_RUN]
-        known = {run.begin: late for run in runs if (late := _delay(clip, run, name)) is not None}
-        seen = [(run, _steady_motion(clip, run, name, round(np.median(list(known.values()) or [0])))) for run in runs]
+        runs = [run for run in alone if run.asked == (name,)]
+        seen = [(run, _steady_motion(clip, run, name, usually)) for run in runs]
         clear = [(run, moved) for run, moved in seen if moved is not None]
         why = _why_no_runs(clip, name, runs, clear)
         usual = float(np.median([abs(moved) for _, moved in clear])) if clear else 0.0

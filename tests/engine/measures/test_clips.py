@@ -105,6 +105,18 @@ def test_a_fault_is_told_by_the_measure_meant_for_it_and_by_no_other(healthy, fa
         assert "never moves" in broken["following.forward.accuracy"].undecidable
 
 
+def test_gain_is_that_of_the_frames_that_answer_however_late_they_are():
+    still, turn, ahead = press(None, 12), press("turn_right", 12), press("forward", 12)
+    whole = Panorama(1).film(Actions.join([still, still, turn, still, ahead, still]))
+    late = Clip(whole.frames[:-9], whole.axes[9:], whole.fps, whole.first)
+    at_once, found = (judge([measure(clip, ("following",))]) for clip in (whole, late))
+    for name in ("turn_right", "forward"):
+        assert found[f"following.{name}.delay_frames"].value == 9
+        assert found[f"following.{name}.accuracy"].value == 1
+        gains = [scores[f"following.{name}.gain"].value for scores in (at_once, found)]
+        assert gains[1] == pytest.approx(gains[0], rel=0.02)
+
+
 def short(fault: str, *names: str, fps: float = 10, grain: float = 0.0) -> dict[str, Measure]:
     clip = Panorama(1, grain).film(stay(10), fault, fps)
     return judge([measure(clip, names)])
