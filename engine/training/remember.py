@@ -29,6 +29,8 @@ from engine.training.simulator import Simulator
 from engine.training.stage import Say, Stage
 from engine.training.survey import Survey
 
+_ROOF = 0.2  # share of a cell's ceiling that covers the sky
+
 
 @dataclass(frozen=True)
 class MemoryTraining:
@@ -106,7 +108,7 @@ class Remembering:
             folder / "look.pt", say, save_every
         )
         look.refresh()
-        self._write(shares)
+        self._write(shares, say)
         self._watch()
 
     def _plan(self, coarse: SpatialMemoryConfig, outline: Outline, folder: Path, say: Say, save_every: float) -> Plan:
@@ -177,7 +179,7 @@ class Remembering:
 
     # -- into the memory -------------------------------------------------------------------------------------------
     @torch.no_grad()
-    def _write(self, shares: Tensor) -> None:
+    def _write(self, shares: Tensor, say: Say) -> None:
         """The fitted numbers as the memory's bytes."""
         memory, fit = self.memory, self.fit
         edges = fit.edges()
@@ -191,7 +193,10 @@ class Remembering:
             cells = plane.view(memory.config.rows, size, memory.config.columns, size, CHANNELS).permute(0, 2, 1, 3, 4)
             wanted = inside
             if channels == 7:  # only where there is a roof
-                wanted = wanted & (cells[..., 6].mean((2, 3)) > 0.2)
+                cover = cells[..., 6].mean((2, 3)) * inside
+                wanted = most_covered(cover, memory.config.ceilings)
+                if left := int((cover > _ROOF).sum()) - int(wanted.sum()):
+                    say(f"memory: no room for {left} of the cells that seem to have a ceiling; a short survey sees few")
             _room(f"{name}s", int(wanted.sum()), getattr(memory.config, f"{name}s"))
             numbers = getattr(memory, f"{name}_cells")
             numbers.copy_((wanted.flatten().cumsum(0).view_as(wanted) * wanted).to(numbers.dtype))
@@ -241,6 +246,16 @@ class Remembering:
         simulator = Simulator(pictures, UNSEEN + self.config.seed, self.camera)
         pose, true = random_views(simulator, torch.Generator().manual_seed(UNSEEN), walked=self.config.walked)
         return psnr(self.memory.look(pose, self.camera).frames, true)
+
+
+def most_covered(cover: Tensor, most: int) -> Tensor:
+    """Which cells have a ceiling, (rows, columns): those that more than a fifth of is covered, `most` at most.
+
+    What was hardly ever seen is still as covered as it began: after a short survey many cells are, by little.
+    """
+    first = torch.zeros(cover.numel(), dtype=torch.bool)
+    first[cover.flatten().topk(min(most, cover.numel())).indices] = True
+    return first.view_as(cover) & (cover > _ROOF)
 
 
 def _decided(texels: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from engine.training.place import bake
 from engine.training.policy import World
 from engine.training.poses import UNSEEN, pose_of, random_views
 from engine.training.recognise import RecogniserTraining, Recognising, recogniser_loss
-from engine.training.remember import MemoryTraining, Remembering
+from engine.training.remember import MemoryTraining, Remembering, most_covered
 from engine.training.sheet import contact_sheet
 from engine.training.simulator import Simulator
 from engine.training.stage import rise_and_fall
@@ -140,6 +140,13 @@ def test_what_a_texel_looks_like_and_whether_it_is_air_follows_from_looks_by_dif
     assert torch.allclose(found[0], layers, atol=0.01)
     assert opaque[0] < 1e-3 < air[0] and air[1] < 1e-3 < opaque[1]
     assert torch.allclose(found[2], before[2]), "what was never seen stays as it was"
+
+
+def test_cells_that_are_covered_most_get_the_room_there_is_for_ceilings():
+    cover = torch.tensor([[0.9, 0.1, 0.3], [0.25, 0.0, 0.6]])
+    assert most_covered(cover, 6).int().tolist() == [[1, 0, 1], [1, 0, 1]]
+    assert most_covered(cover, 2).int().tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert most_covered(torch.ones(2, 3), 4).sum() == 4
 
 
 def test_the_outline_of_where_one_can_stand_gives_what_stops_one():
