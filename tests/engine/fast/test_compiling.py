@@ -9,6 +9,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter, CompileCounterWithBackend
 from torch._dynamo.utils import counters
 
+from engine.config.model import LightDecoderConfig
 from engine.errors import CompileError
 from engine.families import best_kernels
 from engine.fast.compiling import Compilation
@@ -61,8 +62,15 @@ def deep_config():
     return big_config(transformer=dataclasses.replace(net, layers=6, actions=actions))
 
 
+def light_config():
+    """With the light decoder, whose program is the one that is compiled."""
+    return big_config(decoder=LightDecoderConfig(latent_channels=4, widths=(8, 8, 4, 4)))
+
+
 @pytest.mark.parametrize(
-    "config", [big_config(), big_config(window=4), deep_config()], ids=["window-6", "window-4", "six-layers"]
+    "config",
+    [big_config(), big_config(window=4), deep_config(), light_config()],
+    ids=["window-6", "window-4", "six-layers", "light-decoder"],
 )
 def test_twenty_blocks_take_one_graph_a_kind_of_layer(config, monkeypatch):
     plays_whole(config, CompileCounter(), monkeypatch)
