@@ -1,15 +1,18 @@
 """Finds who is in a picture: what the memory does not explain is compared with every look, side and stride.
 
 Analysis by synthesis, as the recogniser's closer look. Where picture and memory differ, and somebody could stand there,
-every tile is drawn there and the one that explains most is kept, moved until it fits, and taken away; until nothing
-more is explained. Whoever is not in the picture is put where such are met, out of sight. A picture that the memory does
-not explain at all says nothing about who is in it.
+every tile is drawn there and moved until it fits. Of all such places the one at which most is explained is kept and
+drawn into what is explained, until nothing more is; then everybody is fitted once more, with all others known. Much
+error beside an outline says that memory is wrong about the place, and that nobody is there. Whoever is not in the
+picture is put where such are met, out of sight. A picture that the memory does not explain at all says nothing about
+who is in it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,15 +26,22 @@ from engine.nets.surfaces import Light, Picture
 
 _FOREIGN = 0.16  # mean error (of 0..1) at which the memory explains nothing of the picture
 _TAKEN = 0.25  # share of the error within its outline that somebody must explain to be there
-_LEAST = 0.05  # mean error that must be explained, a pixel of the outline
-_TRIES = 8  # places looked at in earnest, at most
+_LEAST = 0.025  # mean error that must be explained, a pixel of the outline
+_PIXELS = 16  # of it that must be in sight
+_BESIDE = 1.25  # mean error beside an outline, in shares of what is explained within it, at most
+_WHOLE = 0.3  # share of somebody that is in sight; of whom less is, that must be explained better:
+_PART, _PART_GAIN = 0.06, 7.0  # so much must be in sight at least, and so much error be explained, in pixels
+_APART = 0.25  # cells between any two
+_PLACES = 4  # looked at in earnest, for all of one size, at most
+_RIM = 2  # pixels around somebody that say nothing of others
+_LIKELY = 0.05  # what a side is worth that is seen e times as often, in shares of the error
 _DEPTHS = tuple(0.45 * 1.22**n for n in range(16))
 _DRAWS = 24  # places drawn for somebody who is out of sight
 _MARGIN = 0.15  # cells beside its foot that somebody may be seen
 _SETTLED = 30  # video frames after which a door is as it will be
 _STEP = 4  # columns of the picture between places looked at
 _SUSPICIOUS = 0.45  # mean error of a part of the picture, times the root of its pixels, that is looked at in earnest
-_GRID = (16, 10)  # points of a tile that are compared
+_GRID, _FINE_GRID = (16, 10), (32, 16)  # points of a tile that are compared, at first and in the end
 _MOVED = 0.15  # what a move costs, in shares of the error
 
 
@@ -44,10 +54,17 @@ class _Scene:
     camera: Camera
     pose: Pose
     light: Light
+    free: Tensor
+    """(H, W) 1; 0 where somebody was found, and at their rim: what is left unexplained there is theirs."""
 
     @property
     def eyes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return self.pose.x, self.pose.y, self.pose.yaw, self.pose.pitch
+
+    @property
+    def wall(self) -> Tensor:
+        """(W,) how near the nearest that is upright is in each column."""
+        return self.picture.nearness[0].amin(0)
 
     def error(self) -> Tensor:
         """(H, W), of each pixel."""
@@ -79,7 +96,8 @@ def nobody(frames: Tensor, count: int) -> Slots:
 def _find_one(frame: Tensor, pose: Pose, memory: SpatialMemory, slots: SlotMemory, camera: Camera, seed: int) -> Slots:
     view = memory.look(pose, camera)
     light = memory.light_at(pose.hour)
-    scene = _Scene(frame[0].float() / 2 + 0.5, Picture(view.frames / 2 + 0.5, view.nearness), camera, pose, light)
+    scene = _Scene(frame[0].float() / 2 + 0.5, Picture(view.frames / 2 + 0.5, view.nearness), camera, pose, light,
+                   torch.ones_like(frame[0, 0].float()))  # fmt: skip
     state = _hidden(scene, memory, slots, seed)
     if float(scene.error().mean()) > _FOREIGN:
         return state
@@ -138,6 +156,14 @@ def _with(scene: _Scene, slots: SlotMemory, who: Slots, which: list[int] | None 
     return replace(scene, picture=made)
 
 
+def _found(scene: _Scene, slots: SlotMemory, who: Slots) -> _Scene:
+    """The scene with these in its picture, where nobody else is looked for."""
+    made = _with(scene, slots, who)
+    shown = (made.picture.nearness != scene.picture.nearness).float()
+    rim = F.max_pool2d(shown, 2 * _RIM + 1, 1, _RIM)[0]
+    return replace(made, free=scene.free * (1 - rim))
+
+
 def _doors(scene: _Scene, slots: SlotMemory, state: Slots) -> tuple[_Scene, Slots]:
     """Doors as they are for who has stood here for a while, and the picture with them in it."""
     opens = slots.dynamics.role[state.look] == OPENS
@@ -151,37 +177,94 @@ def _doors(scene: _Scene, slots: SlotMemory, state: Slots) -> tuple[_Scene, Slot
 
 def _walkers(scene: _Scene, memory: SpatialMemory, slots: SlotMemory, state: Slots) -> Slots:
     """Puts those that walk or roll where the picture shows them."""
-    role = slots.dynamics.role
+    role, bare = slots.dynamics.role, scene
     free = [slot for slot in range(state.count) if bool(slots.census[slot])]
     free = [slot for slot in free if int(role[state.look[0, slot]]) in (WALKS, ROLLS)]
     parts = {name: part.clone() for name, part in vars(state).items()}
-    tried = torch.zeros_like(scene.error(), dtype=torch.bool)
-    tiles = _Tiles.of(slots, scene.light)
-    for _ in range(_TRIES):
+    tiles = _Tiles.of(slots, scene.light, _GRID)
+    fits: dict[_Place, _Fit | None] = {}
+    found: dict[int, _Fit] = {}
+    while free:
         looks = sorted({int(state.look[0, slot]) for slot in free})
-        place = _suspicious(scene, memory, slots, looks, tried) if looks else None
-        if place is None:
+        for place in _suspicious(scene, memory, slots, looks, [fit.who for fit in found.values()]):
+            if place not in fits:
+                fits[place] = _fitted(scene, slots, tiles, place)
+        able = [fit for fit in fits.values() if fit and all(fit.away(other) > _APART for other in found.values())]
+        best = max(able, key=lambda fit: fit.gain, default=None)
+        if best is None:
             break
-        x, y, box = place
-        who = _fitted(scene, slots, tiles, looks, x, y, box)
-        tried[box[0] : box[1], box[2] : box[3]] = True
-        if who is None:
-            continue
-        slot = next(slot for slot in free if int(state.look[0, slot]) == int(who.look))
+        slot = next(slot for slot in free if int(state.look[0, slot]) == best.look)
         free.remove(slot)
-        for name, part in vars(who).items():
+        found[slot] = best
+        scene = _found(scene, slots, best.who)
+        left = {int(state.look[0, slot]) for slot in free}
+        # what it hides or explains is looked at again
+        fits = {
+            place: fit for place, fit in fits.items() if not place.meets(best.place) and left.issuperset(place.looks)
+        }
+    for slot, fit in found.items():
+        others = [other.who for number, other in found.items() if number != slot]
+        found[slot] = _closer(_with_all(bare, slots, others), slots, fit)
+    for slot, fit in found.items():
+        for name, part in vars(fit.who).items():
             parts[name][0, slot] = part[0, 0]
-        scene = _with(scene, slots, who)
     return Slots(**parts)
 
 
+def _with_all(scene: _Scene, slots: SlotMemory, who: list[Slots]) -> _Scene:
+    """The scene with all of them found."""
+    for one in who:
+        scene = _found(scene, slots, one)
+    return scene
+
+
+class _Place(NamedTuple):
+    """Where somebody of one of `looks` might stand, and the part of the picture that would be."""
+
+    x: float
+    y: float
+    looks: tuple[int, ...]
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def meets(self, other: _Place) -> bool:
+        """Whether what is found at the one changes what is seen at the other."""
+        return (
+            self.left < other.right + _RIM
+            and other.left < self.right + _RIM
+            and self.top < other.bottom + _RIM
+            and other.top < self.bottom + _RIM
+        )
+
+
+class _Fit(NamedTuple):
+    """Who would explain best what is seen there, (1, 1), and the numbers of `_explained`."""
+
+    who: Slots
+    place: _Place
+    gain: float
+    before: float
+    pixels: float
+    ring: float
+    share: float
+
+    @property
+    def look(self) -> int:
+        return int(self.who.look)
+
+    def away(self, other: _Fit) -> float:
+        """Cells between the two."""
+        return math.hypot(float(self.who.x - other.who.x), float(self.who.y - other.who.y))
+
+
 def _suspicious(
-    scene: _Scene, memory: SpatialMemory, slots: SlotMemory, looks: list[int], tried: Tensor
-) -> tuple[float, float, tuple[int, int, int, int]] | None:
-    """Where somebody might stand who would explain most, and the part of the picture that is: rows, columns."""
+    scene: _Scene, memory: SpatialMemory, slots: SlotMemory, looks: list[int], found: list[Slots]
+) -> list[_Place]:
+    """Where somebody might stand who would explain much."""
     camera, pose, device = scene.camera, scene.pose, scene.true.device
-    error = (scene.error() - scene.error().median()).clamp(-0.2, 0.5)
-    error = torch.where(tried, -0.2, error)
+    error = (scene.error() - scene.error().median()).clamp(-0.2, 0.5) * scene.free
     sums = F.pad(error.cumsum(0).cumsum(1), (1, 0, 1, 0))
     horizon = float(camera.horizon(pose.pitch))
     column = torch.arange(0, camera.width, _STEP, device=device, dtype=torch.float32) + 0.5
@@ -189,24 +272,42 @@ def _suspicious(
     aside = (column - camera.width / 2) / camera.focal * depth
     cos, sin = pose.yaw.cos(), pose.yaw.sin()
     x, y = pose.x + depth * cos - aside * sin, pose.y + depth * sin + aside * cos  # (depths, columns)
-    wall = scene.picture.nearness[0].amin(0)[column.long()]
+    wall = scene.wall[column.long()]
     possible = (depth * wall < 1.02) & (beside(memory, x, y) > 0.1)
+    for who in found:
+        possible &= torch.hypot(x - who.x, y - who.y) > _APART
     scale, eye = camera.focal / depth, camera.config.eye_height
-    best: tuple[float, float, float, tuple[int, int, int, int]] | None = None
-    sizes = {tuple(round(part, 1) for part in _size(slots, look)): _size(slots, look) for look in looks}
-    for left, right, base, top in sizes.values():
+    places = []
+    for alike in _alike(slots, looks):
+        left, right, base, top = (
+            sum(part) / len(alike) for part in zip(*(_size(slots, n) for n in alike), strict=True)
+        )
         rows = [(horizon + (eye - part) * scale).round().long().clamp(0, camera.height) for part in (top, base)]
         columns = [(column + part * scale).round().long().clamp(0, camera.width) for part in (left, right)]
         (upper, lower), (begin, end) = [part.expand_as(columns[0]) for part in rows], columns
         inner = sums[lower, end] - sums[upper, end] - sums[lower, begin] + sums[upper, begin]
         area = (lower - upper) * (end - begin)
         inner = torch.where(possible & (area >= 16), inner / area.clamp(min=1).float().sqrt(), 0.0)
-        index = int(inner.argmax())
-        value = float(inner.flatten()[index])
-        if value > _SUSPICIOUS and (best is None or value > best[0]):
-            upper_, lower_, begin_, end_ = (int(part.flatten()[index]) for part in (upper, lower, begin, end))
-            best = value, float(x.flatten()[index]), float(y.flatten()[index]), (upper_, lower_, begin_, end_)
-    return None if best is None else best[1:]
+        for _ in range(_PLACES):
+            index = int(inner.argmax())
+            if float(inner.flatten()[index]) < _SUSPICIOUS:
+                break
+            box = [int(part.flatten()[index]) for part in (upper, lower, begin, end)]
+            places.append(_Place(float(x.flatten()[index]), float(y.flatten()[index]), alike, *box))
+            row = index // len(column)
+            near = (column - column[index % len(column)]).abs() < (box[3] - box[2]) * 0.6
+            inner[max(0, row - 3) : row + 4, near] = 0
+    return places
+
+
+def _alike(slots: SlotMemory, looks: list[int]) -> list[tuple[int, ...]]:
+    """Looks of about one size."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for look in looks:
+        left, right, _, top = _size(slots, look)
+        role = int(slots.dynamics.role[look])
+        groups.setdefault((role, round(4 * (right - left)), round(4 * top)), []).append(look)
+    return [tuple(group) for group in groups.values()]
 
 
 def _size(slots: SlotMemory, look: int) -> tuple[float, ...]:
@@ -223,62 +324,116 @@ class _Tiles:
     cover: Tensor
     across: Tensor
     up: Tensor
+    rows: int
 
     @staticmethod
-    def of(slots: SlotMemory, light: Light) -> _Tiles:
-        rows, columns = _GRID
-        small = F.adaptive_avg_pool2d(slots.texels().permute(0, 3, 1, 2), _GRID).flatten(2).transpose(1, 2)
+    def of(slots: SlotMemory, light: Light, size: tuple[int, int]) -> _Tiles:
+        rows, columns = size
+        small = F.adaptive_avg_pool2d(slots.texels().permute(0, 3, 1, 2), size).flatten(2).transpose(1, 2)
         colour = small[..., :3] * light.day[0] + small[..., 3:6] * light.lamp[0]
         up, across = torch.meshgrid((rows - 0.5 - torch.arange(rows)) / rows, (torch.arange(columns) + 0.5) / columns,
                                     indexing="ij")  # fmt: skip
         device = colour.device
-        return _Tiles(colour, small[..., 6], across.flatten().to(device), up.flatten().to(device))
+        return _Tiles(colour, small[..., 6], across.flatten().to(device), up.flatten().to(device), rows)
 
 
-def _fitted(
-    scene: _Scene,
-    slots: SlotMemory,
-    tiles: _Tiles,
-    looks: list[int],
-    x: float,
-    y: float,
-    box: tuple[int, int, int, int],
-) -> Slots | None:
-    """Who stands there or thereabouts, (1, 1); None if nobody explains what is seen."""
-    config, device = slots.config, scene.true.device
-    blur = max(1, (box[1] - box[0]) // (2 * _GRID[0]))
+def _blurred(scene: _Scene, place: _Place, tiles: _Tiles) -> Tensor:
+    """What is seen, what is explained, how near that is and where nobody was found, as coarse as the tiles' points:
+    (1, 8, H, W)."""
+    blur = max(1, (place.bottom - place.top) // (2 * tiles.rows))
     both = torch.cat((scene.true[None], scene.picture.frames), 1)
     both = F.avg_pool2d(both, blur, 1, blur // 2)[..., : scene.camera.height, : scene.camera.width]
+    return torch.cat((both, scene.picture.nearness[:, None], scene.free[None, None]), 1)
 
-    def product(*parts: list[float]) -> Tensor:
-        return torch.cartesian_prod(*(torch.tensor(part, device=device) for part in parts)).float()
 
-    # look, side, phase, moves along the line of sight (a share of the depth) and across (a share of its width)
+def _fitted(scene: _Scene, slots: SlotMemory, tiles: _Tiles, place: _Place) -> _Fit | None:
+    """Who stands there or thereabouts; None if nobody explains what is seen."""
+    config = slots.config
+    both = _blurred(scene, place, tiles)
+    # look, side, phase, moves along the line of sight (a share of the depth) and across (cells)
     sides = [float(side) for side in range(config.views)]
-    tried = product([float(look) for look in looks], sides, [0.0], [-0.12, 0.0, 0.12], [-0.4, 0.0, 0.4])
+    tried = _product(scene, [float(look) for look in place.looks], sides, [0.0], [-0.24, -0.12, 0.0, 0.12, 0.24],
+                     [-0.1, 0.0, 0.1])  # fmt: skip
     best = tried[0]
     for finer in range(3):
         if finer:
             look, side, _, deep, across = best.tolist()
-            phases = [float(n) for n in range(1 + config.phases)]
+            phases = _phases(slots, int(look))
             turns = [(side + turn) % config.views for turn in (0.0, 1.0, -1.0)]
             step = 0.06 / finer
-            tried = product([look], turns, phases, [deep - step, deep, deep + step],
-                            [across - 3 * step, across, across + 3 * step])  # fmt: skip
-        who = _standing(scene, slots, tried, x, y)
-        gain, before, seen = _explained(scene, slots, tiles, tried, who, both)
-        index = int((gain - _MOVED * (tried[:, 3].abs() + tried[:, 4].abs() / 8) * before).argmax())
+            tried = _product(scene, [look], turns, phases, [deep - step, deep, deep + step],
+                             [across - 0.75 * step, across, across + 0.75 * step])  # fmt: skip
+        who = _standing(scene, slots, tried, place.x, place.y)
+        gain, before, seen, ring, share = _explained(scene, slots, tiles, tried, who, both)
+        index = int((gain - _MOVED * (tried[:, 3].abs() + tried[:, 4].abs() / 2) * before).argmax())
         best = tried[index]
-    if float(gain[index]) < max(_TAKEN * float(before[index]), _LEAST * float(seen[index])) or float(seen[index]) < 0.1:
-        return None
-    return Slots(*(part[index : index + 1] for part in vars(who).values()))
+    fit = _Fit(
+        Slots(*(part[index : index + 1] for part in vars(who).values())),
+        place,
+        *(float(part[index]) for part in (gain, before, seen, ring, share)),
+    )
+    return fit if _is_somebody(fit) else None
+
+
+def _is_somebody(fit: _Fit) -> bool:
+    """Whether that is more than what memory does not know of the place."""
+    if fit.pixels < _PIXELS or fit.gain < max(_TAKEN * fit.before, _LEAST * fit.pixels):
+        return False
+    beside = fit.ring * fit.pixels / fit.gain
+    if fit.share > _WHOLE:
+        return beside < _BESIDE
+    return fit.share > _PART and beside < _BESIDE / 2 and fit.gain > _PART_GAIN
+
+
+def _closer(scene: _Scene, slots: SlotMemory, fit: _Fit) -> _Fit:
+    """The same one, nearer to what is seen once all others are known."""
+    config, place = slots.config, fit.place
+    tiles = _Tiles.of(slots, scene.light, _FINE_GRID)
+    both = _blurred(scene, place, tiles)
+    x, y = float(fit.who.x), float(fit.who.y)
+    sides = [float(side) for side in range(config.views)]
+    best = [float(fit.look), 0.0, 0.0, 0.0, 0.0]
+    for finer in range(2):
+        look, side, _, deep, across = best
+        if finer:
+            sides = [side]
+        step = 0.03 / (1 + finer)
+        tried = _product(scene, [look], sides, _phases(slots, int(look)), [deep - step, deep, deep + step],
+                         [across - 0.5 * step, across, across + 0.5 * step])  # fmt: skip
+        who = _standing(scene, slots, tried, x, y)
+        gain, before, *_ = _explained(scene, slots, tiles, tried, who, both)
+        index = int((gain + _LIKELY * before * _prior(slots, who, tried[:, 1], scene)).argmax())
+        best = tried[index].tolist()
+    return fit._replace(who=Slots(*(part[index : index + 1] for part in vars(who).values())))
+
+
+def _phases(slots: SlotMemory, look: int) -> list[float]:
+    """Parts of the stride that look different."""
+    tiles = slots.tile[look, 0].tolist()
+    return [float(phase) for phase, tile in enumerate(tiles) if tile not in tiles[:phase]]
+
+
+def _prior(slots: SlotMemory, who: Slots, side: Tensor, scene: _Scene) -> Tensor:
+    """How often one faces such ways that this side is seen, logarithm of the share, (N,)."""
+    towards = torch.atan2(scene.pose.y - who.y[:, 0], scene.pose.x - who.x[:, 0])
+    heading = towards + side * (2 * math.pi / slots.config.views)
+    ways = torch.arange(len(slots.headings), device=heading.device) * (2 * math.pi / len(slots.headings))
+    off = (ways - heading[:, None] + math.pi) % (2 * math.pi) - math.pi
+    width = math.pi / slots.config.views
+    near = torch.exp(-((off / width) ** 2) / 2) * slots.headings
+    return (near.sum(1) / slots.headings.sum() + 0.02).log()
+
+
+def _product(scene: _Scene, *parts: list[float]) -> Tensor:
+    """All that can be made of one of each, (N, parts)."""
+    return torch.cartesian_prod(*(torch.tensor(part, device=scene.true.device) for part in parts)).float()
 
 
 def _explained(
     scene: _Scene, slots: SlotMemory, tiles: _Tiles, tried: Tensor, who: Slots, both: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each of slots (N, 1): how much of the error within its outline it explains, how much there was, and how many
-    pixels of it are in sight; each (N,)."""
+) -> tuple[Tensor, ...]:
+    """Of each of slots (N, 1): how much of the error within its outline it explains and how much there was,
+    in pixels; how many pixels of it are in sight; the mean error beside it; which share is in sight. Each (N,)."""
     camera, pose = scene.camera, scene.pose
     tile = slots.tile[tried[:, 0].long(), tried[:, 1].long(), tried[:, 2].long()].long()
     left, right, base, top = slots.frame[tile].unbind(-1)
@@ -290,16 +445,25 @@ def _explained(
     column = camera.width / 2 + (aside + off) / depth * camera.focal
     row = camera.horizon(pose.pitch) + (camera.config.eye_height - high) / depth * camera.focal
     grid = torch.stack((column / camera.width, row / camera.height), -1) * 2 - 1
-    found = F.grid_sample(both, grid[None], padding_mode="border", align_corners=False)[0]  # (6, N, points)
-    true, bare = found[:3], found[3:]
-    wall = scene.picture.nearness[0].amin(0)[column.long().clamp(0, camera.width - 1)]
-    inside = (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height) & (wall * depth < 1)
+    found = F.grid_sample(both, grid[None], padding_mode="border", align_corners=False)[0]  # (8, N, points)
+    true, bare, near, free = found[:3], found[3:6], found[6], found[7]
+    inside = (
+        (column >= 0)
+        & (column < camera.width)
+        & (row >= 0)
+        & (row < camera.height)
+        & (near * depth < 1.05)
+        & (free > 0.5)
+    )
     cover = tiles.cover[tile]
     made = bare * (1 - cover) + tiles.colour[tile].permute(2, 0, 1)
     area = (top - base) * (right - left) * (camera.focal / depth[:, 0]).square() / len(tiles.up)
-    weight = cover * inside * area[:, None]
+    whole = inside * area[:, None]
+    weight = cover * whole
     before, after = ((part - true).abs().mean(0) for part in (bare, made))
-    return ((before - after) * weight).sum(1), (before * weight).sum(1), weight.sum(1)
+    ring = (before * (whole - weight)).sum(1) / (whole - weight).sum(1).clamp(min=1)
+    seen, outline = weight.sum(1), (cover * area[:, None]).sum(1).clamp(min=1)
+    return ((before - after) * weight).sum(1), (before * weight).sum(1), seen, ring, seen / outline
 
 
 def _standing(scene: _Scene, slots: SlotMemory, tried: Tensor, x: float, y: float) -> Slots:
@@ -310,7 +474,7 @@ def _standing(scene: _Scene, slots: SlotMemory, tried: Tensor, x: float, y: floa
     depth = (x - pose.x) * cos + (y - pose.y) * sin
     aside = (y - pose.y) * cos - (x - pose.x) * sin
     far = depth * (1 + deep)
-    right = (aside / depth) * far + across * 0.25
+    right = (aside / depth) * far + across
     east, south = pose.x + far * cos - right * sin, pose.y + far * sin + right * cos
     towards = torch.atan2(pose.y - south, pose.x - east)
     heading = _likely(slots, (towards + side * (2 * math.pi / config.views)) % (2 * math.pi))

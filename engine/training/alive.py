@@ -9,6 +9,9 @@ at best; and `place_alone`, the model's map without anything that moves in it.
   can have walked; and it is drawn (at least half of it, as `presence` measures) where it is in the model's own sight.
   What fades, or jumps, is not there; what has walked on behind a pillar is. If no mover was found within a twelfth of
   the picture's width of the true one in the first frame, it is not there.
+- *In sight too*: the stricter number. Of trials in which the true mover is in sight then, those in which the model's is
+  still there and in sight as well. It asks for chance to fall alike: a mover that has turned off, or has gone out of
+  the picture, fails it without being lost, and `perfect` says how often that has to be.
 - *Place error*: between the columns of the model's and of the true mover, in shares of the picture's width, where both
   are in sight; `within_6_percent`: of all trials in which the true one is in sight, whether or not the model's is.
   `straight` is the same for those trials in which the true mover neither stopped nor turned nor started off: chance
@@ -198,7 +201,14 @@ class Alive:
         assert simulator.folk is not None
         everybody = torch.arange(self.trials)
         walks = simulator.folk.rest[everybody, which] == 0
-        result: dict[str, Any] = {"trials": self.trials, "box_psnr": {}, "box_psnr_place_alone": {}, "after": {}}
+        found = _mean((matched["model"] >= 0).float())
+        result: dict[str, Any] = {
+            "trials": self.trials,
+            "found": found,
+            "box_psnr": {},
+            "box_psnr_place_alone": {},
+            "after": {},
+        }
         for frame in range(1, max(self.seconds) * FPS + 1):
             keyboard, mouse = (part * plays for part in players.act())
             heading = simulator.folk.heading[everybody, which].clone()
@@ -243,6 +253,7 @@ class Alive:
         crisp = sharpness_within(mine.frames, mine.mask) / sharpness_within(theirs.frames, theirs.mask)
         return {
             "still_there": _mean(there.float()),
+            "in_sight_too": _mean(both[in_sight].float()),
             "place_error": _mean(error[both]),
             "within_6_percent": _mean(close[in_sight].float()),
             "straight": {

@@ -144,6 +144,18 @@ def test_nobody_is_found_where_nobody_is_and_the_rest_are_out_of_sight(room, liv
         assert (made - frames).abs().max() < 0.02
 
 
+@pytest.mark.parametrize(("x", "y"), [(2.8, 2.1), (3.0, 1.8), (2.6, 2.3)])
+def test_two_in_one_another_s_way_are_both_found(room, living, x, y):
+    """A ball at the feet of one who walks."""
+    at, true = pose(1.5, 2.0), state(3.4, 2.0, math.pi / 2)
+    ball = torch.tensor([[False, True, False, False]])
+    true = replace(true, there=true.there | ball, x=torch.where(ball, x, true.x), y=torch.where(ball, y, true.y))
+    found = find(seen(room, living, at, true), at, room, living, camera_of(parts(room, living)), 0)
+    for slot in (0, 1):
+        assert found.there[0, slot]
+        assert torch.hypot(found.x - true.x, found.y - true.y)[0, slot] < 0.15
+
+
 def test_a_foreign_picture_says_nothing_of_who_is_where(room, living):
     at, camera = pose(1.5, 2.0), camera_of(parts(room, living))
     pictures = [torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(n)) * 2 - 1 for n in range(2)]

@@ -69,13 +69,15 @@ def test_the_simulator_itself_is_perfect(lasting):
     for seconds in ("1s", "2s"):
         row = found["after"][seconds]["model"]
         assert row["still_there"] == 1 and row["place_error"] == 0 and row["within_6_percent"] == 1
+        assert row["in_sight_too"] == 1
         assert row["sharpness"] == pytest.approx(1)
     assert all(value == 60 for value in found["box_psnr"].values())
 
 
 def test_the_place_alone_has_nobody_and_is_worse_where_they_are(lasting):
     row = lasting["bare"]["after"]["1s"]["model"]
-    assert row["still_there"] == 0 and row["within_6_percent"] == 0
+    assert row["still_there"] == 0 and row["within_6_percent"] == 0 and row["in_sight_too"] == 0
+    assert lasting["bare"]["found"] == 0 and lasting["true"]["found"] == 1
     assert lasting["bare"]["box_psnr"] == lasting["true"]["box_psnr_place_alone"]
     assert all(value < 25 for value in lasting["bare"]["box_psnr"].values())
 
