@@ -97,6 +97,11 @@ class SlotCaches:
                 place.copy_(part)
             self._shown = context
 
+    @property
+    def lent(self) -> bool:
+        """Whether another world works in the memory now."""
+        return self._lease is not None and self._lease.elsewhere(self)
+
     def put_by(self) -> None:
         """As engine.fast.lease.Tenant."""
         self._put_by = tuple(cache.snapshot([None] * self.ring.filled) for cache in self)

@@ -21,6 +21,10 @@ class Lease:
     def __init__(self) -> None:
         self._tenant: weakref.ref[Tenant] | None = None
 
+    def elsewhere(self, tenant: Tenant) -> bool:
+        """Whether somebody else works in it now."""
+        return self._tenant is not None and self._tenant() not in (None, tenant)
+
     def to(self, tenant: Tenant) -> bool:
         """Lends it to `tenant`. Returns whether it was not `tenant`'s: then what it holds is another's."""
         holder = None if self._tenant is None else self._tenant()

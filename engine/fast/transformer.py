@@ -167,7 +167,8 @@ class FastTransformer:
 
     def ahead(self, rollout: FastRolloutInputs, frames: int, caches: SlotCaches) -> None:
         """Makes what the next block will need whatever the player does, so that `prepare_block` need not."""
-        caches.claim(rollout.context)
+        if not caches.lent:  # worlds that take turns would copy their past to and fro once more
+            caches.claim(rollout.context)
         start = caches.position
         caches.tables.of((start, frames), lambda: self._tables(rollout, start, frames))
 

@@ -235,6 +235,11 @@ class FastWaypointCaches:
             self._fill(self._put_by)
             self._put_by = None
 
+    @property
+    def lent(self) -> bool:
+        """Whether another world works in the memory now."""
+        return self._lease.elsewhere(self)
+
     def put_by(self) -> None:
         """As engine.fast.lease.Tenant."""
         self._put_by = self._copy(None)
@@ -375,7 +380,8 @@ class FastWaypoint:
 
     def ahead(self, rollout: FastRolloutInputs, caches: FastWaypointCaches) -> None:
         """Makes what the next latent frame will need whatever the player does, so that `prepare_block` need not."""
-        caches.claim()
+        if not caches.lent:  # worlds that take turns would copy their past to and fro once more
+            caches.claim()
         number = caches.position
         caches.tables.of(number, lambda: self._table(rollout, number))
 

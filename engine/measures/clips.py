@@ -37,6 +37,7 @@ _AREA, _AREAS = 16, "n (h y) (w x) -> n (h w) (y x)"
 _MOVED_LEVELS, _MOST_LIGHT = 4.0, 2.0
 _MOST_GAIN = 1.25
 _LEAST_RUN = 10
+_LEAST_STEADY = 3  # frames of it that must be left
 _LEAST_MOTION, _LEAST_SHARE = 0.1, 0.2  # pixels a frame; share of what is usual
 _STILL_MOTION = 0.1
 _LEAST_LIGHT = 4.0  # grey levels of mean brightness, below which a picture is black
@@ -529,8 +530,8 @@ def _steady_motion(clip: Clip, run: Run, name: str, late: int = 0) -> float | No
 
     late: video frames by which the picture answers late.
     """
-    part = slice(run.begin + REACTION + late, run.end + late)
-    if float(clip.seen.trust[part].mean()) < _LEAST_TRUST:
+    part = slice(run.begin + REACTION + late, min(run.end + late, clip.alive_until))
+    if part.stop - part.start < _LEAST_STEADY or float(clip.seen.trust[part].mean()) < _LEAST_TRUST:
         return None
     return float(sign_of(name) * clip.seen.motion[part, channel_of(name)].mean())
 

@@ -279,6 +279,8 @@ def visit_balls(
 ) -> list[Tensor]:
     """Walks up to what lies at about these places; for each time, (frames, 4): where the player is, and where it is,
     NaN where it is not seen."""
+    if not places:  # nothing of the kind was seen, in a trial
+        return []
     starts = []
     rng = torch.Generator().manual_seed(seed)
     for x, y in places:

@@ -181,8 +181,8 @@ def _read(path: Path) -> str:
         return ""  # not this kind of system
 
 
-def watts(gpu: int = 0) -> float | None:
-    """Power that an NVIDIA GPU draws now, by its number; None where its driver does not say."""
+def watts(gpu: int | str = 0) -> float | None:
+    """Power that an NVIDIA GPU draws now, by its number or "GPU-UUID"; None where its driver does not say."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return None

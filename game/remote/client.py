@@ -79,8 +79,8 @@ class _WayTimes(BlockTimes):
     """How long blocks took from being asked for to being here: network, turn and model together.
 
     The head start is what nearly all of the last seconds' blocks needed, not what is usual: a retransmission here and
-    there must not make a frame late. Where there are some, it has room for two of them in one block: what is asked may
-    be lost as well as what is answered. It sinks again within seconds when they stop.
+    there must not make a frame late. On an uneven line there is room for two bad moments in one block, as what is asked
+    may be lost as well as what is answered. It sinks again within ten seconds of a steady line.
     """
 
     def __init__(self, margin: float) -> None:
@@ -91,6 +91,8 @@ class _WayTimes(BlockTimes):
 
     def add_network(self, seconds: float) -> None:
         """Counts what of a block's time the line took."""
+        if seconds >= _MOST_BUFFER + 1.0:  # as for `steps`
+            return
         self._network.append(seconds)
         times = sorted(self._network)
         self._again = _nearly_all(times) - times[len(times) // 2]
@@ -423,22 +425,24 @@ class RemoteScene:
 class _Orders:
     """Commands under way, kept until the server is known to have them: a broken line loses none, and does none twice.
 
-    Shared by the thread that gives them and the line's.
+    Shared by the thread that gives them and the line's; they are sent in the order of their numbers. send: a message,
+    without waiting.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, send: Callable[[wire.Command], None]) -> None:
+        self._lock, self._send = threading.Lock(), send
         self._open = False  # there is a line, and whoever is at its end has been told all that came before
         self._last = 0
         self._waiting: deque[tuple[wire.Command, float]] = deque(maxlen=256)  # with the moment when it was sent
 
-    def add(self, command: wire.Command, now: float) -> wire.Command | None:
-        """The command as it is to be sent now; None if it has to wait for the line."""
+    def give(self, command: wire.Command, now: float) -> None:
+        """Sends a command, now or as soon as the line is back."""
         with self._lock:
             self._last += 1
             counted = replace(command, order=self._last)
             self._waiting.append((counted, now))
-            return counted if self._open else None
+            if self._open:
+                self._send(counted)
 
     def hold(self) -> None:
         """The line broke."""
@@ -451,14 +455,15 @@ class _Orders:
             while self._open and self._waiting and self._waiting[0][1] + 1000.0 < sent:
                 self._waiting.popleft()
 
-    def again(self, done: int, now: float) -> list[wire.Command]:
-        """The line is back, and the server has commands up to number `done`: the others, to be sent now."""
+    def again(self, done: int, now: float) -> None:
+        """The line is back, and the server has commands up to number `done`: sends the others."""
         with self._lock:
             self._open = True
             left = [command for command, _ in self._waiting if command.order > done]
             self._waiting.clear()
             self._waiting.extend((command, now) for command in left)
-            return left
+            for command in left:
+                self._send(command)
 
     def begin(self, done: int) -> None:
         """Another world is there, in which nothing of what waits means anything."""
@@ -695,10 +700,10 @@ class RemotePlayer:
         self._wake = wake
         self._mailbox = LineMailbox(self._pacer, lambda: None, Status(words="Connecting"))
         self._line = Line(address, key, self)
+        self._orders = _Orders(self._line.send)
         self._asker = threading.Thread(target=self._ask, name="asker", daemon=True)
         self._zero = time.perf_counter()
         self._token, self._have, self._number = "", -1, -1
-        self._orders = _Orders()
         self._welcome: wire.Welcome | None = None
         self._welcomed = threading.Event()
         self._end: _Ended | None = None
@@ -959,8 +964,7 @@ class RemotePlayer:
 
     def _command(self, command: wire.Command) -> None:
         """Sends a command, now or as soon as the line is back."""
-        if (counted := self._orders.add(command, self._ms_now())) is not None:
-            self._line.send(counted)
+        self._orders.give(command, self._ms_now())
 
     def _ms_now(self) -> float:
         return _ms(time.perf_counter(), self._zero)
@@ -1113,17 +1117,15 @@ class RemotePlayer:
             self._notices = -1
             self._orders.begin(welcome.ordered)
         else:
-            for command in self._orders.again(welcome.ordered, self._ms_now()):
-                self._line.send(command)
+            self._orders.again(welcome.ordered, self._ms_now())
             for asked in self._mailbox.waiting():  # what was on the way when the line broke
                 if asked.step.number > welcome.asked:
                     self._line.send(asked.step)
             self._mailbox.notice("The line is back")
         habits, epoch = self._mailbox.habits, self._mailbox.epoch_there
-        if habits.anchor_every:
-            self._line.send(wire.Command("anchor_every", epoch, value=habits.anchor_every))
-        if habits.idle_hold:
-            self._line.send(wire.Command("idle_hold", epoch, value=habits.idle_hold))
+        # Said at every welcome, also where they are off: whoever played there before may have had them on.
+        self._line.send(wire.Command("anchor_every", epoch, value=habits.anchor_every))
+        self._line.send(wire.Command("idle_hold", epoch, value=habits.idle_hold))
         self._broken_at = None
         self._mailbox.tell(beside="")
         if self._told is not None:

@@ -20,6 +20,7 @@ from game.errors import InputError
 from game.files import check_folder
 from game.live.player import Habits
 from game.models.catalog import find_weights, is_large
+from game.models.loader import choose_device
 from game.models.switcher import Switcher
 from game.recording.format import Job
 from game.recording.library import Library
@@ -29,6 +30,7 @@ from game.remote.pictures import Inbox
 from game.remote.seat import Seat
 from game.remote.server import House, Server, Serving, address
 from game.remote.turns import SharedModels, Turns
+from game.requirements import calm_threads
 from game.world.scenes import Scene, scenes_from
 
 _INBOX = ".inbox"
@@ -176,7 +178,8 @@ def share_cores(words: list[str], settings: Settings, players: int) -> tuple[lis
     Small models on a CPU have a core each: two that share two cores' threads wait for each other at every kernel. All
     others have all that there is, one after another.
     """
-    if players == 1 or is_large(settings):
+    calm_threads()
+    if players == 1 or is_large(settings) or choose_device(settings) != "cpu":
         return words, 1
     cores = len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1
     return (words if settings.threads else [*words, "threads=1"]), max(1, cores // max(1, settings.threads))

@@ -90,7 +90,7 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
     if not stats.blocks:
         raise RunError("stopped before a block was timed")
     cpu = (time.process_time() - cpu) / stats.blocks
-    drawn = watts(world.device.index or 0) if world.device.type == "cuda" else None
+    drawn = watts(_card(world.device)) if world.device.type == "cuda" else None
     gemm = max(before, gemm_gflops(str(world.device), world.dtype))
     speed, flops = stats.to_report(config.fps), _flops(world, part)
     floor_ms = flops / (gemm * 1e6)
@@ -153,6 +153,14 @@ def _fill(rollout: Rollout, actions: _Actions) -> None:
     """Takes the windows for full: of a slice that nobody looks at, a block in them takes as long whatever they hold."""
     while not rollout.pipeline.full:
         rollout.skip(actions.take(rollout.next_frames))
+
+
+def _card(device: torch.device) -> int | str:
+    """The GPU of a torch device as its driver knows it: torch numbers only those it may use, in an order of its own."""
+    import torch
+
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return device.index or 0 if uuid is None else f"GPU-{uuid}"
 
 
 def _by_cpu_time(world: WorldModel, seconds: float, flops: int) -> dict:

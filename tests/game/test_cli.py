@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 import game.cli
+import game.requirements
 import game.tools.render
 from game.cli import main
 from game.files import check_folder
-from game.requirements import REQUIRED
+from game.requirements import REQUIRED, calm_threads
 from tests.game.offline import picture_file, real_world
 
 ROOT = Path(__file__).parents[2]
@@ -229,3 +230,17 @@ def test_the_packages_looked_for_are_those_that_are_installed():
     assert list(REQUIRED.values()) == [name for name in names if name != "pygame-ce"], (
         "one of the two pygames is enough"
     )
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "600", "KMP_BLOCKTIME": "0"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE", "KMP_BLOCKTIME": "0"}),
+        ({"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "5", "KMP_BLOCKTIME": "0"}),
+    ],
+)
+def test_how_threads_wait_is_as_it_was_set_or_calm(before, after, monkeypatch):
+    monkeypatch.setattr("game.requirements.os.environ", dict(before))
+    calm_threads()
+    assert game.requirements.os.environ == after

@@ -117,6 +117,18 @@ def test_gain_is_that_of_the_frames_that_answer_however_late_they_are():
         assert gains[1] == pytest.approx(gains[0], rel=0.02)
 
 
+def test_what_answers_after_the_end_of_a_clip_says_nothing():
+    """Nine frames late, the last run has three left, and one frozen in a turn is measured until it froze."""
+    still, turn = press(None, 12), press("turn_right", 12)
+    whole = Panorama(1).film(Actions.join([still, still, turn, still, turn, still, turn]))
+    late = Clip(whole.frames[:-9], whole.axes[9:], whole.fps, whole.first)
+    found = judge([measure(late, ("following",))])
+    assert found["following.turn_right.accuracy"].value == 1
+    assert found["following.turn_right.gain"].value == pytest.approx(PAN, rel=0.1)
+    ended = Clip(late.frames[:-6], late.axes[:-6], whole.fps, whole.first)  # before the last run's answer
+    assert judge([measure(ended, ("following",))])["following.turn_right.gain"].value == pytest.approx(PAN, rel=0.1)
+
+
 def short(fault: str, *names: str, fps: float = 10, grain: float = 0.0) -> dict[str, Measure]:
     clip = Panorama(1, grain).film(stay(10), fault, fps)
     return judge([measure(clip, names)])

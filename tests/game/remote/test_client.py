@@ -17,7 +17,7 @@ from game.errors import InputError, RecordingError, RunError
 from game.input.controls import Controls
 from game.live.status import MomentId, State
 from game.remote import wire
-from game.remote.client import HAND_OVER, RemotePlayer, _Passage, _Past, _Pictures
+from game.remote.client import HAND_OVER, RemotePlayer, _Orders, _Passage, _Past, _Pictures, _WayTimes
 from game.remote.library import RemoteLibrary
 from game.world.scenes import Scene
 from tests.game.fakes import FakeRecorder, FakeWorld, landscape, read_frame
@@ -279,6 +279,57 @@ def test_what_was_asked_for_as_the_line_broke_is_done_once_it_is_back_and_once(t
         player.shutdown()
         line.stop()
     assert len(recorders) == 1
+
+
+def test_commands_are_sent_in_order_and_only_those_that_have_not_come_are_sent_again():
+    sent: list[wire.Command] = []
+    orders = _Orders(sent.append)
+    orders.begin(done=3)
+    orders.give(wire.Command("record"), 0.0)
+    orders.give(wire.Command("save"), 10.0)
+    assert [(one.do, one.order) for one in sent] == [("record", 4), ("save", 5)]
+    orders.hold()
+    orders.give(wire.Command("load"), 20.0)
+    assert len(sent) == 2
+    orders.again(4, 3000.0)
+    assert [(one.do, one.order) for one in sent[2:]] == [("save", 5), ("load", 6)]
+    orders.arrived(3500.0)
+    orders.again(4, 3600.0)
+    assert len(sent) == 6, "not long enough ago to be sure"
+    orders.arrived(5000.0)
+    orders.again(4, 6000.0)
+    assert len(sent) == 6
+
+
+def test_a_break_of_the_line_is_not_held_against_it_afterwards():
+    times = _WayTimes(0.008)
+    for _ in range(50):
+        times.add(0.05, 0.05, 0.01)
+        times.add_network(0.02)
+    before = times.head_start()
+    for _ in range(5):  # asked for before the break, answered behind it
+        times.add(4.0, 0.05, 0.01)
+        times.add_network(3.97)
+    assert times.head_start() == pytest.approx(before, abs=0.001)
+    times.add_network(0.07)
+    assert times.head_start() == pytest.approx(before + 0.05, abs=0.001), "it may be lost there and back"
+
+
+def test_what_is_switched_off_while_the_line_is_broken_is_off_when_it_is_back(tmp_path):
+    with ServerThread(tmp_path) as server:
+        line = Line(server.port)
+        player = connected(line.url)
+        play(player, numbered(player, 3))
+        player.set_anchor_every(60.0)
+        seat = server.seats[0]
+        assert wait_until(lambda: seat._mailbox.habits.anchor_every == 60.0)
+        line.cut()
+        play(player, lambda: bool(player.status.beside))
+        player.set_anchor_every(0.0)
+        play(player, lambda: not player.status.beside)
+        play(player, lambda: seat._mailbox.habits.anchor_every == 0.0)
+        player.shutdown()
+        line.stop()
 
 
 def test_a_silent_line_is_noticed_and_the_world_waits(tmp_path, monkeypatch):

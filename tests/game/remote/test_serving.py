@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from game import cli
+from game.config.settings import load_settings
 from game.errors import InputError
 from game.remote import serve
 from game.remote.bench import Carried, carry
-from game.remote.serve import ServeFlags
+from game.remote.serve import ServeFlags, share_cores
 from game.remote.server import Serving, address
 from tests.game.fakes import FakeWorld
 from tests.game.remote.test_page import Served
@@ -142,6 +143,24 @@ def test_the_unit_s_command_serves_and_ends_well(tmp_path):
     assert done.returncode == 0, done.stderr
     process.terminate()
     assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(
+    "words, players, cores, got",
+    [
+        (["device=cpu"], 1, 4, (0, 1)),
+        (["device=cpu"], 3, 4, (1, 4)),
+        (["device=cpu", "threads=2"], 3, 4, (2, 2)),
+        (["model=universal", "device=cpu"], 3, 4, (0, 1)),
+        (["device=cuda"], 3, 4, (0, 1)),
+    ],
+)
+def test_small_models_on_a_cpu_have_a_core_each_and_others_take_turns(words, players, cores, got, monkeypatch):
+    monkeypatch.setattr("game.remote.serve.os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    monkeypatch.setattr("game.remote.serve.os.cpu_count", lambda: cores)
+    monkeypatch.setattr("game.remote.serve.choose_device", lambda settings: settings.device)
+    told, slots = share_cores(words, load_settings(words), players)
+    assert (load_settings(told).threads, slots) == got
 
 
 def test_how_many_are_carried_is_how_many_are_in_time():
