@@ -157,8 +157,12 @@ class SlotDynamics(nn.Module):
 
     def opened(self, distance: Tensor, opening: Tensor) -> Tensor:
         """How open doors are a frame later, from the player's distance and how open they are."""
-        more = self.opening(torch.stack((distance.clamp(max=3.0), opening), -1))[..., 0]
-        return (opening + more).clamp(0, 1)
+        return self.opened_by(distance, opening).clamp(0, 1)
+
+    def opened_by(self, distance: Tensor, opening: Tensor) -> Tensor:
+        """As `opened`, and how far beyond open or shut they are pushed."""
+        more: Tensor = self.opening(torch.stack((distance.clamp(max=3.0), opening), -1))[..., 0]
+        return opening + more
 
     def _decided(self, slots: Slots, role: Tensor, features: Tensor, seed: int, frame: int) -> Slots:
         """What those that walk will do until the next beat."""

@@ -1,6 +1,7 @@
 """Claims about the places of the shipped scenes: right for the shipped weights, and not believed where they are not."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -65,3 +66,22 @@ def test_places_come_back_to_the_bit_and_a_broken_file_is_told(tmp_path):
         (tmp_path / FILE).write_text(broken)
         with pytest.raises(CheckpointError, match=FILE):
             read_places(tmp_path)
+
+
+def test_a_door_opens_as_one_comes_and_shuts_behind_one(shipped):
+    dynamics = shipped.slots.dynamics
+
+    def walked(places) -> list[float]:
+        """How open it is after each frame, from a leaf half a cell off the way."""
+        opening, seen = torch.zeros(1), []
+        for place in places:
+            opening = dynamics.opened(torch.tensor([math.hypot(place, 0.5)]), opening)
+            seen.append(float(opening))
+        return seen
+
+    there = torch.arange(3.0, 0.7, -0.06).tolist()
+    back = torch.arange(0.7, 3.2, 0.06).tolist()
+    way = walked(there + back)
+    opens = next(place for place, opening in zip(there, way, strict=False) if opening > 0.02)
+    assert 1.4 < opens < 1.8 and way[len(there)] > 0.98 and way[-1] < 0.02
+    assert walked([1.2] * 30)[-1] > 0.98 and walked([2.2] * 30)[-1] < 0.02, "also for who stands there"

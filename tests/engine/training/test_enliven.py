@@ -5,8 +5,10 @@ import math
 import numpy as np
 import torch
 
-from engine.training.enliven import _of_side, rolling, ways
-from engine.training.watch import EVERY, Sightings, blobs
+from engine.config.memory import SlotsConfig
+from engine.nets.slots import SlotDynamics
+from engine.training.enliven import _of_side, learn_opening, rolling, ways
+from engine.training.watch import EVERY, Door, Sightings, blobs
 
 
 def walk(clip: int, x: torch.Tensor, y: torch.Tensor, top: float = 0.8) -> Sightings:
@@ -65,3 +67,24 @@ def test_a_side_that_was_never_seen_near_by_is_the_other_hand_s_mirrored():
     assert mirrored and index.tolist() == [0, 1, 2, 3, 4]
     index, mirrored = _of_side(goes, side, 2, far, 8)
     assert not mirrored and index.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_how_doors_open_is_learned_from_walking_up_to_them():
+    """Within 1.6 cells they open by a twelfth a frame, and shut again beyond; their frame always looks the same."""
+    told, opening = [], 0.0
+    for place in [*torch.arange(2.4, 0.8, -0.06).tolist(), *torch.arange(0.8, 3.5, 0.045).tolist()]:
+        after = min(1.0, max(0.0, opening + (1 / 12 if place < 1.6 else -1 / 12)))
+        told.append((place, 0.15 + 0.85 * opening, 0.15 + 0.85 * after))
+        opening = after
+    nothing = torch.zeros(6), (torch.zeros(1), torch.zeros(1))
+    door = Door(torch.zeros(4), 1.2, *nothing, torch.tensor(told))
+    torch.manual_seed(0)
+    dynamics = SlotDynamics(SlotsConfig())
+    assert learn_opening(dynamics, [door], 3000) < 0.02
+    for place, goal in ((1.1, 1.0), (2.2, 0.0)):
+        for opening in (0.0, 1.0):
+            now = torch.tensor([opening])
+            for _ in range(30):
+                now = dynamics.opened(torch.tensor([math.hypot(place, 0.5)]), now)
+            assert abs(float(now.detach()) - goal) < 0.02, (place, opening)
+    assert learn_opening(dynamics, [], 10) == 0.0
