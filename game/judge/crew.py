@@ -54,9 +54,10 @@ def run_all(jobs: Sequence[Job[Result]], tell: Tell, processes: int = 1) -> list
     context = multiprocessing.get_context("spawn")
     shares, stop = context.Array("d", len(jobs), lock=False), context.Event()
     with ProcessPoolExecutor(processes, context, _begin, (shares, stop)) as pool:
-        order = sorted(range(len(jobs)), key=lambda n: -jobs[n].frames)
-        futures: dict[int, Future[Result]] = {n: pool.submit(_do, jobs[n], n) for n in order}
+        futures: dict[int, Future[Result]] = {}
         try:
+            for n in sorted(range(len(jobs)), key=lambda n: -jobs[n].frames):
+                futures[n] = pool.submit(_do, jobs[n], n)
             while not _ended(list(futures.values())):
                 _show(jobs, shares, tell)
             return [futures[n].result() for n in range(len(jobs))]
