@@ -33,6 +33,7 @@ _COMPASS = 8  # directions in which a walker is shown whether one can stand
 _REACHES = (0.35, 0.8)  # cells ahead of it at which
 _NEAR = 2.0  # cells, the distance at which others begin to matter
 _FAR = 1e3
+_FROM_DOORS = 2.0  # cells from which on doors do what they do there: nobody ever saw one move from farther away
 _STEP = 0.06  # cells a frame that a player walks, about
 FEATURES = _COMPASS * len(_REACHES) + 5 + 3 + 2
 """Numbers that a walker is shown: the ground, the player's place and motion, the nearest other's place, its own
@@ -161,7 +162,7 @@ class SlotDynamics(nn.Module):
 
     def opened_by(self, distance: Tensor, opening: Tensor) -> Tensor:
         """As `opened`, and how far beyond open or shut they are pushed."""
-        more: Tensor = self.opening(torch.stack((distance.clamp(max=3.0), opening), -1))[..., 0]
+        more: Tensor = self.opening(torch.stack((distance.clamp(max=_FROM_DOORS), opening), -1))[..., 0]
         return opening + more
 
     def _decided(self, slots: Slots, role: Tensor, features: Tensor, seed: int, frame: int) -> Slots:

@@ -22,7 +22,7 @@ _GOES = 0.007  # cells a frame, above which one walks
 _SMOOTH = 2.5  # pictures, the deviation of the smoothing of ways
 _DOOR = 1.05  # cells: what is taller is a door
 _SHUT_FRAMES = 10  # in which a door that one comes to is still shut
-_OPEN = 0.995  # share of the way from which on a door counts as wide open
+_OPEN = 0.98  # share of the way from which on a door counts as wide open
 _OPENING_LR = 1e-2
 _LOW = 0.5  # and what is lower no person
 _CLOSE = 4.5  # cells, from where one sees well what somebody looks like
@@ -620,7 +620,9 @@ def _whole_way(opening: Tensor) -> Tensor:
     looks the same."""
     amount = opening[:, 1:]
     low, high = amount[:_SHUT_FRAMES].median(), amount[amount > 0.9].median()
-    return torch.cat((opening[:, :1], ((amount - low) / (high - low)).clamp(0, 1)), 1)
+    share = ((amount - low) / (high - low)).clamp(0, 1)
+    share = torch.where(share > _OPEN, 1.0, torch.where(share < 1 - _OPEN, 0.0, share))
+    return torch.cat((opening[:, :1], share), 1)
 
 
 def _apart(one: Door, other: Door) -> float:

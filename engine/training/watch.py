@@ -24,6 +24,15 @@ from engine.training.place import bake
 from engine.training.simulator import Simulator, daylight
 
 _CHANGED = 0.03  # of 0..1 that a pixel differs by where somebody is
+_STOPS = (
+    (1.55, 1.62),
+    (1.5, 1.66),
+    (1.42, 1.7),
+    (1.3, 1.8),
+    (1.1, 1.95),
+    (0.8, 9.0),
+)  # cells from a door: going, coming back
+_STOP = 18  # video frames
 _SMALLEST = 14  # pixels of what is looked at
 EVERY = 2
 """Video frames between two pictures."""
@@ -192,7 +201,7 @@ class Door:
 
 
 def visit_door(
-    x: float, y: float, seed: int, camera: Camera, size: tuple[int, int], hours: int = 6, frames: int = 90
+    x: float, y: float, seed: int, camera: Camera, size: tuple[int, int], hours: int = 6, frames: int = 150
 ) -> Door | None:
     """Goes to a door that was seen at about x, y: looks at it squarely, and walks up to it and back."""
     tries = [(math.cos(turn), math.sin(turn), turn) for turn in (0.0, math.pi / 2, math.pi, -math.pi / 2)]
@@ -224,7 +233,6 @@ def visit_door(
         ]
 
     ends = torch.tensor(plan(left) + plan(right))
-    middle = (ends[:2] + ends[2:]) / 2
     # -- its texels, at some hours
     looks = Simulator(hours, seed + 1, camera, folk=True)
     _put(looks, [sx] * hours, [sy] * hours, [turn] * hours)
@@ -238,28 +246,43 @@ def visit_door(
         F.interpolate(made[:, :, top:bottom, a:b], size=size, mode="bilinear", align_corners=False, antialias=True)
         for a, b in ((left, half), (half, right))
     )
-    # -- how it opens: there and back
-    walker = Simulator(1, seed + 2, camera, folk=True)
-    _put(walker, [sx], [sy], [turn])
-    walker.hour[:] = 0.5
-    told = []
-    for frame in range(frames):
-        distance = math.hypot(float(walker.x) - float(middle[0]), float(walker.y) - float(middle[1]))
-        shown, empty = _look(walker)
-        wrong = (shown[0] - empty.frames[0].clamp(0, 1)).abs().amax(0)
-        eye = camera.height // 2
-        near = math.cos(turn) * (float(middle[0]) - float(walker.x)) + math.sin(turn) * (
-            float(middle[1]) - float(walker.y)
-        )
-        wide = math.hypot(*(ends[2:] - ends[:2]).tolist()) * camera.focal / max(near, 0.1)
-        from_, to = max(0, round(camera.width / 2 - wide / 2)), min(camera.width, round(camera.width / 2 + wide / 2))
-        shut = (wrong[eye - 20 : eye + 20, from_:to] > _CHANGED).float().mean(0) > 0.5
-        told.append((distance, 1 - float(shut.sum()) / max(wide, 1.0) if near > 0.4 else 1.0))
-        keys = torch.tensor([[1.0, 0.0, 0.0, 0.0]] if frame < frames * 0.3 else [[0.0, 1.0, 0.0, 0.0]])
-        walker.step(keys, torch.zeros(1, 2))
-    openness = torch.tensor(told).clamp(min=0)
-    opening = torch.cat((openness[1:, :1], openness[:-1, 1:], openness[1:, 1:]), 1)
+    opening = _watch_it_open((sx, sy, turn), ends, seed + 2, camera, frames)
     return Door(ends, (bottom - top) * per, looks.hour, leaves, opening)  # type: ignore[arg-type]
+
+
+def _watch_it_open(start: tuple[float, float, float], ends: Tensor, seed: int, camera: Camera, frames: int) -> Tensor:
+    """How open a door is seen to be, as `Door.opening`, by several who walk up to it and back and stop on both ways."""
+    sx, sy, turn = start
+    middle, wide = (ends[:2] + ends[2:]) / 2, math.hypot(*(ends[2:] - ends[:2]).tolist())
+    count, rows = len(_STOPS), slice(camera.height // 2 - 20, camera.height // 2 + 20)
+    walker = Simulator(count, seed, camera, folk=True)
+    _put(walker, [sx] * count, [sy] * count, [turn] * count)
+    walker.hour[:] = 0.5
+    told: list[list[tuple[float, float]]] = [[] for _ in _STOPS]
+    phase, waited = [0] * count, [0] * count
+    for _ in range(frames):
+        shown, empty = _look(walker)
+        keys = torch.zeros(count, 4)
+        for who, (near, far) in enumerate(_STOPS):
+            east, south = (float(to) - float(at[who]) for to, at in zip(middle, (walker.x, walker.y), strict=True))
+            distance, depth = math.hypot(east, south), math.cos(turn) * east + math.sin(turn) * south
+            wrong = (shown[who] - empty.frames[who].clamp(0, 1)).abs().amax(0)
+            half = wide * camera.focal / max(depth, 0.1) / 2
+            left, right = max(0, round(camera.width / 2 - half)), min(camera.width, round(camera.width / 2 + half))
+            shut = (wrong[rows, left:right] > _CHANGED).float().mean(0) > 0.5
+            told[who].append((distance, 1 - float(shut.sum()) / max(2 * half, 1.0) if depth > 0.4 else 1.0))
+            # up to it, a stop, back, a stop, and away
+            waited[who] += phase[who] in (1, 3)
+            done = (distance <= near, waited[who] >= _STOP, distance >= far, waited[who] >= 2 * _STOP, False)
+            phase[who] += done[phase[who]]
+            keys[who, 0], keys[who, 1] = phase[who] == 0, phase[who] in (2, 4)
+        walker.step(keys, torch.zeros(count, 2))
+        walker.hour[:] = 0.5
+    found = []
+    for one in told:
+        openness = torch.tensor(one).clamp(min=0)
+        found.append(torch.cat((openness[1:, :1], openness[:-1, 1:], openness[1:, 1:]), 1))
+    return torch.cat(found)
 
 
 def _squarely(wrong: Tensor, camera: Camera) -> tuple[int, int, int, int, float] | None:
