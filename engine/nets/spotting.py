@@ -11,7 +11,7 @@ who is in it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -56,6 +56,7 @@ class _Scene:
     light: Light
     free: Tensor
     """(H, W) 1; 0 where somebody was found, and at their rim: what is left unexplained there is theirs."""
+    _coarse: dict[int, Tensor] = field(default_factory=dict, init=False, compare=False)
 
     @property
     def eyes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -65,6 +66,15 @@ class _Scene:
     def wall(self) -> Tensor:
         """(W,) how near the nearest that is upright is in each column."""
         return self.picture.nearness[0].amin(0)
+
+    def blurred(self, blur: int) -> Tensor:
+        """What is seen and what is explained, blurred by so many pixels, how near that is and where nobody was found:
+        (1, 8, H, W)."""
+        if blur not in self._coarse:
+            both = torch.cat((self.true[None], self.picture.frames), 1)
+            both = F.avg_pool2d(both, blur, 1, blur // 2)[..., : self.camera.height, : self.camera.width]
+            self._coarse[blur] = torch.cat((both, self.picture.nearness[:, None], self.free[None, None]), 1)
+        return self._coarse[blur]
 
     def error(self) -> Tensor:
         """(H, W), of each pixel."""
@@ -338,12 +348,8 @@ class _Tiles:
 
 
 def _blurred(scene: _Scene, place: _Place, tiles: _Tiles) -> Tensor:
-    """What is seen, what is explained, how near that is and where nobody was found, as coarse as the tiles' points:
-    (1, 8, H, W)."""
-    blur = max(1, (place.bottom - place.top) // (2 * tiles.rows))
-    both = torch.cat((scene.true[None], scene.picture.frames), 1)
-    both = F.avg_pool2d(both, blur, 1, blur // 2)[..., : scene.camera.height, : scene.camera.width]
-    return torch.cat((both, scene.picture.nearness[:, None], scene.free[None, None]), 1)
+    """See `_Scene.blurred`: as coarse as the tiles' points are there."""
+    return scene.blurred(max(1, (place.bottom - place.top) // (2 * tiles.rows)))
 
 
 def _fitted(scene: _Scene, slots: SlotMemory, tiles: _Tiles, place: _Place) -> _Fit | None:

@@ -72,12 +72,12 @@ def test_halves_of_a_codec_in_two_precisions_play():
 @pytest.mark.parametrize(
     ("words", "decoded_on"),
     [
-        ("", "npu"),
         ("vae image_tower", "cpu"),
-        ("vae light", "cpu"),
-        ("image_tower light", "npu"),
         ("fast", "npu"),
         ("fast vae", "cpu"),
+        pytest.param("", "npu", marks=pytest.mark.slow),
+        pytest.param("vae light", "cpu", marks=pytest.mark.slow),
+        pytest.param("image_tower light", "npu", marks=pytest.mark.slow),
     ],
 )
 def test_a_rollout_over_two_devices_mixes_none_of_their_tensors(words, decoded_on):

@@ -1,5 +1,6 @@
 """Claims about whom the shipped weights find in first pictures of the simulator, at places that are known."""
 
+import pytest
 import torch
 
 from engine.nets.spotting import find
@@ -16,6 +17,7 @@ PIXELS = 60
 """Of 256x144, that one must take up to be looked for."""
 
 
+@pytest.mark.slow
 def test_nearly_all_walkers_in_sight_are_found_where_they_stand():
     networks = load_world(read_model(MODEL), WEIGHTS, device="cpu", dtype=torch.float32).networks
     camera = camera_of(networks)
