@@ -67,6 +67,7 @@ _MOST_BUFFER = 1.5  # s that blocks may be asked for ahead, however bad the line
 _MOST_CAUTION = 0.1  # s of it that a late block adds; how long it took counts for itself
 _MOST_UNEVEN = 0.3  # s that a block may take longer than the fastest before it is taken for a queue on the line
 _RECENT = 200  # blocks
+_GETTING_USED = 16  # of them, the first that say little
 _PAST_BYTES = 128 * 2**20  # of encoded pictures, to run backwards
 _FIRST_S, _SILENT_S, _PING_S = 10.0, 6.0, 1.0
 _RETRY_S, _MOST_RETRY_S = 0.3, 5.0
@@ -104,6 +105,9 @@ class _WayTimes(BlockTimes):
         else:
             self._caution *= 0.98
         self._blocks += 1
+        if self._blocks == _GETTING_USED:  # both ends were still warming up: the next seconds need not pay for it
+            self.steps.clear()
+            self._network.clear()
         if step < _MOST_BUFFER + 1.0:  # a line that was broken says nothing of it
             self.steps.append(step)
 

@@ -315,6 +315,17 @@ def test_a_break_of_the_line_is_not_held_against_it_afterwards():
     assert times.head_start() == pytest.approx(before + 0.05, abs=0.001), "it may be lost there and back"
 
 
+def test_a_slow_beginning_is_not_held_against_the_line_afterwards():
+    times = _WayTimes(0.008)
+    for number in range(30):
+        slow = 0.3 if number < 8 else 0.05
+        times.add(slow, 0.05, 0.01)
+        times.add_network(slow - 0.03)
+        if number == 10:
+            assert times.head_start() > 0.3
+    assert times.head_start() < 0.06
+
+
 def test_what_is_switched_off_while_the_line_is_broken_is_off_when_it_is_back(tmp_path):
     with ServerThread(tmp_path) as server:
         line = Line(server.port)
