@@ -222,6 +222,9 @@ def test_blocks_of_a_kill_are_not_lost_when_the_encoders_live_on(tmp_path):
         (pid,) = made.encoder_pids
         print(pid, flush=True)
         os.kill(pid, signal.SIGSTOP)
+        threads = Path(f"/proc/{{pid}}/task")
+        while any(") T " not in path.read_text() for path in threads.glob("*/stat")):
+            time.sleep(0.002)  # one that has not stopped yet would read what comes
         pipe, holds = os.open(f"/proc/{{pid}}/fd/0", os.O_RDONLY | os.O_NONBLOCK), array.array("i", [0])
         for i in range(8):
             made.add(block(i))
