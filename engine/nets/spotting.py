@@ -149,7 +149,7 @@ def in_sight(scene: _Scene, x: Tensor, y: Tensor) -> Tensor:
     cos, sin = pose.yaw.cos(), pose.yaw.sin()
     depth = (x - pose.x) * cos + (y - pose.y) * sin
     aside = (y - pose.y) * cos - (x - pose.x) * sin
-    wall, seen = scene.picture.nearness[0].amin(0), torch.zeros_like(depth, dtype=torch.bool)
+    wall, seen = scene.wall, torch.zeros_like(depth, dtype=torch.bool)
     for shift in (-_MARGIN, 0.0, _MARGIN):  # some of it may look out from behind a pillar
         column = (aside + shift) / depth.clamp(min=0.05) * camera.focal + camera.width / 2
         nearest = wall[column.clamp(0, camera.width - 1).long()]
@@ -422,12 +422,17 @@ def _phases(slots: SlotMemory, look: int) -> list[float]:
 def _prior(slots: SlotMemory, who: Slots, side: Tensor, scene: _Scene) -> Tensor:
     """How often one faces such ways that this side is seen, logarithm of the share, (N,)."""
     towards = torch.atan2(scene.pose.y - who.y[:, 0], scene.pose.x - who.x[:, 0])
-    heading = towards + side * (2 * math.pi / slots.config.views)
+    _, off = _ways_from(slots, towards + side * (2 * math.pi / slots.config.views))
+    near = torch.exp(-(off**2) / 2) * slots.headings
+    return (near.sum(1) / slots.headings.sum() + 0.02).log()
+
+
+def _ways_from(slots: SlotMemory, heading: Tensor) -> tuple[Tensor, Tensor]:
+    """The ways that are told apart, and how far each is from headings (N,), in halves of what one side is seen from:
+    (ways,) and (N, ways)."""
     ways = torch.arange(len(slots.headings), device=heading.device) * (2 * math.pi / len(slots.headings))
     off = (ways - heading[:, None] + math.pi) % (2 * math.pi) - math.pi
-    width = math.pi / slots.config.views
-    near = torch.exp(-((off / width) ** 2) / 2) * slots.headings
-    return (near.sum(1) / slots.headings.sum() + 0.02).log()
+    return ways, off / (math.pi / slots.config.views)
 
 
 def _product(scene: _Scene, *parts: list[float]) -> Tensor:
@@ -498,9 +503,7 @@ def _standing(scene: _Scene, slots: SlotMemory, tried: Tensor, x: float, y: floa
 
 def _likely(slots: SlotMemory, heading: Tensor) -> Tensor:
     """The way (N,) that one most likely faces whose side says it is about `heading`."""
-    ways = torch.arange(len(slots.headings), device=heading.device) * (2 * math.pi / len(slots.headings))
-    off = (ways - heading[:, None] + math.pi) % (2 * math.pi) - math.pi
-    width = math.pi / slots.config.views
-    score = (slots.headings + 0.02 * slots.headings.sum()) * torch.exp(-((off / width) ** 2) / 2)
-    best = torch.where(off.abs() < 1.2 * width, score, 0.0).argmax(1)
+    ways, off = _ways_from(slots, heading)
+    score = (slots.headings + 0.02 * slots.headings.sum()) * torch.exp(-(off**2) / 2)
+    best = torch.where(off.abs() < 1.2, score, 0.0).argmax(1)
     return torch.where(slots.headings.max() > 1.01 * slots.headings.min(), ways[best], heading)

@@ -24,15 +24,9 @@ from engine.training.place import bake
 from engine.training.simulator import Simulator, daylight
 
 _CHANGED = 0.03  # of 0..1 that a pixel differs by where somebody is
-_STOPS = (
-    (1.55, 1.62),
-    (1.5, 1.66),
-    (1.42, 1.7),
-    (1.3, 1.8),
-    (1.1, 1.95),
-    (0.8, 9.0),
-)  # cells from a door: going, coming back
-_STOP = 18  # video frames
+# Cells from a door at which one stops: going there, and coming back. For so many video frames.
+_STOPS = ((1.55, 1.62), (1.5, 1.66), (1.42, 1.7), (1.3, 1.8), (1.1, 1.95), (0.8, 9.0))
+_STOP_FRAMES = 18
 _SMALLEST = 14  # pixels of what is looked at
 EVERY = 2
 """Video frames between two pictures."""
@@ -273,7 +267,13 @@ def _watch_it_open(start: tuple[float, float, float], ends: Tensor, seed: int, c
             told[who].append((distance, 1 - float(shut.sum()) / max(2 * half, 1.0) if depth > 0.4 else 1.0))
             # up to it, a stop, back, a stop, and away
             waited[who] += phase[who] in (1, 3)
-            done = (distance <= near, waited[who] >= _STOP, distance >= far, waited[who] >= 2 * _STOP, False)
+            done = (
+                distance <= near,
+                waited[who] >= _STOP_FRAMES,
+                distance >= far,
+                waited[who] >= 2 * _STOP_FRAMES,
+                False,
+            )
             phase[who] += done[phase[who]]
             keys[who, 0], keys[who, 1] = phase[who] == 0, phase[who] in (2, 4)
         walker.step(keys, torch.zeros(count, 2))
