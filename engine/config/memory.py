@@ -119,12 +119,12 @@ class RecogniserConfig:
         per_cell: places told apart along a side of a cell; places: how many of them there is room for, those where one
             can stand (0: all of the map); headings: directions told apart, all round.
         guesses: likeliest pairs of place and heading that are compared with the picture: so many at first, and so many
-            more, in turn, as long as nothing is like it: enough: the mean error that is, of -1..1;
+            more, in turn, as long as nothing is like it: enough: the error that is, 0..1;
             glance: (height, width) of the pictures drawn from memory for that; shortlists: how many of each turn are
-            then tried in earnest; for each closer look in turn, sizes: (height, width) of the picture
-            that is drawn from memory, blurs: pixels of it that are taken together before it is compared, looks: how
-            often, in the first turn (in the n-th, n times that), and keep: how many places are left after it (after the
-            last: 1).
+            then tried with others around them, around: how many, with itself; earnest: how many are left each of the
+            three times. For each closer look in turn, sizes: (height, width) of the picture that is drawn from memory,
+            blurs: pixels of it that are taken together before it is compared, looks: how often, and keep: how many
+            places are left after it (after the last: 1).
     """
 
     size: tuple[int, int] = (54, 96)
@@ -134,19 +134,22 @@ class RecogniserConfig:
     places: int = 0
     headings: int = 32
     guesses: tuple[int, ...] = (96, 480)
-    enough: float = 0.04
+    enough: float = 0.2
     glance: tuple[int, int] = (18, 32)
-    shortlists: tuple[int, ...] = (12, 14)
-    sizes: tuple[tuple[int, int], ...] = ((36, 64), (36, 64), (72, 128), (72, 128))
-    blurs: tuple[int, ...] = (4, 4, 4, 2)
-    looks: tuple[int, ...] = (2, 3, 2, 2)
-    keep: tuple[int, ...] = (4, 1, 1, 1)
+    shortlists: tuple[int, ...] = (16, 16)
+    around: int = 32
+    earnest: tuple[int, int, int] = (8, 5, 4)
+    sizes: tuple[tuple[int, int], ...] = ((36, 64), (72, 128), (72, 128))
+    blurs: tuple[int, ...] = (4, 4, 2)
+    looks: tuple[int, ...] = (3, 3, 2)
+    keep: tuple[int, ...] = (2, 1, 1)
 
     def __post_init__(self) -> None:
-        positive(self, "hidden", "per_cell", "headings", "enough")
+        positive(self, "hidden", "per_cell", "headings", "enough", "around")
         need(self.places >= 0, "recogniser.places", self.places, "0 or more")
         turns = self.guesses, self.shortlists
         many = len(self.guesses) == len(self.shortlists) > 0 and min(map(min, turns)) > 0
+        need(min(self.earnest) > 0, "recogniser.earnest", self.earnest, "above 0")
         need(many, "recogniser.guesses and shortlists", turns, "as many of each, above 0")
         parts = (self.sizes, self.blurs, self.looks, self.keep)
         same = len({len(part) for part in parts}) == 1 and len(self.keep) > 0

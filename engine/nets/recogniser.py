@@ -1,9 +1,14 @@
 """Says where in the remembered world a picture was taken, and when: guesses at a glance, then a closer look.
 
 The glance is a small convolutional network, whose guesses are places on a grid and how far beside them. The likeliest
-are compared with what the memory sees from there; for the best, the closer look moves the eye until both agree
-(Levenberg-Marquardt on a blurred picture, then on sharper ones): localisation by analysis-by-synthesis, as in iNeRF
-(arXiv 2012.05877). If nothing is like the picture in the end, less likely guesses follow.
+are compared with what the memory sees from there; around each of the best some more poses are tried, and for the best
+of all the closer look moves the eye until both agree (Levenberg-Marquardt on a blurred picture, then on sharper ones):
+localisation by analysis-by-synthesis, as in iNeRF (arXiv 2012.05877). If nothing is like the picture in the end, less
+likely guesses follow.
+
+Whoever walks through the picture, or a door that is shut, is not in the memory, and a pixel of either is as wrong as
+can be wherever one looks from. So errors count less the larger they are, as in Geman and McClure's robust measure: the
+pose is right from which most of the picture is explained well, and not the one from which nothing is very wrong.
 """
 
 from __future__ import annotations
@@ -22,13 +27,17 @@ from engine.nets.camera import Camera
 from engine.nets.spatial_memory import Pose, SpatialMemory
 from engine.nets.surfaces import Light, draw
 
+_AROUND = (0.3, 0.3, 0.12, 0.04)  # cells, cells, radians, radians: how far around a guess others are tried
+_WRONG = 0.1  # of -1..1, an error that counts half as much as one that could not be larger;
+_AT_FIRST = 0.3  # at the glance: from a little beside the right place, all edges are wrong
+_WRONGS = (0.2, 0.15, 0.1)  # and every time that others are tried, each half as far around as before
 _NUDGE = 0.4  # blurred pixels that the picture is moved by, to see which way it changes
 _SMALL = 0.05  # below it, errors count by their square
 _LONGEST = 0.25  # cells and radians, of one move
 _GLANCE_BLUR = 2  # pixels of a glance that are taken together
 _NUMBERS = 5  # of a pose
 _HOUR_NUDGE = 0.01  # of a day
-_GUESSED_HOUR = 0.02  # of error, that being a day beside the guessed hour must be worth
+_GUESSED_HOUR = 0.05  # of error, that being a day beside the guessed hour must be worth
 
 
 @dataclass(frozen=True)
@@ -134,8 +143,8 @@ class _Search:
         """Of poses (N, 5), the likeliest first, and those near by: the one (5,) from which the picture (3, H, W) is
         seen."""
         best, least, begin = guesses[:0], math.inf, 0
-        for turn, (count, most) in enumerate(zip(self.config.guesses, self.config.shortlists, strict=True)):
-            pose, error = self._best_of(frame[None], guesses[begin : begin + count], most, best, turn + 1)
+        for count, most in zip(self.config.guesses, self.config.shortlists, strict=True):
+            pose, error = self._best_of(frame[None], guesses[begin : begin + count], most, best)
             if error.is_meta:  # work is counted: usually the first turn finds it
                 return pose[0]
             if float(error) < least:
@@ -145,19 +154,19 @@ class _Search:
                 break
         return best[0]
 
-    def _best_of(self, frame: Tensor, pose: Tensor, most: int, before: Tensor, patience: int) -> tuple[Tensor, Tensor]:
-        """The best (1, 5) of `most` of the poses and of those found before, and its error (), after so many times the
-        looks."""
+    def _best_of(self, frame: Tensor, pose: Tensor, most: int, before: Tensor) -> tuple[Tensor, Tensor]:
+        """The best (1, 5) of `most` of the poses and of those found before, and its error ()."""
         config = self.config
         view, target = self._view(config.glance, _GLANCE_BLUR, frame)
         pose, error = view.at_best_hours(pose, target)
-        pose = torch.cat((before, pose[error.topk(min(most, len(pose)), largest=False).indices]))
+        pose, _ = _least(pose, error, most)
+        for turn, (keep, wrong) in enumerate(zip(config.earnest, _WRONGS, strict=True)):
+            pose, error = _least(*view.around(pose, target, config.around, 0.5**turn, wrong), keep)
+        pose = torch.cat((before, pose))
         for size, blur, looks, keep in zip(config.sizes, config.blurs, config.looks, config.keep, strict=True):
             view, target = self._view(size, blur, frame)
-            pose, error = _closer(pose, target.expand(len(pose), -1), view, looks * patience)
-            least = error.topk(min(keep, len(pose)), largest=False)
-            pose = pose[least.indices]
-        return pose, least.values[0]
+            pose, error = _least(*_closer(pose, target.expand(len(pose), -1), view, looks), keep)
+        return pose, error[0]
 
     def _view(self, size: tuple[int, int], blur: int, frame: Tensor) -> tuple[_BlurredView, Tensor]:
         """A view, and the picture as it would look in it, (1, 3 h w)."""
@@ -209,32 +218,54 @@ class _BlurredView:
             layers.append(F.avg_pool2d(frames, self.blur).flatten(2))
         made = torch.einsum("lncp,hlc->nhcp", torch.stack(layers), light).clamp(0, 1) * 2 - 1
         hours = torch.arange(len(light), device=pose.device) / len(light)
-        error = (made.flatten(2) - target).abs().mean(2)
+        error = _error(made.flatten(2) - target, _AT_FIRST)
         off = ((hours - hour[:, None] + 0.5) % 1 - 0.5).abs()  # at night, hours look alike: then the guess counts
         best = (error + _GUESSED_HOUR * off).argmin(1, keepdim=True)
         return torch.cat((pose[:, :4], hours[best]), 1), error.gather(1, best)[:, 0]
 
+    def around(self, pose: Tensor, target: Tensor, count: int, scale: float, wrong: float) -> tuple[Tensor, Tensor]:
+        """The best of each of poses (N, 5) and of `count` - 1 around it, evenly spread, and the errors (N,) there: a
+        look that moves the eye stops at the first hard edge that is in the wrong place, and this one does not."""
+        spread = torch.quasirandom.SobolEngine(len(_AROUND), scramble=True, seed=0).draw(count) * 2 - 1
+        spread = F.pad(spread * torch.tensor(_AROUND) * scale, (0, 1)).to(pose.device)
+        spread[0] = 0
+        tried = pose[:, None] + spread
+        error = _error(self.of(tried.flatten(0, 1)) - target, wrong).view(len(pose), count)
+        best = error.argmin(1, keepdim=True)
+        chosen = tried.gather(1, best[..., None].expand(-1, -1, _NUMBERS))[:, 0]
+        return chosen, error.gather(1, best)[:, 0]
+
+
+def _error(wrong: Tensor, half: float = _WRONG) -> Tensor:
+    """How wrong pictures (..., M) are, 0..1, (...); an error of `half` counts a half."""
+    wrong = wrong.abs()
+    return (wrong / (wrong + half)).mean(-1)
+
+
+def _least(pose: Tensor, error: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of poses (N, 5) the `count` of the least errors (N,), best first, and these."""
+    least = error.topk(min(count, len(pose)), largest=False)
+    return pose[least.indices], least.values
+
 
 def _closer(pose: Tensor, target: Tensor, view: _BlurredView, looks: int) -> tuple[Tensor, Tensor]:
-    """Moves poses (N, 5) to where the view is like `target` (N, M); returns them and their mean errors (N,).
-
-    Errors count by their size and not its square: what a wrong guess explains badly must not lead it astray.
-    """
+    """Moves poses (N, 5) to where the view is like `target` (N, M); returns them and their errors (N,)."""
     damping = torch.full((len(pose),), 1e-2, device=pose.device)
     wrong = view.of(pose) - target
-    error = wrong.abs().mean(1)
+    error = _error(wrong)
     axes = torch.diag(view.nudges)
     nudges = torch.cat((axes, -axes))
     for _ in range(looks):
         nudged = view.of((pose[:, None] + nudges).flatten(0, 1)).view(len(pose), 2 * _NUMBERS, -1)
         slope = (nudged[:, :_NUMBERS] - nudged[:, _NUMBERS:]) / (2 * view.nudges[:, None])
-        weighted = slope / (wrong.abs() + _SMALL)[:, None]
+        size = wrong.abs()
+        weighted = slope / ((size + _SMALL) * (size / _WRONG + 1))[:, None]
         normal = weighted @ slope.mT
         normal = normal + torch.diag_embed(damping[:, None] * normal.diagonal(dim1=1, dim2=2) + 1e-4)
         move = torch.linalg.solve(normal, weighted @ wrong[..., None])[..., 0]
         tried = pose - move.clamp(-_LONGEST, _LONGEST)
         new_wrong = view.of(tried) - target
-        new_error = new_wrong.abs().mean(1)
+        new_error = _error(new_wrong)
         better = new_error < error
         pose = torch.where(better[:, None], tried, pose)
         wrong = torch.where(better[:, None], new_wrong, wrong)

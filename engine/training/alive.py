@@ -336,7 +336,7 @@ class Alive:
             framed, hidden = (part[:, :WALKERS] for part in seen_by(Simulated(simulator)))
             out |= watched.step(framed.flatten(), hidden.flatten()).view(-1, WALKERS)
         good = (out & begun).any(1).nonzero()[: self.trials, 0]
-        return _some(start, good), (out & begun)[good].float().argmax(1)
+        return start.chosen(good), (out & begun)[good].float().argmax(1)
 
     # -- what answers the player -----------------------------------------------------------------------------------
     @torch.no_grad()
@@ -465,17 +465,6 @@ class _Passage:
         self._hidden = torch.where(framed & hidden, self._hidden + 1, self._hidden)
         self._seen = torch.where(self.behind & framed & ~hidden, self._seen + 1, 0.0)
         return self._seen >= _COMES_OUT
-
-
-def _some(simulator: Simulator, index: Tensor) -> Simulator:
-    """Some of its players, by number (N,); what they do by chance is another's from here on."""
-    some = simulator.copied()
-    for owner in (some, some.folk):
-        for name, value in vars(owner).items():
-            if isinstance(value, Tensor):
-                setattr(owner, name, value[index])
-    some.players = len(index)
-    return some
 
 
 def _send_away(simulator: Simulator) -> None:

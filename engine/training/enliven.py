@@ -29,17 +29,28 @@ _CLOSE = 4.5  # cells, from where one sees well what somebody looks like
 _OTHER = 0.2  # difference of colours of what is not one
 _SPARE = 8  # tiles kept for doors
 _STRIDES = 3  # pictures that a stride is told apart in
+_MANY = 120  # pictures of a side that are looked at, the nearest
+_BEST = 12  # and that a tile is made of
+_SQUARE = 0.6  # of half of what one side is seen from: how far beside its middle a side may be looked at
+_SIZES = 0.12  # of somebody's height, by how much its sides and height differ in a stride
+_SHARE = 0.1  # of the pictures of a side, that a part of a stride is seen in at least: else that was something behind
+_OF_ONE = 8  # sightings of one watcher that a side is made of
+_OFTEN = 2  # times that somebody is watched who stands
+_STRAIGHT = 0.3  # radians in a beat, below which one goes straight on
+_STEADY = 0.12  # radians in six pictures: who turns no more goes straight
 
 
 @dataclass
 class Ways:
-    """Sightings put together: `track` (N,) of whom each is; heading, speed (cells a frame), turn; goes (N,) bool."""
+    """Sightings put together, all (N,): `track`, of whom each is; heading; speed, cells a frame; known, whether the
+    heading is; straight, whether one goes on that way for a while."""
 
     seen: Sightings
     track: Tensor
     heading: Tensor
     speed: Tensor
     known: Tensor
+    straight: Tensor
 
 
 def tracks(seen: Sightings) -> Tensor:
@@ -75,7 +86,7 @@ def ways(seen: Sightings) -> Ways:
     """Who goes where: places are smoothed over time, headings are the way they go."""
     track = tracks(seen)
     heading, speed = torch.zeros(len(seen)), torch.zeros(len(seen))
-    known = torch.zeros(len(seen), dtype=torch.bool)
+    known, straight = torch.zeros(2, len(seen), dtype=torch.bool)
     x, y = seen.x.clone(), seen.y.clone()
     for name in range(int(track.max()) + 1 if len(track) else 0):
         index = (track == name).nonzero()[:, 0]
@@ -104,8 +115,11 @@ def ways(seen: Sightings) -> Ways:
             nearest = moving[(time[:, None] - time[moving]).abs().argmin(1)]
             heading[index] = torch.atan2(vy, vx)[nearest]
             known[index] = True
+            turn = (heading[index][:, None] - heading[index] + math.pi) % (2 * math.pi) - math.pi
+            around = (time[:, None] - time).abs() <= 3 * EVERY
+            straight[index] = torch.where(around, turn.abs(), 0.0).amax(1) < _STEADY
     parts = dict(vars(seen)) | {"x": x, "y": y}
-    return Ways(Sightings(**parts), track, heading, speed, known)
+    return Ways(Sightings(**parts), track, heading, speed, known, straight)
 
 
 def means(points: Tensor, count: int, seed: int = 0) -> Tensor:
@@ -227,7 +241,9 @@ def choices(path: Ways, look: Tensor, eyes: Tensor, dynamics: SlotDynamics, memo
             for a in range(0, len(n), 512)
         ]
     )
-    turn = (turned(n, later)[:, None] - dynamics.turns).abs().argmin(1)
+    turn = turned(n, later)
+    turn = torch.where(turn.abs() < _STRAIGHT, 0.0, turn)  # headings that were seen are not more certain than that
+    turn = (turn[:, None] - dynamics.turns).abs().argmin(1)
     return Choices(features, (path.speed[later] > 0).float(), turn)
 
 
@@ -294,20 +310,22 @@ def kinds(path: Ways, memory: SpatialMemory, told: Told) -> Kinds:
     return Kinds(look, walks, rolls)
 
 
-def sides(path: Ways, views: int) -> Tensor:
-    """Which side each shows, (N,): 0 looks at who looks."""
-    return ((path.heading - path.seen.bearing - math.pi) * (views / (2 * math.pi))).round().long() % views
+def sides(path: Ways, views: int) -> tuple[Tensor, Tensor]:
+    """Which side each shows, (N,): 0 looks at who looks; and how far that is from its middle, in halves of a side."""
+    place = (path.heading - path.seen.bearing - math.pi) * (views / (2 * math.pi))
+    return place.round().long() % views, 2 * (place - place.round()).abs()
 
 
 @torch.no_grad()
 def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemory, told: Told) -> int:
     """The tiles of all that walks and rolls; returns how many."""
     config, seen = slots.config, path.seen
-    side, used = sides(path, config.views), 0
+    (side, off), used = sides(path, config.views), 0
 
     def add(index: Tensor, flip: bool = False) -> int:
         nonlocal used
-        index = index[seen.far[index].argsort()][:12]
+        index = _alike(seen, index, memory)
+        index = index[seen.far[index].argsort()][:_BEST]
         patch = seen.patch[index]
         patch = patch.flip(3) if flip else patch
         weight = 1 / seen.far[index].clamp(min=0.7) ** 2
@@ -323,7 +341,8 @@ def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemor
     for look in kind.walks:  # two who stand before each other are no one
         mine = good & (kind.look == look)
         wide = seen.right - seen.left
-        good &= ~mine | (wide < 1.4 * wide[mine].median())
+        if mine.any():
+            good &= ~mine | (wide < 1.25 * wide[mine].quantile(0.75))
     for look in kind.rolls:
         index = (good & (kind.look == look) & (path.speed == 0)).nonzero()[:, 0]
         if len(index):  # as it lies most often
@@ -334,19 +353,26 @@ def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemor
         mine = good & path.known & (kind.look == look)
         goes = mine & (path.speed > 0)
         slots.dynamics.role[look] = WALKS
-        slots.dynamics.pace[look] = path.speed[goes].median() if goes.any() else 0.02
+        straight = goes & path.straight
+        slots.dynamics.pace[look] = path.speed[straight if straight.any() else goes].median() if goes.any() else 0.02
         slots.dynamics.stride[look] = told.stride
         for here in range(config.views):
-            index, flip = _of_side(goes, side, here, seen.far, config.views)
-            stands = (mine & (path.speed == 0) & (side == here)).nonzero()[:, 0]
-            index = index[seen.far[index].argsort()][:60]
+            index, flip = _of_side(goes, goes & path.straight & (off < _SQUARE), side, here, seen.far, config.views)
+            stands = _alone(seen, (mine & (path.speed == 0) & (side == here)).nonzero()[:, 0])
+            index = _alone(seen, _often(seen, index))
+            index = index[seen.far[index].argsort()][:_MANY]
             group = strides(seen.patch[index], _STRIDES)
-            tiles = [add(index[group == n], flip) for n in range(int(group.max()) + 1)]
+            parts = [index[group == n] for n in range(int(group.max()) + 1)]
+            tiles = [add(part, flip) for part in parts if len(part) >= max(4, _SHARE * len(index)) or part is parts[0]]
             tiles = (tiles * 3)[:_STRIDES]
             standing = tiles[0]
             # the sides still to come, and doors, need room for their tiles
             sides_left = (len(kind.walks) - kind.walks.index(look)) * config.views - here
-            if len(stands) >= 4 and used + sides_left * _STRIDES + _SPARE < len(slots.tiles):
+            if (
+                len(stands) >= _BEST // 2
+                and len(seen.clip[stands].unique()) >= _OFTEN
+                and used + sides_left * _STRIDES + _SPARE < len(slots.tiles)
+            ):
                 standing = _standing(seen, index, group, stands, tiles, add)
             neutral = standing if standing in tiles else tiles[0]
             first, second = [tile for tile in tiles if tile != neutral][:2] if len(set(tiles)) == 3 else tiles[1:]
@@ -354,23 +380,56 @@ def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemor
     return used
 
 
-def _of_side(goes: Tensor, side: Tensor, here: int, far: Tensor, views: int) -> tuple[Tensor, bool]:
-    """Sightings of a side from near by, and whether they are to be mirrored: those of the other hand, or of a side
-    beside it, where there are none."""
+def _of_side(goes: Tensor, square: Tensor, side: Tensor, here: int, far: Tensor, views: int) -> tuple[Tensor, bool]:
+    """Sightings of a side, those of `square` and from near by if there are enough, and whether they are to be mirrored:
+    those of the other hand, or of a side beside it, where there are none."""
     for beside_it in (0, 1, -1, 2, -2, 3, -3, 4):
-        for reach in (_CLOSE, 1.6 * _CLOSE):
-            for mirrored in (False, True):
+        for mirrored in (False, True):
+            for those, reach in ((square, _CLOSE), (square, 1.6 * _CLOSE), (goes, 1.6 * _CLOSE)):
                 wanted = (here + beside_it) % views
                 wanted = -wanted % views if mirrored else wanted
-                index = (goes & (far < reach) & (side == wanted)).nonzero()[:, 0]
-                if len(index) >= 4:
+                index = (those & (far < reach) & (side == wanted)).nonzero()[:, 0]
+                if len(index) >= _BEST or (len(index) >= 4 and those is goes):
                     return index, mirrored
     return goes.nonzero()[:, 0], False
 
 
+def _often(seen: Sightings, index: Tensor) -> Tensor:
+    """Of sightings (N,) the nearest few of each watcher's: what one saw for long, before a door, is not usual."""
+    index = index[seen.far[index].argsort()]
+    clip = seen.clip[index]
+    earlier = (clip[:, None] == clip).tril(-1).sum(1)
+    return index[earlier < _OF_ONE]
+
+
+def _alone(seen: Sightings, index: Tensor) -> Tensor:
+    """Of sightings (N,) of a side those as large as most: before or behind the others there was something else."""
+    size = torch.stack((seen.left[index], seen.right[index], seen.top[index]), 1)
+    if len(index) < 4:
+        return index
+    usual = size.median(0).values
+    return index[((size - usual).abs() < _SIZES * usual[2]).all(1)]
+
+
+def _alike(seen: Sightings, index: Tensor, memory: SpatialMemory) -> Tensor:
+    """Of sightings (N,) that ought to look the same the two thirds that do most; and those by good light, if there are
+    enough: in the dark, half of somebody cannot be told from what is behind."""
+    light = memory.light_at(seen.hour[index].float())
+    bright = (light.day + 0.5 * light.lamp).mean(1)
+    good = bright > 0.5 * bright.max()
+    if int(good.sum()) >= _BEST:
+        index, bright = index[good], bright[good]
+    if len(index) < _BEST:
+        return index
+    patch = F.interpolate(seen.patch[index], size=(28, 18), mode="area")
+    shape = torch.cat((patch[:, :3] * patch[:, 3:] / bright[:, None, None, None], patch[:, 3:]), 1).flatten(1)
+    off = (shape - shape.median(0).values).abs().mean(1)
+    return index[off.argsort()[: max(_BEST, 2 * len(index) // 3)]]
+
+
 def _standing(seen: Sightings, index: Tensor, group: Tensor, stands: Tensor, tiles: list[int], add) -> int:  # type: ignore[no-untyped-def]
     """The tile of standing still: that of a part of the stride, or one of its own if it looks like none of them."""
-    cover = seen.patch[stands, 3].mean(0)
+    cover = seen.patch[stands, 3].median(0).values
     apart = [
         float((seen.patch[index[group == n], 3].mean(0) - cover).abs().mean()) for n in range(int(group.max()) + 1)
     ]
@@ -490,11 +549,11 @@ class EnliveningTraining:
         told: see Told. seed: of places, hours and weights.
     """
 
-    parts: int = 32
+    parts: int = 96
     watchers: int = 8
     pictures: int = 36
     wide: int = 384
-    steps: int = 400
+    steps: int = 3000
     lr: float = 3e-3
     balls: int = 4
     opening_steps: int = 20_000
@@ -541,7 +600,7 @@ class Enlivening:
                 torch.save(dict(vars(seen)), file)
                 say(f"slots: watched {part + 1} of {config.parts}")
             found.append(Sightings(**torch.load(file, weights_only=True)))
-        return Sightings.joined(found)
+        return Sightings.joined(found, self.slots.config.size)
 
     def _visit(self, folder: Path, path: Ways, kind: Kinds, say: Say) -> tuple[list[Door], list[Tensor]]:
         file, seen = folder / "visited.pt", path.seen

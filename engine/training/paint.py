@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.nets.networks import EmbeddedNetworks
+from engine.nets.spotting import nobody
 from engine.training.optimizers import Muon
 from engine.training.policy import World
 from engine.training.poses import pose_of
@@ -130,7 +131,8 @@ class Painting:
         pose = replace(pose, x=pose.x + astray[0], y=pose.y + astray[1], yaw=pose.yaw + astray[2] / 10)
         seed = int(torch.randint(2**31, (1,), generator=self._rng))
         self._left = int(torch.randint(1, config.clips(step) + 1, (1,), generator=self._rng))
-        return Unroll(self.networks, first, self._rng, gradients=True, pose=pose, seed=seed)
+        slots = nobody(first, self.networks.slots.config.count)  # there is nobody in these pictures
+        return Unroll(self.networks, first, self._rng, gradients=True, pose=pose, seed=seed, slots=slots)
 
     def _loss(self, step: int) -> tuple[Tensor, dict[str, float]]:
         config = self.config

@@ -29,7 +29,7 @@ class RecogniserTraining:
         seed: of poses and weights.
     """
 
-    steps: int = 3400
+    steps: int = 9000
     pictures: int = 80
     lr: float = 1.5e-3
     level: float = 0.5
@@ -69,7 +69,7 @@ class Recognising:
 
     def _begin(self, start: int) -> None:
         seed = self.config.seed * 1_000_003 + start
-        self._simulator = Simulator(self.config.pictures, seed + 3, self._camera)
+        self._simulator = Simulator(self.config.pictures, seed + 3, self._camera, folk=True)
         self._rng = torch.Generator().manual_seed(seed + 4)
 
     def _loss(self, step: int) -> tuple[Tensor, dict[str, float]]:

@@ -74,6 +74,16 @@ class Simulator:
             other.folk = self.folk.copied(folk_seed)
         return other
 
+    def chosen(self, index: Tensor) -> Simulator:
+        """Some of its players, by number (N,); what they do by chance is another's from here on."""
+        some = self.copied()
+        for owner in (some, some.folk):
+            for name, value in vars(owner).items() if owner else ():
+                if isinstance(value, Tensor):
+                    setattr(owner, name, value[index])
+        some.players = len(index)
+        return some
+
     # -- players ---------------------------------------------------------------------------------------------------
     def respawn(self, which: Tensor) -> None:
         """Put the players chosen by the boolean mask `which` (players,) at random free places and hours, looking

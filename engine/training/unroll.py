@@ -36,6 +36,7 @@ class Unroll:
         gradients: whether keys and values of earlier frames stay in the graph.
         pose: where and when the pictures were taken; None: the recogniser finds out.
         seed: of what happens by chance, see MemoryCondition.
+        slots: who is where; None: what the pictures show of it is found.
     """
 
     def __init__(
@@ -46,12 +47,13 @@ class Unroll:
         gradients: bool,
         pose: Pose | None = None,
         seed: int = 0,
+        slots: Slots | None = None,
     ) -> None:
         config = networks.config
         self._networks, self._generator = networks, generator
         schedule = noise_schedule(config.denoising_steps, config.timestep_shift, config.context_noise)
         self._caches: Caches = networks.transformer.new_caches(config.window, config.sink, differentiable=gradients)
-        self._walk = Walk(networks, frames, pose, seed)
+        self._walk = Walk(networks, frames, pose, seed, slots)
         self._sampler = Sampler(networks.transformer, schedule, from_mix(self._walk.mix))
 
     @property

@@ -28,6 +28,8 @@ _CHANGED = 0.03  # of 0..1 that a pixel differs by where somebody is
 _STOPS = ((1.55, 1.62), (1.5, 1.66), (1.42, 1.7), (1.3, 1.8), (1.1, 1.95), (0.8, 9.0))
 _STOP_FRAMES = 18
 _SMALLEST = 14  # pixels of what is looked at
+_PLACES = 6  # that a watcher chooses from
+_TOO_MUCH = 0.15  # share of a picture that is somebody: a door, or too near
 EVERY = 2
 """Video frames between two pictures."""
 
@@ -61,7 +63,10 @@ class Sightings:
         return Sightings(*(part[index] for part in vars(self).values()))
 
     @staticmethod
-    def joined(parts: list[Sightings]) -> Sightings:
+    def joined(parts: list[Sightings], size: tuple[int, int]) -> Sightings:
+        """All of them; size: (rows, columns) of a patch, if there is nothing."""
+        if not parts:
+            return Sightings(*[*([torch.zeros(0)] * 11), torch.zeros(0, 4, *size)])
         return Sightings(*(torch.cat(same) for same in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
@@ -144,17 +149,24 @@ def sighted(
     return found
 
 
+def _where_to_stand(watchers: int, seed: int, camera: Camera) -> Simulator:
+    """Watchers who, of several places each, chose one from which somebody is well seen, and who is no door."""
+    tried = Simulator(watchers * _PLACES, seed, Camera(camera.config, 64, 36), folk=True)
+    made, empty = _look(tried)
+    share = ((made - empty.frames.clamp(0, 1)).abs().amax(1) > _CHANGED).float().mean((1, 2))
+    share = torch.where(share < _TOO_MUCH, share, 0.0).view(watchers, _PLACES)
+    best = share.argmax(1) + torch.arange(watchers) * _PLACES
+    simulator = tried.chosen(best)
+    simulator.camera = camera
+    return simulator
+
+
 def stand_and_watch(
     watchers: int, pictures: int, seed: int, camera: Camera, size: tuple[int, int], clip: int = 0
 ) -> Sightings:
     """Watchers who stand still where somebody is met, a picture every EVERY video frames; at one hour each."""
-    simulator = Simulator(watchers, seed, camera, folk=True)
+    simulator = _where_to_stand(watchers, seed, camera)
     hour, still = simulator.hour.clone(), (torch.zeros(watchers, 4), torch.zeros(watchers, 2))
-    # nobody stands with the nose to a wall to see who passes
-    ahead = draw(bake(), simulator.eyes, Camera(camera.config, 32, 18), daylight(hour, simulator.flicker)).nearness
-    free = ahead.amin(1).median(1).values
-    turned = torch.where(free > 0.6, 0.0, math.pi)
-    simulator.yaw = (simulator.yaw + turned) % (2 * math.pi)
     light = daylight(hour, simulator.flicker)
     empty = draw(bake(), simulator.eyes, camera, light)
     found = []
@@ -165,7 +177,7 @@ def stand_and_watch(
         made = simulator.peopled(empty).frames.clamp(0, 1)
         for who in range(watchers):
             found += sighted(clip + who, frame, made[who], empty, who, simulator, size)
-    return Sightings.joined(found)
+    return Sightings.joined(found, size)
 
 
 # -- going there -----------------------------------------------------------------------------------------------------

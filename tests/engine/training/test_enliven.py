@@ -63,9 +63,9 @@ def test_how_a_ball_rolls_is_found_from_where_it_was_seen():
 def test_a_side_that_was_never_seen_near_by_is_the_other_hand_s_mirrored():
     side, far = torch.tensor([2] * 5 + [1] * 5), torch.tensor([2.0] * 5 + [20.0] * 5)
     goes = torch.ones(10, dtype=torch.bool)
-    index, mirrored = _of_side(goes, side, 6, far, 8)
+    index, mirrored = _of_side(goes, goes, side, 6, far, 8)
     assert mirrored and index.tolist() == [0, 1, 2, 3, 4]
-    index, mirrored = _of_side(goes, side, 2, far, 8)
+    index, mirrored = _of_side(goes, goes, side, 2, far, 8)
     assert not mirrored and index.tolist() == [0, 1, 2, 3, 4]
 
 
