@@ -84,6 +84,12 @@ class Camera:
 
     def moved(self, frames: Tensor, motion: Motion, nearness: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) after the camera's motion; `nearness` (B, H, W): 1 / depth of what is seen after it."""
+        grid, _ = self.before(motion, nearness)
+        return F.grid_sample(frames, grid, mode="bicubic", padding_mode="border", align_corners=False)
+
+    def before(self, motion: Motion, nearness: Tensor) -> tuple[Tensor, Tensor]:
+        """Where everything in a picture was in the one before the camera's motion: places (B, H, W, 2) as grid_sample
+        has them, and how deep, in shares of how deep it is now, (B, H, W)."""
         turn, ahead, aside, before, after = (
             part[:, None, None] for part in (motion.turn, motion.ahead, motion.right, motion.before, motion.after)
         )
@@ -92,5 +98,5 @@ class Camera:
         side = forward * turn.sin() + right * turn.cos()
         x = self.focal * side / depth / self.width * 2
         y = (before + (self._row - after) / depth) / self.height * 2 - 1
-        grid = torch.view_as_real(torch.complex(x, y).contiguous())  # as a stack of both, and several times as fast
-        return F.grid_sample(frames, grid, mode="bicubic", padding_mode="border", align_corners=False)
+        # as a stack of both, and several times as fast
+        return torch.view_as_real(torch.complex(x, y).contiguous()), depth

@@ -13,7 +13,6 @@ is a share of a day.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -104,22 +103,14 @@ class SpatialMemory(nn.Module):
         self._surfaces: Surfaces | None = None  # the same weights, laid out for looking; made at the first look
 
     # -- looking ---------------------------------------------------------------------------------------------------
-    def look(
-        self,
-        pose: Pose,
-        camera: Camera,
-        flicker: Tensor | None = None,
-        before: Callable[[Picture, Light], Picture] | None = None,
-    ) -> View:
-        """What eyes at `pose` see through `camera`.
-
-        flicker: (B,) of the lamps, in deviations from their mean. before: draws into the picture what stands before it.
-        """
-        light = self.light_at(pose.hour, flicker)
-        picture = draw(self.surfaces(), (pose.x, pose.y, pose.yaw, pose.pitch), camera, light)
-        if before is not None:
-            picture = before(picture, light)
+    def look(self, pose: Pose, camera: Camera, flicker: Tensor | None = None) -> View:
+        """What eyes at `pose` see through `camera`; flicker: (B,) of the lamps, in deviations from their mean."""
+        picture = self.picture(pose, camera, self.light_at(pose.hour, flicker))
         return View(picture.frames.clamp(0, 1) * 2 - 1, picture.nearness)
+
+    def picture(self, pose: Pose, camera: Camera, light: Light) -> Picture:
+        """The same by a light, to be drawn into."""
+        return draw(self.surfaces(), (pose.x, pose.y, pose.yaw, pose.pitch), camera, light)
 
     def light_at(self, hour: Tensor, flicker: Tensor | None = None) -> Light:
         """The gains at hours (B,)."""

@@ -4,7 +4,8 @@ The player's pose is followed from the first frame on: the recogniser says where
 the memory knows where one cannot stand, and time goes on as it has learned; its lamps flicker by a seeded noise. What
 lives in the place is kept in slots, found in the first picture, moved frame by frame and drawn into what the memory
 sees. From the new pose the network is shown two *views*: the frame before, moved over the surfaces that the memory
-knows, and what the memory itself sees. It answers with weights of the two, place by place, and with what both lack.
+knows, and what the memory itself sees, put right by what the first picture showed of it. It answers with weights of the
+two, place by place, and with what both lack.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from engine.nets.slots import Slots
 from engine.nets.spatial_memory import Pose, View
 from engine.nets.spotting import find
 from engine.nets.surfaces import Light, Picture
+from engine.rollout.first_picture import FirstPicture
 
 _BLOCK = 8  # pixels; more than anything moves in the picture in one video frame
 
@@ -65,7 +67,8 @@ class Walk:
         self.done = 0
         """Video frames since the first."""
         self._seed = seed
-        self.shown = self._seen()[1]
+        self._first: FirstPicture | None = None
+        self.shown = self._begin(frames)
         """Which blocks of the newest frames show a slot, (B, 1, rows, columns) 0 or 1; None: nobody lives here."""
         self._views: Tensor | None = None
 
@@ -98,20 +101,33 @@ class Walk:
         self._views = torch.stack((moved, seen.frames), 1)
         return self._views
 
+    def _begin(self, frames: Tensor) -> Tensor | None:
+        """Takes the first pictures in; returns which blocks of them show a slot."""
+        memory, pose = self._memory, self.pose
+        light = memory.light_at(pose.hour, self.flicker)
+        place = memory.picture(pose, self.camera, light)
+        somebody = None if self.slots is None else self._with_slots(place, light)[1]
+        self._first = FirstPicture.of(frames, place, somebody, pose, light)
+        return None if somebody is None else F.max_pool2d(somebody, _BLOCK)
+
     def _seen(self) -> tuple[View, Tensor | None]:
         """What the memory sees, with the slots in it, and the blocks of the picture that show them."""
-        slots, living, pose = self.slots, self._living, self.pose
-        if slots is None:
-            return self._memory.look(pose, self.camera, self.flicker), None
-        eyes, changed = (pose.x, pose.y, pose.yaw, pose.pitch), []
+        light = self._memory.light_at(self.pose.hour, self.flicker)
+        picture, somebody = self._memory.picture(self.pose, self.camera, light), None
+        if self._first is not None:
+            picture = self._first.on(picture, self.camera, self.pose, light)
+        if self.slots is not None:
+            picture, somebody = self._with_slots(picture, light)
+        view = View(picture.frames.clamp(0, 1) * 2 - 1, picture.nearness)
+        return view, None if somebody is None else F.max_pool2d(somebody, _BLOCK)
 
-        def before(picture: Picture, light: Light) -> Picture:
-            made = draw_cards(picture, living.cards(slots, eyes), living.atlas(), eyes, self.camera, light)
-            changed.append((made.nearness != picture.nearness)[:, None].float())
-            return made
-
-        seen = self._memory.look(pose, self.camera, self.flicker, before)
-        return seen, F.max_pool2d(changed[0], _BLOCK)
+    def _with_slots(self, picture: Picture, light: Light) -> tuple[Picture, Tensor]:
+        """The place with everybody in it, and the pixels that show anybody, (B, 1, H, W) 0 or 1."""
+        assert self.slots is not None
+        pose, living = self.pose, self._living
+        eyes = (pose.x, pose.y, pose.yaw, pose.pitch)
+        made = draw_cards(picture, living.cards(self.slots, eyes), living.atlas(), eyes, self.camera, light)
+        return made, (made.nearness != picture.nearness)[:, None].float()
 
     def mix(self, weights: Tensor) -> Tensor:
         """Latents (B, 1, C, h, w) of the views last looked at, mixed by weights (B, 1, 2, h, w)."""

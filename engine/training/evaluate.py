@@ -122,9 +122,13 @@ class Evaluator:
 
     @torch.no_grad()
     def likeness(self) -> dict[str, Any]:
-        """PSNR of the model, of the first frame unchanged and of another script's actions; sharpness and contrast."""
+        """PSNR of the model, of the first frame unchanged and of another script's actions; sharpness and contrast.
+
+        `perfect_psnr`: of the simulator itself, whose folk go on by another chance.
+        """
         world = self._world(1)
         first = world.restart()
+        perfect = world.simulator.copied(folk_seed=self.seed + 9_000_003 if self._inhabited else None)
         right, wrong = self._unroll(first), self._unroll(first)
         rows: dict[str, Any] = {
             name: {}
@@ -133,6 +137,9 @@ class Evaluator:
                 "psnr_worst_tenth",
                 "memory_psnr",
                 "place_psnr",
+                "place_psnr_worst_tenth",
+                "perfect_psnr",
+                "perfect_psnr_worst_tenth",
                 "copy_psnr",
                 "wrong_action_psnr",
                 "sharpness",
@@ -144,6 +151,7 @@ class Evaluator:
         fps = round(self.networks.config.fps)
         for frame in range(1, max(PSNR_FRAMES) + 1):
             keyboard, mouse, true = world.step()
+            perfect.step(keyboard, mouse)
             made = _advance(right, keyboard, mouse)
             if frame <= WRONG_UNTIL:
                 other = _advance(wrong, keyboard.roll(1, 0), mouse.roll(1, 0))
@@ -153,7 +161,10 @@ class Evaluator:
                 rows["psnr_worst_tenth"][str(frame)] = round(float(each.quantile(0.1)), 2)
                 rows["memory_psnr"][str(frame)] = round(psnr(right.remembered, true), 2)
                 bare = ~(_moving(world.simulator, true) | shows_movers(self.networks, right))
-                rows["place_psnr"][str(frame)] = round(float(psnrs_within(made, true, bare).mean()), 2)
+                place, best = psnrs_within(made, true, bare), psnrs(perfect.render(), true)
+                for name, values in (("place_psnr", place), ("perfect_psnr", best)):
+                    rows[name][str(frame)] = round(float(values.mean()), 2)
+                    rows[f"{name}_worst_tenth"][str(frame)] = round(float(values.quantile(0.1)), 2)
                 rows["copy_psnr"][str(frame)] = round(psnr(first, true), 2)
                 if frame <= WRONG_UNTIL:
                     rows["wrong_action_psnr"][str(frame)] = round(psnr(other, true), 2)
@@ -194,7 +205,8 @@ class Evaluator:
 
     @torch.no_grad()
     def walls(self) -> dict[str, Any]:
-        """The closest that one can stand before the middle of every wall, looking at it."""
+        """The closest that one can stand before the middle of every wall, looking at it, as if one had walked there:
+        the first picture is what memory sees, and says nothing that memory does not know."""
         camera = camera_of(self.networks)
         simulator = closest_views(camera)
         made, true = [], simulator.render()
@@ -202,7 +214,8 @@ class Evaluator:
         for begin in range(0, simulator.players, 32):
             here = slice(begin, begin + 32)
             part = Pose(*(value[here] for value in (pose.x, pose.y, pose.yaw, pose.pitch, pose.hour)))
-            unroll = Unroll(self.networks, true[here], torch.Generator().manual_seed(self.seed), False, part)
+            first = self.networks.spatial_memory.look(part, camera).frames
+            unroll = Unroll(self.networks, first, torch.Generator().manual_seed(self.seed), False, part)
             still = torch.zeros(len(part.x), 4), torch.zeros(len(part.x), 2)
             for _ in range(SETTLE_FRAMES):
                 picture = _advance(unroll, *still)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from engine.config.memory import CameraConfig, RecogniserConfig, SpatialMemoryConfig
 from engine.errors import ConfigError
@@ -14,6 +15,7 @@ from engine.nets.networks import EmbeddedNetworks
 from engine.nets.recogniser import Recogniser, _BlurredView, _closer, _Search
 from engine.nets.spatial_memory import Pose, SpatialMemory
 from engine.nets.surfaces import cast, strip_table
+from engine.rollout.first_picture import FirstPicture
 from engine.rollout.memory_condition import Walk
 from tests.engine.tiny import networks, small_config
 
@@ -279,3 +281,73 @@ def test_only_places_where_one_can_stand_are_told_apart():
     assert ((poses.y > 0.25) & (poses.y < 1.25)).all() and ((poses.x > 0.25) & (poses.x < 2.25)).all()
     with pytest.raises(ConfigError, match="places"):
         recogniser.know(torch.full_like(ground, 255))
+
+
+# -- what the first picture knows better -------------------------------------------------------------------------------
+def painted_a_little_otherwise(room: SpatialMemory) -> SpatialMemory:
+    """The room as it is in truth, of which memory is a little wrong everywhere."""
+    true, rng = copy_of(room), torch.Generator().manual_seed(0)
+    for part in (true.strips, true.floor, true.ceiling):
+        shape = (*part.shape[:-1], 1)
+        coarse = torch.randn(shape, generator=rng) * 14
+        part[..., :3] = (part[..., :3].float() + coarse).clamp(0, 255).to(torch.uint8)
+    true._surfaces = None
+    return true
+
+
+def taken_in(room: SpatialMemory, frames: torch.Tensor, at: Pose, somebody: torch.Tensor | None = None) -> FirstPicture:
+    light = room.light_at(at.hour)
+    return FirstPicture.of(frames, room.picture(at, CAMERA, light), somebody, at, light)
+
+
+def seen_with(first: FirstPicture, room: SpatialMemory, at: Pose) -> torch.Tensor:
+    light = room.light_at(at.hour)
+    return first.on(room.picture(at, CAMERA, light), CAMERA, at, light).frames * 2 - 1
+
+
+def test_what_the_first_picture_shows_stays_where_it_was_when_one_moves(room):
+    true, here = painted_a_little_otherwise(room), pose(1.8, 1.5, 0.2)
+    first = taken_in(room, true.look(here, CAMERA).frames, here)
+    for there, share in ((here, 0.02), (pose(1.8, 1.5, 0.35), 0.55), (pose(1.9, 1.52, 0.3), 0.75)):
+        wanted, alone = true.look(there, CAMERA).frames, room.look(there, CAMERA).frames
+        inner = (slice(None), slice(None), slice(3, 25), slice(3, 37))  # what comes into view is not known
+        off, before = ((one - wanted)[inner].square().mean() for one in (seen_with(first, room, there), alone))
+        assert off < share * before, there
+
+
+def test_what_was_hidden_or_out_of_the_first_picture_is_as_memory_has_it(room):
+    here, behind = pose(1.8, 1.5, 0.2), pose(1.8, 1.5, 0.2 + math.pi)
+    first = taken_in(room, painted_a_little_otherwise(room).look(here, CAMERA).frames, here)
+    torch.testing.assert_close(seen_with(first, room, behind), room.look(behind, CAMERA).frames)
+    # a wall that stood farther away then is another one
+    nearer = replace(first, nearness=first.nearness * 2)
+    torch.testing.assert_close(seen_with(nearer, room, here), room.look(here, CAMERA).frames)
+
+
+def test_a_first_picture_of_quite_another_place_or_a_soft_one_is_let_go(room):
+    here, rng = pose(1.8, 1.5, 0.2), torch.Generator().manual_seed(1)
+    noise = torch.rand(1, 3, 28, 48, generator=rng) * 2 - 1
+    assert not taken_in(room, noise, here).difference.any()
+    crisp = painted_a_little_otherwise(room)
+    true = crisp.look(here, CAMERA).frames
+    soft = F.interpolate(F.avg_pool2d(true, 4), scale_factor=4.0, mode="bilinear")
+    assert taken_in(crisp, soft, here).difference.abs().mean() < 0.3 * (soft - true).abs().mean() / 2
+
+
+def test_somebody_in_the_first_picture_is_no_part_of_the_place(room):
+    here, somebody = pose(1.8, 1.5, 0.2), torch.zeros(1, 1, 28, 48)
+    true = painted_a_little_otherwise(room).look(here, CAMERA).frames
+    somebody[..., 8:20, 20:26] = 1
+    difference = taken_in(room, true, here, somebody).difference
+    assert not difference[..., 8:20, 20:26].any() and difference[..., :10].any()
+
+
+def test_the_difference_grows_dark_with_the_hour(room):
+    memory = copy_of(room)
+    memory.light[:, 0] *= 0.5 + torch.linspace(0, 0.5, CONFIG.hours)[:, None]
+    bright, dark = pose(1.8, 1.5, hour=(CONFIG.hours - 1) / CONFIG.hours), pose(1.8, 1.5, hour=0.0)
+    first = taken_in(memory, painted_a_little_otherwise(memory).look(bright, CAMERA).frames, bright)
+    by_day, by_night = (
+        (seen_with(first, memory, at) - memory.look(at, CAMERA).frames).abs().mean() for at in (bright, dark)
+    )
+    assert by_night / by_day == pytest.approx(0.5, abs=0.05)

@@ -36,7 +36,7 @@ def test_who_walks_is_followed_and_the_way_and_pace_are_found_through_noise():
     noise = 0.01 * torch.randn(2, 30, generator=rng)
     one = walk(0, 2 + 0.03 * time + noise[0], 5 + noise[1])
     other = walk(0, torch.full((30,), 4.0) + noise[1], 7.0 + noise[0], top=0.3)
-    path = ways(Sightings.joined([one, other]))
+    path = ways(Sightings.joined([one, other], (56, 36)))
     assert len(set(path.track[:30].tolist())) == 1 and path.track[0] != path.track[30]
     assert (path.speed[:30].median() - 0.03).abs() < 0.004
     off = (path.heading[:30] + math.pi) % (2 * math.pi) - math.pi
