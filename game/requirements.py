@@ -60,11 +60,12 @@ def _is_there(name: str) -> bool:
 def calm_threads() -> None:
     """Keeps idle OpenMP threads from spinning: they made a layer 20 times slower beside a second process.
 
-    GNU's may spin for some 10 us, the pause between two kernels of a small model: two threads that go to sleep each
-    time take 23 ms for a block that takes 13 so, and 12 if they never slept. Beside a busy process it costs a third.
+    GNU's may spin for some 10 to 20 us, the pause between two kernels of a small model: two threads that go to sleep
+    each time take 35 ms for a block that takes 17 so, and 15 if they never slept. A third as long was too short on one
+    of two machines (30 ms there); beside a busy process the block takes 40 ms, and 65 at three times that.
     Must run before torch is imported. What a person has set already stays.
     """
     if "OMP_WAIT_POLICY" not in os.environ:  # which the other would win over
-        os.environ.setdefault("GOMP_SPINCOUNT", "600")
+        os.environ.setdefault("GOMP_SPINCOUNT", "1500")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("KMP_BLOCKTIME", "0")
