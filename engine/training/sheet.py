@@ -33,7 +33,7 @@ def contact_sheet(networks: EmbeddedNetworks, limit: float, seed: int, seconds: 
     Args:
         limit: largest mouse value of a video frame. seed: of the start and of what is pressed, never trained on.
     """
-    world = World(1, UNSEEN + seed, camera_of(networks), limit)
+    world = World(1, UNSEEN + seed, camera_of(networks), limit, folk=not networks.slots.empty)
     unroll = Unroll(networks, world.restart(), torch.Generator().manual_seed(seed), gradients=False)
     pairs = []
     fps = round(networks.config.fps)
