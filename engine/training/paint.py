@@ -42,10 +42,10 @@ class PainterTraining:
         seed: of players, starts and noise.
     """
 
-    steps: int = 150
+    steps: int = 300
     players: int = 4
     clip: int = 5
-    longest: int = 16
+    longest: int = 10
     grow: float = 0.5
     lr_matrix: float = 0.01
     lr_rest: float = 1e-3

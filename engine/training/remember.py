@@ -54,7 +54,7 @@ class MemoryTraining:
     tries: int = 8_000_000
     plan_steps: int = 500
     survey_views: int = 5000
-    look_steps: int = 400
+    look_steps: int = 1400
     reach: float = 0.4
     small: tuple[int, int, int] = (36, 64, 24)
     coarse: int = 4
