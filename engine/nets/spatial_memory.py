@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.config.memory import SpatialMemoryConfig
-from engine.nets.camera import Camera
+from engine.nets.camera import Camera, Motion
 from engine.nets.surfaces import (
     CHANNELS,
     MIPS,
@@ -44,6 +44,13 @@ class Pose:
     yaw: Tensor
     pitch: Tensor
     hour: Tensor
+
+    def motion_to(self, other: Pose, camera: Camera) -> Motion:
+        """What happened to a camera that was here and is at `other` now."""
+        east, south = other.x - self.x, other.y - self.y
+        cos, sin = other.yaw.cos(), other.yaw.sin()
+        horizons = camera.horizon(self.pitch), camera.horizon(other.pitch)
+        return Motion(other.yaw - self.yaw, east * cos + south * sin, south * cos - east * sin, *horizons)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from engine.nets.camera import Camera, Motion
+from engine.nets.camera import Camera
 from engine.nets.spatial_memory import Pose
 from engine.nets.surfaces import Light, Picture
 
@@ -64,7 +64,7 @@ class FirstPicture:
 
     def on(self, picture: Picture, camera: Camera, pose: Pose, light: Light) -> Picture:
         """What is seen of the place from another pose, with the difference in it."""
-        moved, depth = camera.before(self._motion(camera, pose), picture.nearness)
+        moved, depth = camera.before(self.pose.motion_to(pose, camera), picture.nearness)
         found = F.grid_sample(self.difference, moved, mode="bilinear", padding_mode="zeros", align_corners=False)
         near = F.grid_sample(self.nearness, moved, mode="nearest", padding_mode="zeros", align_corners=False)[:, 0]
         expected = picture.nearness / depth
@@ -72,14 +72,6 @@ class FirstPicture:
         weight = torch.exp(-_FARTHER * (depth - 1).abs()) * same
         brighter = (_brightness(light) / self.brightness.clamp(min=0.02)).clamp(max=_BRIGHTEST)
         return replace(picture, frames=picture.frames + found * weight[:, None] * brighter[..., None, None])
-
-    def _motion(self, camera: Camera, pose: Pose) -> Motion:
-        """From the first picture's pose to this one."""
-        first = self.pose
-        east, south = pose.x - first.x, pose.y - first.y
-        cos, sin = pose.yaw.cos(), pose.yaw.sin()
-        horizons = camera.horizon(first.pitch), camera.horizon(pose.pitch)
-        return Motion(pose.yaw - first.yaw, east * cos + south * sin, south * cos - east * sin, *horizons)
 
 
 def _brightness(light: Light) -> Tensor:

@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 from engine.actions import Actions
-from engine.nets.camera import Camera, Motion
+from engine.nets.camera import Camera
 from engine.nets.cards import draw_cards
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.places import recall
@@ -67,8 +67,7 @@ class Walk:
         self.done = 0
         """Video frames since the first."""
         self._seed = seed
-        self._first: FirstPicture | None = None
-        self.shown = self._begin(frames)
+        self._first, self.shown = self._begin(frames)
         """Which blocks of the newest frames show a slot, (B, 1, rows, columns) 0 or 1; None: nobody lives here."""
         self._views: Tensor | None = None
 
@@ -85,7 +84,8 @@ class Walk:
     def see(self, keyboard: Tensor, mouse: Tensor) -> Tensor:
         """The two views (B, 2, 3, H, W) in -1..1 after one video frame of the actions (B, 4) and (B, 2)."""
         before = self.pose
-        motion = self._move(keyboard.float(), mouse.float())
+        self._move(keyboard.float(), mouse.float())
+        motion = before.motion_to(self.pose, self.camera)
         if self.slots is not None:
             walked = torch.stack((self.pose.x - before.x, self.pose.y - before.y), 1)
             self.slots = self._living.dynamics.step(self.slots, self.pose, walked, self._memory, self._seed, self.done)
@@ -101,21 +101,20 @@ class Walk:
         self._views = torch.stack((moved, seen.frames), 1)
         return self._views
 
-    def _begin(self, frames: Tensor) -> Tensor | None:
-        """Takes the first pictures in; returns which blocks of them show a slot."""
+    def _begin(self, frames: Tensor) -> tuple[FirstPicture, Tensor | None]:
+        """What the first pictures say of the place, and which blocks of them show a slot."""
         memory, pose = self._memory, self.pose
         light = memory.light_at(pose.hour, self.flicker)
         place = memory.picture(pose, self.camera, light)
         somebody = None if self.slots is None else self._with_slots(place, light)[1]
-        self._first = FirstPicture.of(frames, place, somebody, pose, light)
-        return None if somebody is None else F.max_pool2d(somebody, _BLOCK)
+        first = FirstPicture.of(frames, place, somebody, pose, light)
+        return first, None if somebody is None else F.max_pool2d(somebody, _BLOCK)
 
     def _seen(self) -> tuple[View, Tensor | None]:
         """What the memory sees, with the slots in it, and the blocks of the picture that show them."""
         light = self._memory.light_at(self.pose.hour, self.flicker)
         picture, somebody = self._memory.picture(self.pose, self.camera, light), None
-        if self._first is not None:
-            picture = self._first.on(picture, self.camera, self.pose, light)
+        picture = self._first.on(picture, self.camera, self.pose, light)
         if self.slots is not None:
             picture, somebody = self._with_slots(picture, light)
         view = View(picture.frames.clamp(0, 1) * 2 - 1, picture.nearness)
@@ -136,11 +135,10 @@ class Walk:
         smooth = F.interpolate(weights[:, 0].float(), size=size, mode="bilinear", align_corners=False)
         return self._encode((self._views * smooth[:, :, None]).sum(1, keepdim=True))
 
-    def _move(self, keyboard: Tensor, mouse: Tensor) -> Motion:
+    def _move(self, keyboard: Tensor, mouse: Tensor) -> None:
         """Moves every pose by an action, along walls where they are in the way: each axis of the map on its own."""
         camera, pose = self.camera, self.pose
-        turn, pitch = camera.turn(mouse), camera.pitched(pose.pitch, mouse)
-        yaw = (pose.yaw + turn) % (2 * torch.pi)
+        yaw, pitch = (pose.yaw + camera.turn(mouse)) % (2 * torch.pi), camera.pitched(pose.pitch, mouse)
         ahead, right = camera.walk(keyboard)
         cos, sin = yaw.cos(), yaw.sin()
         x, y = pose.x + ahead * cos - right * sin, pose.y + ahead * sin + right * cos
@@ -149,10 +147,7 @@ class Walk:
         free, further, beside = (self._memory.standing(*(part.flatten() for part in places)) > 0).view(3, -1)
         x = torch.where(free, x, pose.x)
         y = torch.where(torch.where(free, further, beside), y, pose.y)
-        east, south = x - pose.x, y - pose.y
         self.pose = Pose(x, y, yaw, pitch, pose.hour)
-        horizons = camera.horizon(pose.pitch), camera.horizon(pitch)
-        return Motion(turn, east * cos + south * sin, south * cos - east * sin, *horizons)
 
     def _wait(self) -> None:
         """Lets a video frame's time pass."""

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import torch
 
-from engine.config.memory import SlotsConfig
+from engine.config.memory import CameraConfig, SlotsConfig
+from engine.nets.camera import Camera
 from engine.nets.slots import SlotDynamics
-from engine.training.enliven import _of_side, learn_opening, rolling, ways
-from engine.training.watch import EVERY, Door, Sightings, blobs
+from engine.training.enliven import _alone, _of_side, _often, learn_opening, rolling, ways
+from engine.training.watch import EVERY, Door, Sightings, blobs, stand_and_watch
 
 
 def walk(clip: int, x: torch.Tensor, y: torch.Tensor, top: float = 0.8) -> Sightings:
@@ -88,3 +89,17 @@ def test_how_doors_open_is_learned_from_walking_up_to_them():
                 now = dynamics.opened(torch.tensor([math.hypot(place, 0.5)]), now)
             assert abs(float(now.detach()) - goal) < 0.02, (place, opening)
     assert learn_opening(dynamics, [], 10) == 0.0
+
+
+def test_watchers_look_at_somebody():
+    seen = stand_and_watch(8, 3, 5, Camera(CameraConfig(), 192, 108), (14, 9))
+    assert len(seen.clip.unique()) >= 7, "once half of them turned away from whom they saw"
+    assert len(Sightings.joined([], (14, 9))) == 0
+
+
+def test_a_look_is_made_of_sightings_of_one_alone_and_of_many_watchers():
+    long, short = walk(0, torch.zeros(30), torch.zeros(30)), walk(1, torch.zeros(5), torch.zeros(5))
+    seen = Sightings.joined([long, short], (4, 4))
+    assert torch.bincount(seen.clip[_often(seen, torch.arange(35))].long()).tolist() == [8, 5]
+    seen.right[3] = 0.6  # a ball lay beside
+    assert sorted(_alone(seen, torch.arange(35)).tolist()) == [n for n in range(35) if n != 3]
