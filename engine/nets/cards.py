@@ -71,10 +71,15 @@ class Atlas:
 
 def facing(x: Tensor, y: Tensor, width: Tensor, eyes: Eyes) -> Tensor:
     """Ends (B, K, 4) of cards so wide that stand at x, y (B, K) and face the eyes, their left to the viewer's left."""
+    return reaching(x, y, -width / 2, width / 2, eyes)
+
+
+def reaching(x: Tensor, y: Tensor, left: Tensor, right: Tensor, eyes: Eyes) -> Tensor:
+    """As `facing`, of cards that reach from `left` to `right` of where they stand, cells to the viewer's right."""
     away_x, away_y = x - eyes[0][:, None], y - eyes[1][:, None]
-    half = width / 2 / torch.hypot(away_x, away_y).clamp(min=1e-4)
-    right_x, right_y = -away_y * half, away_x * half
-    return torch.stack((x - right_x, y - right_y, x + right_x, y + right_y), -1)
+    distance = torch.hypot(away_x, away_y).clamp(min=1e-3)
+    right_x, right_y = -away_y / distance, away_x / distance
+    return torch.stack((x + left * right_x, y + left * right_y, x + right * right_x, y + right * right_y), -1)
 
 
 def side_seen(x: Tensor, y: Tensor, heading: Tensor, eyes: Eyes, views: int = 8) -> Tensor:
@@ -105,18 +110,10 @@ def draw_cards(picture: Picture, cards: Cards, atlas: Atlas, eyes: Eyes, camera:
 
     # -- where the borders of the picture's columns meet the cards, (M, W + 1)
     who = chosen // many
-    z0, z1, x0, x1 = (take(part) for part in (*deep.unbind(1), *aside.unbind(1)))
-    dz, dx = z1 - z0, x1 - x0
-    cut = (_NEAR - z0) / torch.where(dz.abs() < 1e-6, 1e-6, dz)  # where along the card it gets too near
-    begin, end = torch.where(z0 < _NEAR, cut, 0.0), torch.where(z1 < _NEAR, cut, 1.0)
-    first = (x0 + begin * dx) / (z0 + begin * dz).clamp(min=_NEAR)
-    last = (x0 + end * dx) / (z0 + end * dz).clamp(min=_NEAR)
     borders = (torch.arange(width + 1, device=chosen.device) - width / 2) / camera.focal
-    seen = torch.minimum(torch.maximum(borders, torch.minimum(first, last)), torch.maximum(first, last))
-    across = dx - seen * dz
-    along = ((seen * z0 - x0) / torch.where(across.abs() < 1e-6, 1e-6, across)).clamp(0, 1)
-    depth = (z0 + (along[:, 1:] + along[:, :-1]) / 2 * dz).clamp(min=_NEAR)
-    share = seen.diff(dim=1) * camera.focal  # of a column's width, (M, W)
+    z0, z1, x0, x1 = (take(part) for part in (*deep.unbind(1), *aside.unbind(1)))
+    along, depth, share = _met(z0, z1, x0, x1, borders)
+    share = share * camera.focal  # of a column's width, (M, W)
     wall = picture.nearness.amin(1)  # at the horizon there is neither floor nor ceiling
     shown = (share > 1e-4) & (depth * wall.index_select(0, who) < 1) & take(there)
     # -- the columns of the picture that show a card: numbers in (M, W)
@@ -137,6 +134,44 @@ def draw_cards(picture: Picture, cards: Cards, atlas: Atlas, eyes: Eyes, camera:
     strips, wide = _strips(atlas, take(cards.texture)[:, 0], _gains(light, who), card, along, at)
     layer = _rows(strips, foot, high, window) * (share / wide * high / atlas.rows)[:, None, None]
     return _laid_over(picture, layer, 1 / depth, who_, at, many if fixed else 0, window)
+
+
+def _met(z0: Tensor, z1: Tensor, x0: Tensor, x1: Tensor, borders: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the borders (W + 1) of columns, tangents of their angles, meet cards (M, 1) whose ends are so deep and so
+    far to the right: where along the card, (M, W + 1); between two, how deep, and how much of it is covered, (M, W)."""
+    dz, dx = z1 - z0, x1 - x0
+    cut = (_NEAR - z0) / torch.where(dz.abs() < 1e-6, 1e-6, dz)  # where along the card it gets too near
+    begin, end = torch.where(z0 < _NEAR, cut, 0.0), torch.where(z1 < _NEAR, cut, 1.0)
+    first = (x0 + begin * dx) / (z0 + begin * dz).clamp(min=_NEAR)
+    last = (x0 + end * dx) / (z0 + end * dz).clamp(min=_NEAR)
+    seen = torch.minimum(torch.maximum(borders, torch.minimum(first, last)), torch.maximum(first, last))
+    across = dx - seen * dz
+    along = ((seen * z0 - x0) / torch.where(across.abs() < 1e-6, 1e-6, across)).clamp(0, 1)
+    return along, (z0 + (along[:, 1:] + along[:, :-1]) / 2 * dz).clamp(min=_NEAR), seen.diff(dim=1)
+
+
+def draw_alone(
+    cards: Cards, atlas: Atlas, eyes: Eyes, camera: Camera, light: Light, corner: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """One card for each of B eyes, with nothing behind it: colours times the cover, and the cover, (B, 4, *size), in
+    the part of its picture that begins at `corner` (B, 2), row and column. Gradients reach texels and places."""
+    rows, columns = size
+    cos, sin = eyes[2].cos(), eyes[2].sin()
+    turn = torch.stack((cos, -sin, sin, cos), -1).view(-1, 2, 2)
+    ends = (cards.ends.view(-1, 2, 2) - torch.stack((eyes[0], eyes[1]), -1)[:, None]) @ turn
+    deep, aside = ends.unbind(-1)
+    who = torch.arange(len(deep), device=deep.device)
+    borders = (corner[:, 1:] + torch.arange(columns + 1, device=deep.device) - camera.width / 2) / camera.focal
+    along, depth, share = _met(deep[:, :1], deep[:, 1:], aside[:, :1], aside[:, 1:], borders)
+    card, at = who.repeat_interleave(columns), torch.arange(columns, device=deep.device).repeat(len(who))
+    depth, share = depth.flatten(), share.flatten() * camera.focal
+    base, top = (part.flatten().index_select(0, card) for part in (cards.base, cards.top))
+    scale = camera.focal / depth
+    horizon = (camera.horizon(eyes[3]) - corner[:, 0]).index_select(0, card)
+    foot, high = horizon + (camera.config.eye_height - base) * scale, ((top - base) * scale).clamp(min=1e-3)
+    strips, wide = _strips(atlas, cards.texture.flatten(), _gains(light, who), card, along, at)
+    layer = _rows(strips, foot, high, _Window(0, rows, 0, columns)) * (share / wide * high / atlas.rows)[:, None, None]
+    return layer.view(len(who), columns, rows, _CHANNELS_SEEN).permute(0, 3, 2, 1)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.config.memory import SlotsConfig, SpatialMemoryConfig
-from engine.nets.cards import Atlas, Cards, side_seen
+from engine.nets.cards import Atlas, Cards, reaching, side_seen
 from engine.nets.spatial_memory import Pose, SpatialMemory
 from engine.nets.surfaces import Eyes
 
@@ -30,14 +30,17 @@ WALKS, OPENS, ROLLS = 1, 2, 3
 HEADINGS = 32
 """Directions that are told apart in what is known of where walkers face."""
 _COMPASS = 8  # directions in which a walker is shown whether one can stand
+_BESIDE = 0.35  # radians beside a way that others went, about, in which one is taken to go that way
+_LEAST_WENT = 0.05  # share of others that one follows
 _REACHES = (0.35, 0.8)  # cells ahead of it at which
 _NEAR = 2.0  # cells, the distance at which others begin to matter
 _FAR = 1e3
 _FROM_DOORS = 2.0  # cells from which on doors do what they do there: nobody ever saw one move from farther away
 _STEP = 0.06  # cells a frame that a player walks, about
-FEATURES = _COMPASS * len(_REACHES) + 5 + 3 + 2
-"""Numbers that a walker is shown: the ground, the player's place and motion, the nearest other's place, its own
-motion; and then its look."""
+_AHEAD = (0.0, 0.5, 1.0)  # cells ahead of it at which it is shown where others went
+FEATURES = _COMPASS * (len(_REACHES) + len(_AHEAD)) + 5 + 3 + 2
+"""Numbers that a walker is shown: the ground, which way others went, the player's place and motion, the nearest other's
+place, its own motion; and then its look."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,13 @@ class SlotDynamics(nn.Module):
     """How slots move.
 
     Args:
-        config: how many looks there are, and the network's width.
+        config: how many looks there are, and the network's width. world: the map that they move in.
 
     Weights: decide, the network of those that walk; opening, a small network from the player's distance and how open a
     door is to how much more open it will be in the next frame. Buffers: role (looks,), WALKS, OPENS, ROLLS or 0; pace
     and stride (looks,), cells a frame and cells a stride of those that walk; room (looks,), how far one keeps from what
-    is upright; rolling (4,): within how many cells of the player it is pushed, how fast it then goes, and the share of
+    is upright; flow (8, rows, columns) bytes, which share of those that walked there went each way, eastward first;
+    rolling (4,): within how many cells of the player it is pushed, how fast it then goes, and the share of
     its speed that it keeps in a frame and at a wall.
     """
 
@@ -81,9 +85,10 @@ class SlotDynamics(nn.Module):
     pace: Tensor
     stride: Tensor
     room: Tensor
+    flow: Tensor
     rolling: Tensor
 
-    def __init__(self, config: SlotsConfig) -> None:
+    def __init__(self, config: SlotsConfig, world: SpatialMemoryConfig) -> None:
         super().__init__()
         self.config = config
         wide, looks = config.width, config.looks
@@ -96,6 +101,8 @@ class SlotDynamics(nn.Module):
         self.register_buffer("pace", torch.zeros(looks))
         self.register_buffer("stride", torch.ones(looks))
         self.register_buffer("room", torch.full((looks,), 0.15))
+        places = (_COMPASS, world.rows * config.met, world.columns * config.met)
+        self.register_buffer("flow", torch.zeros(places, dtype=torch.uint8))
         self.register_buffer("rolling", torch.tensor((0.5, 0.0, 0.9, 0.5)))
 
     @property
@@ -114,6 +121,7 @@ class SlotDynamics(nn.Module):
         reach = torch.tensor(_REACHES, device=slots.x.device)
         across, down = slots.x[..., None, None] + angle.cos() * reach, slots.y[..., None, None] + angle.sin() * reach
         free = memory.standing(across.flatten(), down.flatten()).view(*slots.x.shape, -1) / 127.5
+        onward = self._onward(slots)
         player = _seen_from(slots, pose.x[:, None], pose.y[:, None])
         coming = torch.stack(_turned(slots.heading, walked[:, :1] / _STEP, walked[:, 1:] / _STEP), -1)
         apart = torch.hypot(slots.x[:, None] - slots.x[..., None], slots.y[:, None] - slots.y[..., None])
@@ -123,7 +131,32 @@ class SlotDynamics(nn.Module):
         near = _seen_from(slots, slots.x.gather(1, other), slots.y.gather(1, other)) * (gap < _FAR)[..., None]
         own = torch.stack(((slots.speed > 0).float(), slots.turning * self.config.beat), -1)
         kind = F.one_hot(slots.look, self.config.looks).float()
-        return torch.cat((free, player, coming, near, own, kind), -1)
+        return torch.cat((free, onward, player, coming, near, own, kind), -1)
+
+    def _went(self, x: Tensor, y: Tensor) -> Tensor:
+        """Which share of those that came by places (...) went each way, (ways, ...)."""
+        rows, columns = self.flow.shape[1:]
+        size = torch.tensor((columns, rows), device=x.device) / self.config.met
+        grid = (torch.stack((x, y), -1) / size * 2 - 1).view(1, 1, -1, 2)
+        found = F.grid_sample(self.flow[None].float() / 255, grid, padding_mode="border", align_corners=False)
+        return found.view(_COMPASS, *x.shape)
+
+    def _onward(self, slots: Slots) -> Tensor:
+        """Which way others went here and ahead, (B, K, places and ways), the way that each faces first."""
+        ahead = torch.tensor(_AHEAD, device=slots.x.device)
+        facing = slots.heading[..., None]
+        went = self._went(slots.x[..., None] + facing.cos() * ahead, slots.y[..., None] + facing.sin() * ahead)
+        turn = facing * (_COMPASS / (2 * math.pi))
+        way = torch.arange(_COMPASS, device=turn.device).view(-1, 1, 1, 1) + turn.floor().long()
+        at = went.gather(0, (way % _COMPASS).expand_as(went))
+        return torch.lerp(at, at.roll(-1, 0), turn - turn.floor()).permute(1, 2, 3, 0).flatten(2)
+
+    def _astray(self, slots: Slots, heading: Tensor) -> Tensor:
+        """By how much each that faces so would have to turn to go the way that others went here, radians (B, K)."""
+        way = (torch.arange(_COMPASS, device=heading.device) * (2 * math.pi / _COMPASS)).view(-1, 1, 1)
+        off = (way - heading + math.pi) % (2 * math.pi) - math.pi
+        weight = self._went(slots.x, slots.y) * torch.exp(-((off / _BESIDE) ** 2) / 2)
+        return (weight * off).sum(0) / (weight.sum(0) + _LEAST_WENT)
 
     def step(self, slots: Slots, pose: Pose, walked: Tensor, memory: SpatialMemory, seed: int, frame: int) -> Slots:
         """The slots a video frame later, the player now being at `pose`; frame: how many there were before."""
@@ -174,6 +207,7 @@ class SlotDynamics(nn.Module):
         heaps = answer[..., 1:].softmax(-1).cumsum(-1)
         turn = self.turns[(draws[..., 1:] > heaps[..., :-1]).sum(-1)]
         walks = role == WALKS
+        turn = turn + self._astray(slots, slots.heading + turn)  # none is off its way for long
         speed = torch.where(walks, torch.where(goes, self.pace[slots.look], 0.0), slots.speed)
         return replace(slots, speed=speed, turning=torch.where(walks, turn / self.config.beat, slots.turning))
 
@@ -236,14 +270,16 @@ class SlotMemory(nn.Module):
         config: how many of everything. world: the map that they live in.
 
     Buffers beside `dynamics`: tiles (tiles, rows, columns, 4) bytes, the texels of one side of a look in one part of
-    its stride: RGB by day, and how much of it they are by lamp, in 128ths, 0 where there is nothing; frame (tiles, 4),
-    from where to where it reaches to the right of the foot, and between which heights, cells; tile (looks, views, 1 +
-    phases), which tile that is: side 0 looks at the eye, and phase 0 stands still; census (count,), the look of every
-    slot that there is, counted from 1; shut, ajar (count, 4): of slots that open, the ends of their card in plan; met
-    (looks, rows, columns), how often one is met there; headings (HEADINGS,), how often those that walk face each way.
+    its stride: RGB by day, and how much of it they are by lamp, in 128ths, 0 where there is nothing; tint (3,), the
+    colour of lamplight beside daylight; frame (tiles, 4), from where to where it reaches to the right of the foot, and
+    between which heights, cells; tile (looks, views, 1 + phases), which tile that is: side 0 looks at the eye, and
+    phase 0 stands still; census (count,), the look of every slot that there is, counted from 1; shut, ajar (count, 4):
+    of slots that open, the ends of their card in plan; met (looks, rows, columns), how often one is met there; headings
+    (HEADINGS,), how often those that walk face each way.
     """
 
     tiles: Tensor
+    tint: Tensor
     frame: Tensor
     tile: Tensor
     census: Tensor
@@ -255,9 +291,10 @@ class SlotMemory(nn.Module):
     def __init__(self, config: SlotsConfig, world: SpatialMemoryConfig) -> None:
         super().__init__()
         self.config, self.world = config, world
-        self.dynamics = SlotDynamics(config)
+        self.dynamics = SlotDynamics(config, world)
         per, byte = config.met, torch.uint8
         self.register_buffer("tiles", torch.zeros(config.tiles, *config.size, 4, dtype=byte))
+        self.register_buffer("tint", torch.ones(3))
         self.register_buffer("frame", torch.zeros(config.tiles, 4))
         self.register_buffer("tile", torch.zeros(config.looks, config.views, 1 + config.phases, dtype=torch.int16))
         self.register_buffer("census", torch.zeros(config.count, dtype=byte))
@@ -284,7 +321,7 @@ class SlotMemory(nn.Module):
         day, lamp = self.tiles[:used].float().split((3, 1), -1)
         cover = (lamp > 0).float()
         day = day / 255 * cover
-        return torch.cat((day, day * lamp / 128, cover, torch.zeros_like(cover)), -1)
+        return torch.cat((day, day * lamp / 128 * self.tint, cover, torch.zeros_like(cover)), -1)
 
     def cards(self, slots: Slots, eyes: Eyes, which: list[int] | None = None) -> Cards:
         """What is seen of them; which: their numbers in the census, if these are not all."""
@@ -294,13 +331,7 @@ class SlotMemory(nn.Module):
         phase = torch.where(slots.speed > 0, 1 + (slots.stride * config.phases).long().clamp(max=config.phases - 1), 0)
         tile = self.tile[slots.look, torch.where(opens, 0, side), torch.where(opens, 0, phase)].long()
         left, right, base, top = self.frame[tile].unbind(-1)
-        away_x, away_y = slots.x - eyes[0][:, None], slots.y - eyes[1][:, None]
-        distance = torch.hypot(away_x, away_y).clamp(min=1e-3)
-        right_x, right_y = -away_y / distance, away_x / distance
-        facing = torch.stack(
-            (slots.x + left * right_x, slots.y + left * right_y, slots.x + right * right_x, slots.y + right * right_y),
-            -1,
-        )
+        facing = reaching(slots.x, slots.y, left, right, eyes)
         shut, ajar = (self.shut, self.ajar) if which is None else (self.shut[which], self.ajar[which])
         if which is None and slots.count != len(shut):  # none of them a door
             shut = ajar = shut[:1]
@@ -314,6 +345,7 @@ class SlotMemory(nn.Module):
         state = {name: torch.zeros_like(part, device="cpu") for name, part in state.items()}
         state["tiles"] = torch.randint(256, self.tiles.shape, generator=generator, dtype=torch.uint8)
         state["tiles"][..., 3] = 128
+        state["tint"] += 1
         state["frame"] = torch.tensor((-0.1, 0.1, 0.0, 0.5)).expand(config.tiles, 4).clone()
         state["census"][0] = 1
         state["met"] += 255

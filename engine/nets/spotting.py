@@ -358,8 +358,8 @@ def _fitted(scene: _Scene, slots: SlotMemory, tiles: _Tiles, place: _Place) -> _
     both = _blurred(scene, place, tiles)
     # look, side, phase, moves along the line of sight (a share of the depth) and across (cells)
     sides = [float(side) for side in range(config.views)]
-    tried = _product(scene, [float(look) for look in place.looks], sides, [0.0], [-0.24, -0.12, 0.0, 0.12, 0.24],
-                     [-0.1, 0.0, 0.1])  # fmt: skip
+    tried = torch.cat([_product(scene, [float(look)], sides, _postures(slots, look), [-0.24, -0.12, 0.0, 0.12, 0.24],
+                                [-0.1, 0.0, 0.1]) for look in place.looks])  # fmt: skip
     best = tried[0]
     for finer in range(3):
         if finer:
@@ -417,6 +417,12 @@ def _phases(slots: SlotMemory, look: int) -> list[float]:
     """Parts of the stride that look different."""
     tiles = slots.tile[look, 0].tolist()
     return [float(phase) for phase, tile in enumerate(tiles) if tile not in tiles[:phase]]
+
+
+def _postures(slots: SlotMemory, look: int) -> list[float]:
+    """The parts of the stride that stand for all at first: standing still, and going if that looks otherwise."""
+    tiles = slots.tile[look]
+    return [0.0, 1.0] if bool((tiles[:, 0] != tiles[:, 1]).any()) else [0.0]
 
 
 def _prior(slots: SlotMemory, who: Slots, side: Tensor, scene: _Scene) -> Tensor:

@@ -12,180 +12,35 @@ from torch import Tensor
 
 from engine.errors import ConfigError
 from engine.nets.camera import Camera
-from engine.nets.slots import HEADINGS, OPENS, ROLLS, WALKS, SlotDynamics, SlotMemory, Slots, beside
+from engine.nets.slots import FEATURES, HEADINGS, OPENS, SlotDynamics, SlotMemory, Slots, beside
 from engine.nets.spatial_memory import Pose, SpatialMemory
+from engine.training.looks import texels_of, write_looks
 from engine.training.stage import Say, Stage
 from engine.training.watch import EVERY, Door, Sightings, stand_and_watch, visit_balls, visit_door
+from engine.training.who import DOOR, Kinds, Told, Ways, kinds, ways
 
-_JUMP = 0.3  # cells that somebody may seem to go between two pictures
-_GOES = 0.007  # cells a frame, above which one walks
-_SMOOTH = 2.5  # pictures, the deviation of the smoothing of ways
-_DOOR = 1.05  # cells: what is taller is a door
 _SHUT_FRAMES = 10  # in which a door that one comes to is still shut
 _OPEN = 0.98  # share of the way from which on a door counts as wide open
 _OPENING_LR = 1e-2
-_LOW = 0.5  # and what is lower no person
-_CLOSE = 4.5  # cells, from where one sees well what somebody looks like
-_OTHER = 0.2  # difference of colours of what is not one
-_SPARE = 8  # tiles kept for doors
-_STRIDES = 3  # pictures that a stride is told apart in
-_MANY = 120  # pictures of a side that are looked at, the nearest
-_BEST = 12  # and that a tile is made of
-_SQUARE = 0.6  # of half of what one side is seen from: how far beside its middle a side may be looked at
-_SIZES = 0.12  # of somebody's height, by how much its sides and height differ in a stride
-_SHARE = 0.1  # of the pictures of a side, that a part of a stride is seen in at least: else that was something behind
-_OF_ONE = 8  # sightings of one watcher that a side is made of
-_OFTEN = 2  # times that somebody is watched who stands
+_DOUBT = 0.5  # somebody, by how many it is uncertain which share went each way
 _STRAIGHT = 0.3  # radians in a beat, below which one goes straight on
-_STEADY = 0.12  # radians in six pictures: who turns no more goes straight
 
 
-@dataclass
-class Ways:
-    """Sightings put together, all (N,): `track`, of whom each is; heading; speed, cells a frame; known, whether the
-    heading is; straight, whether one goes on that way for a while."""
-
-    seen: Sightings
-    track: Tensor
-    heading: Tensor
-    speed: Tensor
-    known: Tensor
-    straight: Tensor
-
-
-def tracks(seen: Sightings) -> Tensor:
-    """The number of the one that each sighting is of, (N,)."""
-    track = torch.full((len(seen),), -1)
-    order = torch.argsort(seen.clip.double() * 10_000 + seen.frame)
-    last: dict[int, int] = {}
-    clip, count = -1, 0
-    clips, frames = seen.clip.tolist(), seen.frame.tolist()
-    xs, ys, tops = seen.x.tolist(), seen.y.tolist(), seen.top.tolist()
-    taken: set[tuple[int, int]] = set()
-    for n in order.tolist():
-        if clips[n] != clip:
-            clip, last = clips[n], {}
-        best, who = _JUMP, -1
-        for name, m in last.items():
-            if not 0 < frames[n] - frames[m] <= 4 or (name, frames[n]) in taken:
-                continue
-            if abs(math.log(tops[n] / tops[m])) > 0.3:
-                continue
-            apart = math.hypot(xs[n] - xs[m], ys[n] - ys[m])
-            if apart < best:
-                best, who = apart, name
-        if who < 0:
-            who, count = count, count + 1
-        last[who] = n
-        taken.add((who, frames[n]))
-        track[n] = who
-    return track
-
-
-def ways(seen: Sightings) -> Ways:
-    """Who goes where: places are smoothed over time, headings are the way they go."""
-    track = tracks(seen)
-    heading, speed = torch.zeros(len(seen)), torch.zeros(len(seen))
-    known, straight = torch.zeros(2, len(seen), dtype=torch.bool)
-    x, y = seen.x.clone(), seen.y.clone()
-    for name in range(int(track.max()) + 1 if len(track) else 0):
-        index = (track == name).nonzero()[:, 0]
-        if len(index) < 6:
-            continue
-        index = index[seen.frame[index].argsort()]
-        time = seen.frame[index].float()
-        trusted = seen.whole[index] * 0.9 + 0.1
-        weights = torch.exp(-(((time[:, None] - time) / _SMOOTH) ** 2) / 2) * trusted
-        # a straight line through the pictures round every moment
-        total = weights.sum(1)
-        mean_t = (weights * time).sum(1) / total
-        spread = (weights * (time[None] - mean_t[:, None]) ** 2).sum(1) / total
-        lines = []
-        for part in (seen.x[index], seen.y[index]):
-            mean = (weights * part).sum(1) / total
-            slope = (weights * (time[None] - mean_t[:, None]) * part).sum(1) / total / spread.clamp(min=1e-3)
-            lines.append((mean + slope * (time - mean_t), slope / EVERY))
-        (px, vx), (py, vy) = lines
-        x[index], y[index] = px, py
-        pace = torch.hypot(vx, vy)
-        goes = pace > _GOES
-        speed[index] = torch.where(goes, pace, 0.0)
-        if goes.any():
-            moving = goes.nonzero()[:, 0]
-            nearest = moving[(time[:, None] - time[moving]).abs().argmin(1)]
-            heading[index] = torch.atan2(vy, vx)[nearest]
-            known[index] = True
-            turn = (heading[index][:, None] - heading[index] + math.pi) % (2 * math.pi) - math.pi
-            around = (time[:, None] - time).abs() <= 3 * EVERY
-            straight[index] = torch.where(around, turn.abs(), 0.0).amax(1) < _STEADY
-    parts = dict(vars(seen)) | {"x": x, "y": y}
-    return Ways(Sightings(**parts), track, heading, speed, known, straight)
-
-
-def means(points: Tensor, count: int, seed: int = 0) -> Tensor:
-    """k-means: the number of the group of each of points (N, D), (N,); the best of several tries."""
-    rng = torch.Generator().manual_seed(seed)
-    best, groups = math.inf, torch.zeros(len(points), dtype=torch.long)
-    for _ in range(8):
-        centres = points[torch.randperm(len(points), generator=rng)[:count]]
-        for _ in range(20):
-            near = torch.cdist(points, centres).argmin(1)
-            centres = torch.stack(
-                [points[near == n].mean(0) if (near == n).any() else centres[n] for n in range(len(centres))]
-            )
-        error = float((points - centres[near]).square().sum())
-        if error < best:
-            best, groups = error, near
-    return groups
-
-
-def colours(seen: Sightings, memory: SpatialMemory) -> Tensor:
-    """The mean colours of each, at its top and below its middle, less the light of the hour: (N, 6), of which
-    three sum up to 1."""
-    light = memory.light_at(seen.hour.float())
-    rows, found = seen.patch.shape[2], []
-    for begin, end in ((0, rows * 3 // 16), (rows * 5 // 8, rows * 25 // 32)):
-        part = seen.patch[:, :, begin:end]
-        mean = (part[:, :3] * part[:, 3:]).sum((2, 3)) / part[:, 3:].sum((2, 3)).clamp(min=1)
-        own = mean / (light.day + 0.5 * light.lamp).clamp(min=0.05)
-        found.append(own / own.sum(1, keepdim=True).clamp(min=1e-3))
-    return torch.cat(found, 1)
-
-
-# -- tiles -----------------------------------------------------------------------------------------------------------
-def tile_of(patch: Tensor, hour: Tensor, weight: Tensor, memory: SpatialMemory) -> Tensor:
-    """The bytes (rows, columns, 4) that were seen in patches (N, 4, rows, columns), see SlotMemory.
-
-    Every texel's two colours are the least squares of what was seen at many hours; where hours are too few, lamplight
-    and daylight are taken to be of one colour.
-    """
-    light = memory.light_at(hour.float())
-    weight = weight[:, None, None]
-    cover = (patch[:, 3] * weight).sum(0) / weight.sum(0)
-    on = patch[:, 3] * weight
-    day, lamp = light.day[..., None, None], light.lamp[..., None, None]
-    seen = patch[:, :3]
-    on = on[:, None]
-    aa, ab, bb = ((on * one * other).sum(0) for one, other in ((day, day), (day, lamp), (lamp, lamp)))
-    ao, bo = (on * day * seen).sum(0), (on * lamp * seen).sum(0)
-    # the lamp layer leans to half of the day layer
-    lean, ratio = 0.03 * (aa + bb) + 1e-6, 0.45
-    aa, ab, bb = aa + lean * ratio * ratio, ab - lean * ratio, bb + lean
-    determinant = (aa * bb - ab * ab).clamp(min=1e-9)
-    by_day, by_lamp = (bb * ao - ab * bo) / determinant, (aa * bo - ab * ao) / determinant
-    # as much by lamp as by day, for all three colours
-    share = (by_lamp.clamp(0, 1) * by_day).sum(0) / by_day.square().sum(0).clamp(min=1e-4)
-    lamp_byte = (share * 128).round().clamp(1, 255) * (cover > 0.5)
-    return torch.cat(((by_day.clamp(0, 1) * 255).round(), lamp_byte[None])).to(torch.uint8).permute(1, 2, 0)
-
-
-def strides(patch: Tensor, count: int) -> Tensor:
-    """Groups of patches (N, 4, rows, columns) by what part of a stride they show, the most common first: (N,)."""
-    small = F.interpolate(torch.cat((patch[:, 3:] * 1.5, patch[:, :3].mean(1, keepdim=True) * patch[:, 3:]), 1),
-                          size=(14, 10), mode="area")  # fmt: skip
-    groups = means(small.flatten(1), min(count, len(patch)))
-    order = torch.bincount(groups, minlength=count).argsort(descending=True)
-    return torch.argsort(order)[groups]
+# -- where they go ---------------------------------------------------------------------------------------------------
+@torch.no_grad()
+def flow_of(path: Ways, goes: Tensor, dynamics: SlotDynamics) -> Tensor:
+    """Which share of those who came by a place went each way, as SlotDynamics.flow; goes: a mask (N,) of sightings."""
+    ways_, rows, columns = dynamics.flow.shape
+    per, seen = dynamics.config.met, path.seen
+    row = (seen.y[goes] * per).long().clamp(0, rows - 1)
+    column = (seen.x[goes] * per).long().clamp(0, columns - 1)
+    way = (path.heading[goes] * (ways_ / (2 * math.pi))).round().long() % ways_
+    # who stays for long in a place came by but once
+    once = torch.stack((path.track[goes], way, row, column), 1).unique(dim=0)[:, 1:]
+    count = torch.zeros(ways_, rows, columns).index_put(tuple(once.T), torch.ones(len(once)), accumulate=True)
+    blur = torch.tensor((0.25, 0.5, 0.25))
+    count = F.conv2d(count[:, None], (blur[:, None] * blur)[None, None], padding=1)[:, 0]
+    return (count / (count.sum(0) + _DOUBT) * 255).round().to(torch.uint8)
 
 
 # -- how they decide -------------------------------------------------------------------------------------------------
@@ -216,7 +71,9 @@ def choices(path: Ways, look: Tensor, eyes: Tensor, dynamics: SlotDynamics, memo
             others = [m for m in by_clip[int(seen.clip[n]), frame] if m != n][:3]
             found.append((n, then, before, others))
     if not found:
-        return Choices(torch.zeros(0, 1), torch.zeros(0), torch.zeros(0, dtype=torch.long))
+        return Choices(
+            torch.zeros(0, FEATURES + dynamics.config.looks), torch.zeros(0), torch.zeros(0, dtype=torch.long)
+        )
     who = torch.tensor([[n, *(others + [n] * 3)[:3]] for n, _, _, others in found])  # (M, 4)
     there = torch.tensor([[True, *((m < len(others)) for m in range(3))] for _, _, _, others in found])
     n, later, earlier = (torch.tensor([row[k] for row in found]) for k in range(3))
@@ -256,189 +113,6 @@ def choice_loss(dynamics: SlotDynamics, made: Choices) -> Tensor:
 
 
 # -- into the slots --------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Told:
-    """What the learning is told instead of finding it out: how many looks of people and of low things there are, and
-    how many walkers and balls live in a world. A stride, if it cannot be seen."""
-
-    people: int = 4
-    low: int = 3
-    walkers: int = 6
-    balls: int = 3
-    stride: float = 0.3
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """look (N,) of every sighting, -1: of none; walks, rolls: the looks that do."""
-
-    look: Tensor
-    walks: list[int]
-    rolls: list[int]
-
-
-def kinds(path: Ways, memory: SpatialMemory, told: Told) -> Kinds:
-    """Whom there is, by size, colour and whether they ever go."""
-    seen, track = path.seen, path.track
-    look = torch.full((len(seen),), -1)
-    count = int(track.max()) + 1 if len(track) else 0
-    members = [(track == name).nonzero()[:, 0] for name in range(count)]
-    whole = [index[seen.whole[index] > 0] for index in members]
-    usable = [name for name in range(count) if len(whole[name]) >= 4]
-    if not usable:
-        return Kinds(look, [], [])
-    top = torch.tensor([float(seen.top[whole[name]].median()) for name in usable])
-    colour = torch.stack([colours(seen.at(whole[name]), memory).mean(0) for name in usable])
-    walks: list[int] = []
-    rolls: list[int] = []
-    number = 0
-    for chosen, groups in (((top >= _LOW) & (top < _DOOR), told.people), (top < _LOW, told.low)):
-        index = chosen.nonzero()[:, 0]
-        if len(index) < groups:
-            number += groups
-            continue
-        group = means(colour[index] * 10, groups)
-        for n in range(groups):
-            names = [usable[int(k)] for k in index[group == n]]
-            rows = torch.cat([members[name] for name in names])
-            look[rows] = number
-            each = colours(seen.at(rows), memory)
-            look[rows[(each - each.median(0).values).norm(dim=1) > _OTHER]] = -1  # somebody else, met on the way
-            goes = (path.speed[rows] > 0).float().mean()
-            (walks if goes > 0.15 else rolls).append(number)
-            number += 1
-    return Kinds(look, walks, rolls)
-
-
-def sides(path: Ways, views: int) -> tuple[Tensor, Tensor]:
-    """Which side each shows, (N,): 0 looks at who looks; and how far that is from its middle, in halves of a side."""
-    place = (path.heading - path.seen.bearing - math.pi) * (views / (2 * math.pi))
-    return place.round().long() % views, 2 * (place - place.round()).abs()
-
-
-@torch.no_grad()
-def write_looks(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemory, told: Told) -> int:
-    """The tiles of all that walks and rolls; returns how many."""
-    config, seen = slots.config, path.seen
-    (side, off), used = sides(path, config.views), 0
-
-    def add(index: Tensor, flip: bool = False) -> int:
-        nonlocal used
-        index = _alike(seen, index, memory)
-        index = index[seen.far[index].argsort()][:_BEST]
-        patch = seen.patch[index]
-        patch = patch.flip(3) if flip else patch
-        weight = 1 / seen.far[index].clamp(min=0.7) ** 2
-        number = used
-        slots.tiles[number] = tile_of(patch, seen.hour[index], weight, memory)
-        left, right, top = (part[index].median() for part in (seen.left, seen.right, seen.top))
-        left, right = (-right, -left) if flip else (left, right)
-        slots.frame[number] = torch.stack((left, right, torch.zeros(()), top))
-        used += 1
-        return number
-
-    good = (seen.whole > 0) & (kind.look >= 0)
-    for look in kind.walks:  # two who stand before each other are no one
-        mine = good & (kind.look == look)
-        wide = seen.right - seen.left
-        if mine.any():
-            good &= ~mine | (wide < 1.25 * wide[mine].quantile(0.75))
-    for look in kind.rolls:
-        index = (good & (kind.look == look) & (path.speed == 0)).nonzero()[:, 0]
-        if len(index):  # as it lies most often
-            index = index[seen.far[index].argsort()][:60]
-            slots.tile[look] = add(index[strides(seen.patch[index], _STRIDES) == 0])
-            slots.dynamics.role[look] = ROLLS
-    for look in kind.walks:
-        mine = good & path.known & (kind.look == look)
-        goes = mine & (path.speed > 0)
-        slots.dynamics.role[look] = WALKS
-        straight = goes & path.straight
-        slots.dynamics.pace[look] = path.speed[straight if straight.any() else goes].median() if goes.any() else 0.02
-        slots.dynamics.stride[look] = told.stride
-        for here in range(config.views):
-            index, flip = _of_side(goes, goes & path.straight & (off < _SQUARE), side, here, seen.far, config.views)
-            stands = _alone(seen, (mine & (path.speed == 0) & (side == here)).nonzero()[:, 0])
-            index = _alone(seen, _often(seen, index))
-            index = index[seen.far[index].argsort()][:_MANY]
-            group = strides(seen.patch[index], _STRIDES)
-            parts = [index[group == n] for n in range(int(group.max()) + 1)]
-            tiles = [add(part, flip) for part in parts if len(part) >= max(4, _SHARE * len(index)) or part is parts[0]]
-            tiles = (tiles * 3)[:_STRIDES]
-            standing = tiles[0]
-            # the sides still to come, and doors, need room for their tiles
-            sides_left = (len(kind.walks) - kind.walks.index(look)) * config.views - here
-            if (
-                len(stands) >= _BEST // 2
-                and len(seen.clip[stands].unique()) >= _OFTEN
-                and used + sides_left * _STRIDES + _SPARE < len(slots.tiles)
-            ):
-                standing = _standing(seen, index, group, stands, tiles, add)
-            neutral = standing if standing in tiles else tiles[0]
-            first, second = [tile for tile in tiles if tile != neutral][:2] if len(set(tiles)) == 3 else tiles[1:]
-            slots.tile[look, here] = torch.tensor([standing, neutral, first, neutral, second])
-    return used
-
-
-def _of_side(goes: Tensor, square: Tensor, side: Tensor, here: int, far: Tensor, views: int) -> tuple[Tensor, bool]:
-    """Sightings of a side, those of `square` and from near by if there are enough, and whether they are to be mirrored:
-    those of the other hand, or of a side beside it, where there are none."""
-    for beside_it in (0, 1, -1, 2, -2, 3, -3, 4):
-        for mirrored in (False, True):
-            for those, reach in ((square, _CLOSE), (square, 1.6 * _CLOSE), (goes, 1.6 * _CLOSE)):
-                wanted = (here + beside_it) % views
-                wanted = -wanted % views if mirrored else wanted
-                index = (those & (far < reach) & (side == wanted)).nonzero()[:, 0]
-                if len(index) >= _BEST or (len(index) >= 4 and those is goes):
-                    return index, mirrored
-    return goes.nonzero()[:, 0], False
-
-
-def _often(seen: Sightings, index: Tensor) -> Tensor:
-    """Of sightings (N,) the nearest few of each watcher's: what one saw for long, before a door, is not usual."""
-    index = index[seen.far[index].argsort()]
-    clip = seen.clip[index]
-    earlier = (clip[:, None] == clip).tril(-1).sum(1)
-    return index[earlier < _OF_ONE]
-
-
-def _alone(seen: Sightings, index: Tensor) -> Tensor:
-    """Of sightings (N,) of a side those as large as most: before or behind the others there was something else."""
-    size = torch.stack((seen.left[index], seen.right[index], seen.top[index]), 1)
-    if len(index) < 4:
-        return index
-    usual = size.median(0).values
-    return index[((size - usual).abs() < _SIZES * usual[2]).all(1)]
-
-
-def _alike(seen: Sightings, index: Tensor, memory: SpatialMemory) -> Tensor:
-    """Of sightings (N,) that ought to look the same the two thirds that do most; and those by good light, if there are
-    enough: in the dark, half of somebody cannot be told from what is behind."""
-    light = memory.light_at(seen.hour[index].float())
-    bright = (light.day + 0.5 * light.lamp).mean(1)
-    good = bright > 0.5 * bright.max()
-    if int(good.sum()) >= _BEST:
-        index, bright = index[good], bright[good]
-    if len(index) < _BEST:
-        return index
-    patch = F.interpolate(seen.patch[index], size=(28, 18), mode="area")
-    shape = torch.cat((patch[:, :3] * patch[:, 3:] / bright[:, None, None, None], patch[:, 3:]), 1).flatten(1)
-    off = (shape - shape.median(0).values).abs().mean(1)
-    return index[off.argsort()[: max(_BEST, 2 * len(index) // 3)]]
-
-
-def _standing(seen: Sightings, index: Tensor, group: Tensor, stands: Tensor, tiles: list[int], add) -> int:  # type: ignore[no-untyped-def]
-    """The tile of standing still: that of a part of the stride, or one of its own if it looks like none of them."""
-    cover = seen.patch[stands, 3].median(0).values
-    apart = [
-        float((seen.patch[index[group == n], 3].mean(0) - cover).abs().mean()) for n in range(int(group.max()) + 1)
-    ]
-    shape = abs(math.log(float(seen.top[stands].median()) / float(seen.top[index].median())))
-    if min(apart) > 0.12 or shape > 0.12:
-        return int(add(stands))
-    return tiles[apart.index(min(apart))]
-
-
 @torch.no_grad()
 def write_places(slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemory, told: Told) -> None:
     """How many of each there are, and where they are met."""
@@ -487,7 +161,7 @@ def write_doors(slots: SlotMemory, doors: list[Door], used: int, memory: Spatial
                 raise ConfigError("the world has more doors than there is room for", got=len(doors),
                                   expected="larger slots.tiles, slots.looks and slots.count")  # fmt: skip
             full = torch.cat((seen, torch.ones_like(seen[:, :1])), 1)
-            slots.tiles[used] = tile_of(full, door.hours, torch.ones(len(full)), memory)
+            slots.tiles[used] = texels_of(full, door.hours, torch.ones(len(full)), memory).bytes(slots.tint)
             slots.frame[used] = torch.tensor((0.0, 0.0, 0.0, door.top))
             slots.tile[look] = used
             slots.dynamics.role[look] = OPENS
@@ -575,12 +249,12 @@ class Enlivening:
     def run(self, folder: Path, say: Say, save_every: float) -> None:
         """Learns everything; saves in `folder`, and goes on from what is there."""
         seen = self._watch(folder, say)
-        eyes = torch.stack((seen.x - seen.far * seen.bearing.cos(), seen.y - seen.far * seen.bearing.sin()), 1)
+        eyes = seen.eye[:, :2]
         path = ways(seen)
         kind = kinds(path, self.memory, self.config.told)
         say(f"slots: {len(seen)} sightings, looks that walk: {len(kind.walks)}, that roll: {len(kind.rolls)}")
         doors, balls = self._visit(folder, path, kind, say)
-        used = write_looks(self.slots, path, kind, self.memory, self.config.told)
+        used = write_looks(self.slots, path, kind, self.memory, self._camera, self.config.told, say)
         write_places(self.slots, path, kind, self.memory, self.config.told)
         write_doors(self.slots, doors, used, self.memory)
         self.slots.dynamics.rolling.copy_(rolling(balls))
@@ -595,17 +269,16 @@ class Enlivening:
             file = folder / f"watched-{part}.pt"
             if not file.exists():
                 seed = config.seed * 1_000_003 + part * 17
-                seen = stand_and_watch(config.watchers, config.pictures, seed, self._camera, self.slots.config.size,
-                                       part * config.watchers)  # fmt: skip
+                seen = stand_and_watch(config.watchers, config.pictures, seed, self._camera, part * config.watchers)
                 torch.save(dict(vars(seen)), file)
                 say(f"slots: watched {part + 1} of {config.parts}")
             found.append(Sightings(**torch.load(file, weights_only=True)))
-        return Sightings.joined(found, self.slots.config.size)
+        return Sightings.joined(found)
 
     def _visit(self, folder: Path, path: Ways, kind: Kinds, say: Say) -> tuple[list[Door], list[Tensor]]:
         file, seen = folder / "visited.pt", path.seen
         if not file.exists():
-            tall = seen.top > _DOOR
+            tall = seen.top > DOOR
             doors: list[Door] = []
             for x, y in _heaps(seen.x[tall], seen.y[tall], 1.2):
                 door = visit_door(x, y, self.config.seed + 5, self._camera, self.slots.config.size)
@@ -623,7 +296,13 @@ class Enlivening:
     def _decide(self, folder: Path, say: Say, save_every: float, path: Ways, kind: Kinds, eyes: Tensor) -> None:
         dynamics = self.slots.dynamics
         walker = torch.isin(kind.look, torch.tensor(kind.walks))
-        made = choices(path, torch.where(walker, kind.look, -1), eyes, dynamics, self.memory)
+        goes, fold, parts = walker & (path.speed > 0), path.seen.clip.long() % 2, []
+        for number in range(2):  # shown where others went, nobody may see where he himself did
+            dynamics.flow.copy_(flow_of(path, goes & (fold != number), dynamics))
+            look = torch.where(walker & (fold == number), kind.look, -1)
+            parts.append(choices(path, look, eyes, dynamics, self.memory))
+        dynamics.flow.copy_(flow_of(path, goes, dynamics))
+        made = Choices(*(torch.cat(same) for same in zip(*(vars(part).values() for part in parts), strict=True)))
         held_out = torch.arange(len(made.turn)) % 8 == 0
         train = Choices(made.features[~held_out], made.goes[~held_out], made.turn[~held_out])
         test = Choices(made.features[held_out], made.goes[held_out], made.turn[held_out])

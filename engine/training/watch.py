@@ -11,7 +11,7 @@ how they *decide*. What reaches the ceiling and never leaves its place is a door
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,15 +32,24 @@ _PLACES = 6  # that a watcher chooses from
 _TOO_MUCH = 0.15  # share of a picture that is somebody: a door, or too near
 EVERY = 2
 """Video frames between two pictures."""
+GLANCE = (28, 18)
+"""Rows and columns of what is kept of everything that was seen."""
+CUT = (104, 84)
+"""Rows and columns of what is cut out of a picture where somebody was seen as a whole."""
+_NUMBERS = ("clip", "frame", "x", "y", "left", "right", "top", "bearing", "far", "hour", "whole")
+_MARGIN = 4  # pixels around somebody that are cut out as well
 
 
 @dataclass(frozen=True)
 class Sightings:
-    """What was seen, N times; all (N,) but `patch` (N, 4, rows, columns): colour and cover in its own frame, 0..1.
+    """What was seen, N times; all (N, ...) but `cuts`.
 
     clip: number of the watcher. frame: of the clip. x, y: where its foot is in plan. left, right, top: how far it
     reaches to the right of its foot, from and to, and up, cells. bearing: the way that one looks at it. far: cells.
-    hour. whole: whether all of it was seen.
+    hour. whole: whether all of it was seen. eye: x, y, yaw and pitch of who looked, (N, 4). corner: row and column of
+    the picture where its cut begins, (N, 2); cut: the number of that, -1 if it was not seen whole or is too large.
+    patch: colour and cover in its own frame, 0..1, (N, 4, *GLANCE). cuts: bytes (cuts, 7, *CUT), the picture, the same
+    without anybody, and 255 where there is nobody else.
     """
 
     clip: Tensor
@@ -54,19 +63,41 @@ class Sightings:
     far: Tensor
     hour: Tensor
     whole: Tensor
+    eye: Tensor
+    corner: Tensor
+    cut: Tensor
     patch: Tensor
+    cuts: Tensor
 
     def __len__(self) -> int:
         return len(self.clip)
 
     def at(self, index: Tensor) -> Sightings:
-        return Sightings(*(part[index] for part in vars(self).values()))
+        """Those of these numbers."""
+        return replace(self, **{name: part[index] for name, part in vars(self).items() if name != "cuts"})
 
     @staticmethod
-    def joined(parts: list[Sightings], size: tuple[int, int]) -> Sightings:
-        """All of them; size: (rows, columns) of a patch, if there is nothing."""
+    def none() -> Sightings:
+        """Nothing."""
+        return Sightings(
+            **{name: torch.zeros(0) for name in _NUMBERS},
+            eye=torch.zeros(0, 4),
+            corner=torch.zeros(0, 2),
+            cut=torch.zeros(0, dtype=torch.long),
+            patch=torch.zeros(0, 4, *GLANCE),
+            cuts=torch.zeros(0, 7, *CUT, dtype=torch.uint8),
+        )
+
+    @staticmethod
+    def joined(parts: list[Sightings]) -> Sightings:
+        """All of them."""
         if not parts:
-            return Sightings(*[*([torch.zeros(0)] * 11), torch.zeros(0, 4, *size)])
+            return Sightings.none()
+        before = torch.tensor([0] + [len(part.cuts) for part in parts]).cumsum(0).tolist()
+        parts = [
+            replace(part, cut=torch.where(part.cut < 0, -1, part.cut + first))
+            for part, first in zip(parts, before, strict=False)
+        ]
         return Sightings(*(torch.cat(same) for same in zip(*(vars(part).values() for part in parts), strict=True)))
 
 
@@ -106,9 +137,9 @@ def blobs(mask: np.ndarray) -> list[tuple[int, int, int, int, list[tuple[int, in
 
 
 def sighted(
-    clip: int, frame: int, made: Tensor, empty: Picture, who: int, simulator: Simulator, size: tuple[int, int]
+    clip: int, frame: int, made: Tensor, empty: Picture, who: int, simulator: Simulator, cutting: bool = True
 ) -> list[Sightings]:
-    """What is seen in one picture (3, H, W), 0..1, of watcher `who`."""
+    """What is seen in one picture (3, H, W), 0..1, of watcher `who`; cutting: whether to cut it out."""
     camera = simulator.camera
     bare = empty.frames[who].clamp(0, 1)
     wrong = (made - bare).abs().amax(0)
@@ -139,14 +170,38 @@ def sighted(
         for row, begin, end in runs:
             own[row - top, begin - left : end - left] = True
         cut = torch.cat((made[:, top:bottom, left:right], torch.from_numpy(own)[None].float()))
-        patch = F.interpolate(cut[None], size=size, mode="bilinear", align_corners=False, antialias=True)
+        patch = F.interpolate(cut[None], size=GLANCE, mode="bilinear", align_corners=False, antialias=True)
+        corner, cuts = (top - _MARGIN, left - _MARGIN), []
+        if cutting and whole and bottom - top + 2 * _MARGIN <= CUT[0] and right - left + 2 * _MARGIN <= CUT[1]:
+            nobody_else = torch.from_numpy(~mask)
+            nobody_else[top:bottom, left:right] |= torch.from_numpy(own)
+            cuts = [_cut(torch.cat((made, bare, nobody_else[None].float())), corner)]
         numbers: tuple[float, ...] = (
             clip, frame, *place, (left - foot + 0.3) * per, (right - foot - 0.3) * per, (bottom - top - 0.6) * per,
             math.atan2(place[1] - y, place[0] - x), math.hypot(place[0] - x, place[1] - y),
             float(simulator.hour[who]), float(whole),
         )  # fmt: skip
-        found.append(Sightings(*[*(torch.tensor([number]) for number in numbers), patch]))
+        found.append(
+            Sightings(
+                **{name: torch.tensor([number]) for name, number in zip(_NUMBERS, numbers, strict=True)},
+                eye=torch.tensor([[x, y, yaw, pitch]]),
+                corner=torch.tensor([corner]),
+                cut=torch.tensor([len(cuts) - 1]),
+                patch=patch,
+                cuts=torch.stack(cuts) if cuts else torch.zeros(0, 7, *CUT, dtype=torch.uint8),
+            )
+        )
     return found
+
+
+def _cut(picture: Tensor, corner: tuple[int, int]) -> Tensor:
+    """The bytes (C, *CUT) of a picture (C, H, W) 0..1 that begin at `corner`; beyond its rim all are 0."""
+    height, width = picture.shape[1:]
+    cut = torch.zeros(len(picture), *CUT, dtype=torch.uint8)
+    (top, left), bottom, right = corner, min(corner[0] + CUT[0], height), min(corner[1] + CUT[1], width)
+    part = picture[:, max(0, top) : bottom, max(0, left) : right]
+    cut[:, max(0, -top) : bottom - top, max(0, -left) : right - left] = (part * 255).round().to(torch.uint8)
+    return cut
 
 
 def _where_to_stand(watchers: int, seed: int, camera: Camera) -> Simulator:
@@ -161,9 +216,7 @@ def _where_to_stand(watchers: int, seed: int, camera: Camera) -> Simulator:
     return simulator
 
 
-def stand_and_watch(
-    watchers: int, pictures: int, seed: int, camera: Camera, size: tuple[int, int], clip: int = 0
-) -> Sightings:
+def stand_and_watch(watchers: int, pictures: int, seed: int, camera: Camera, clip: int = 0) -> Sightings:
     """Watchers who stand still where somebody is met, a picture every EVERY video frames; at one hour each."""
     simulator = _where_to_stand(watchers, seed, camera)
     hour, still = simulator.hour.clone(), (torch.zeros(watchers, 4), torch.zeros(watchers, 2))
@@ -176,8 +229,8 @@ def stand_and_watch(
         simulator.hour, simulator.flicker = hour.clone(), torch.zeros(watchers)  # the light waits: it is drawn once
         made = simulator.peopled(empty).frames.clamp(0, 1)
         for who in range(watchers):
-            found += sighted(clip + who, frame, made[who], empty, who, simulator, size)
-    return Sightings.joined(found, size)
+            found += sighted(clip + who, frame, made[who], empty, who, simulator)
+    return Sightings.joined(found)
 
 
 # -- going there -----------------------------------------------------------------------------------------------------
@@ -331,7 +384,7 @@ def visit_balls(
     for frame in range(frames):
         made, empty = _look(simulator)
         for who in range(len(starts)):
-            seen = sighted(0, frame, made[who], empty, who, simulator, (4, 4))
+            seen = sighted(0, frame, made[who], empty, who, simulator, cutting=False)
             low = [
                 one
                 for one in seen

@@ -8,7 +8,7 @@ import torch
 from engine.config.memory import CameraConfig
 from engine.nets import cards as module
 from engine.nets.camera import Camera
-from engine.nets.cards import Atlas, Cards, draw_cards, facing, side_seen
+from engine.nets.cards import Atlas, Cards, draw_alone, draw_cards, facing, reaching, side_seen
 from engine.nets.surfaces import Light, Picture
 
 CAMERA = Camera(CameraConfig(fov_x=90.0), 128, 72)  # the focal length is 64 pixels
@@ -252,3 +252,29 @@ def test_gradients_find_the_texels_and_the_place():
     made.sum().backward()
     assert (texels.grad[0, 6:10, 2:10, 0] > 0).all()
     assert texels.grad[..., 3:6].abs().max() == 0, "there is no lamplight"
+
+
+def test_a_card_alone_is_what_the_picture_shows_of_it():
+    """Beside the middle, seen from elsewhere at a slant, in a window that begins outside of the picture."""
+    rng = torch.Generator().manual_seed(0)
+    texels = plain(RED, GREEN)
+    texels[..., :6] = torch.rand(2, 16, 12, 6, generator=rng)
+    texels[..., 6] = (torch.rand(2, 16, 12, generator=rng) > 0.3).float()
+    texels[..., :6] *= texels[..., 6:7]
+    at = (torch.tensor([0.0, 0.5]), torch.tensor([0.0, -0.2]), torch.tensor([0.1, -0.3]), torch.tensor([0.1, -0.05]))
+    x, y = torch.tensor([[2.0], [2.5]]), torch.tensor([[1.2], [-1.0]])
+    ends = reaching(x, y, torch.tensor(-0.3), torch.tensor(0.4), at)
+    number = torch.tensor([[1], [0]])
+    some = Cards(ends, torch.zeros(2, 1), torch.full((2, 1), 0.8), number, torch.ones(2, 1, dtype=torch.bool))
+    corner, size = torch.tensor([[20, 70], [10, -8]]), (60, 70)
+    by = light(0.8, 0.5, batch=2)
+    alone = draw_alone(some, Atlas(texels), at, CAMERA, by, corner, size)
+    whole = [draw_cards(Picture(torch.full((2, 3, 72, 128), shade), torch.zeros(2, 72, 128)), some, Atlas(texels), at,
+                        CAMERA, by) for shade in (0.0, 1.0)]  # fmt: skip
+    for n, (row, column) in enumerate(corner.tolist()):
+        rows, columns = slice(max(row, 0), min(row + 60, 72)), slice(max(column, 0), min(column + 70, 128))
+        part = alone[n, :, rows.start - row : rows.stop - row, columns.start - column : columns.stop - column]
+        black, white = (made.frames[n, :, rows, columns] for made in whole)
+        assert black.max() > 0.3, "it is in the window"
+        assert torch.allclose(part[:3], black, atol=1e-4)
+        assert torch.allclose(1 - part[3].expand(3, -1, -1), white - black, atol=1e-4)
