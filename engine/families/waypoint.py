@@ -129,9 +129,9 @@ class Waypoint(Family[WaypointConfig, "WaypointNetworks"]):
         return {"codec": ("",)}  # published in float16, both halves
 
     def eighths(self, networks: WaypointNetworks, bits: Bits) -> tuple[str, ...]:
-        names = ["attn.out_proj", "dit_mlp.fc1", "dit_mlp.fc2"]
-        if bits == "int8":  # with three bits of mantissa, queries and keys would be most of the error
-            names += ["attn.q_proj", "attn.k_proj", "attn.v_proj"]
+        names = ["dit_mlp.fc1", "dit_mlp.fc2"]
+        if bits == "int8":  # with three bits of mantissa, attention would be most of the error
+            names += ["attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.out_proj"]
         return tuple(
             f"transformer.blocks.{layer}.{name}"
             for layer in range(networks.config.transformer.layers)
