@@ -223,7 +223,7 @@ class EnliveningTraining:
         told: see Told. seed: of places, hours and weights.
     """
 
-    parts: int = 96
+    parts: int = 160
     watchers: int = 8
     pictures: int = 36
     wide: int = 384

@@ -38,11 +38,14 @@ _OF_ONE = 8  # sightings of one watcher that a side is made of
 _OFTEN = 2  # watchers at least who saw what is no accident
 _RIM = 0.012  # cells beside what was seen that a tile reaches
 _LAMP = 0.65  # how bright things are by lamp, beside by day, where it is not known
+_ONE = 0.5  # how much it counts that portraits are of one and the same
+_EVEN = 0.01  # and that texels beside each other are alike, where nothing says that they are not
 _LEAN = 0.02  # how much it counts that most is as bright by lamp as is usual
 _COARSE = (16, 9)  # rows and columns in which it is known how bright things are by lamp
 _ROUNDS = (24, 16, 16, 16)  # steps after each of which pictures are sorted anew; the last with an outline that is sharp
 _TEXELS, _PLACES = 0.05, 0.12  # by how much texels (0..1) and places (pixels) move at first
 _SOFT = 0.02  # error below which it counts by its square
+_WRONG = 0.3  # share that the portrait of who stands may leave unexplained
 _UNLIKE = 1.6  # times the usual error, from which on a picture is of something else
 
 
@@ -90,17 +93,19 @@ def texels_of(patch: Tensor, hour: Tensor, weight: Tensor, memory: SpatialMemory
 # -- portraits -------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Portrait:
-    """Texels of a tile; its frame (4,), see SlotMemory; of which sightings it is, (N,)."""
+    """Texels of a tile; its frame (4,), see SlotMemory; of which sightings it is, (N,); wrong, the share of what sets
+    these off from what is behind that it does not explain."""
 
     texels: Texels
     frame: Tensor
     seen: Tensor
+    wrong: float = 1.0
 
     def mirrored(self) -> Portrait:
         """As seen in a mirror."""
         left, right, base, top = self.frame
         flipped = Texels(*(part.flip(-2) for part in vars(self.texels).values()))
-        return Portrait(flipped, torch.stack((-right, -left, base, top)), self.seen)
+        return Portrait(flipped, torch.stack((-right, -left, base, top)), self.seen, self.wrong)
 
 
 class _Fit:
@@ -175,7 +180,8 @@ class _Fit:
                 optimizer.zero_grad()
                 with torch.enable_grad():
                     error = (self._error(self.group) * self._worth).sum() / self._worth.sum()
-                    loss = error + _LEAN * (self._lamp - _LAMP).square().mean()
+                    loss = error + _LEAN * (self._lamp - _LAMP).square().mean() + _ONE * self._differences()
+                    loss = loss + _EVEN * (self.day.diff(dim=1).square().mean() + self.day.diff(dim=2).square().mean())
                 loss.backward()
                 optimizer.step()
                 with torch.no_grad():
@@ -187,11 +193,22 @@ class _Fit:
             if last == -1:
                 self.cover.copy_((self.cover > 0.5).float())
         found: list[Portrait | None] = []
+        error, before = self._error(self.group), _size((self._bare - self._true) * self._counts, self._counts)
         for n in range(self.count):
             own = (self.group == n) & (self._worth > 0)
             texels = Texels(self.day[n], self.lamp[0], self.cover[n])
-            found.append(Portrait(texels, self.frame, self.index[own]) if int(own.sum()) >= _FEW else None)
+            wrong = float(error[own].sum() / before[own].sum().clamp(min=1e-6))
+            found.append(Portrait(texels, self.frame, self.index[own], wrong) if int(own.sum()) >= _FEW else None)
         return found
+
+    def _differences(self) -> Tensor:
+        """By how much portraits differ in colour where each is covered, mean square: they are all of one and the same,
+        and some were seen by lamp alone."""
+        cover = F.interpolate(self.cover.permute(0, 3, 1, 2), size=_COARSE, mode="area")
+        day = F.interpolate((self.day * self.cover).permute(0, 3, 1, 2), size=_COARSE, mode="area")
+        worth = torch.stack([self._worth[self.group == n].sum() for n in range(self.count)]).view(-1, 1, 1, 1)
+        usual = (day * worth).sum(0) / (cover * worth).sum(0).clamp(min=1e-3)
+        return ((day - usual * cover).mean((1, 2, 3)).square() + (day - usual * cover).square().mean((1, 2, 3))).mean()
 
     def _error(self, group: Tensor) -> Tensor:
         """How wrong each picture is if it is of these portraits, (N,)."""
@@ -208,7 +225,7 @@ class _Fit:
         size = (self._true.shape[2], self._true.shape[3])
         layer = draw_alone(cards, Atlas(seen), self._eyes, camera, self._light, self._corner, size)
         off = (layer[:, :3] + self._bare * (1 - layer[:, 3:]) - self._true) * self._counts
-        return ((off.square() + _SOFT**2).sqrt() - _SOFT).sum((1, 2, 3)) / self._counts.sum((1, 2, 3)).clamp(min=1)
+        return _size(off, self._counts)
 
     @torch.no_grad()
     def _sort(self) -> None:
@@ -225,6 +242,11 @@ def _bright(seen: Sightings, memory: SpatialMemory) -> Tensor:
     """How bright the light is by which each was seen, (N,)."""
     light = memory.light_at(seen.hour.float())
     return (light.day + _LAMP * light.lamp).mean(1)
+
+
+def _size(off: Tensor, counts: Tensor) -> Tensor:
+    """The mean size of errors (N, 3, h, w), large ones less than squared, (N,); counts: pixels (N, 1, h, w) that do."""
+    return ((off.square() + _SOFT**2).sqrt() - _SOFT).sum((1, 2, 3)) / counts.sum((1, 2, 3)).clamp(min=1)
 
 
 def _clear(seen: Sightings, memory: SpatialMemory) -> Tensor:
@@ -297,6 +319,8 @@ def write_looks(
         return len(hung) - 1
 
     def made(index: Tensor, group: Tensor) -> list[Portrait]:
+        if int((seen.cut[index] >= 0).sum()) < _FEW * (int(group.max()) + 1):
+            group = torch.zeros_like(group)
         found = portraits(seen, index, group, memory, camera, config.size)
         kept = [one for one in found if one is not None]
         least = max(_FEW, _SHARE * sum(len(one.seen) for one in kept))
@@ -337,17 +361,19 @@ def write_looks(
             found = made(index, strides(seen.patch[index], _bright(seen.at(index), memory), _STRIDES))
             walking.append([one.mirrored() if flip else one for one in found])
         stands = mine & (path.speed == 0)
-        otherwise = _otherwise(seen, walking, stands, side)
+        standing: dict[int, Portrait] = {}
+        for here in range(config.views) if _otherwise(seen, walking, stands, side) else ():
+            index = _alone(seen, _often(seen, (stands & (side == here)).nonzero()[:, 0]))
+            if len(index) >= _FEW and len(seen.clip[index].unique()) > _OFTEN:
+                one = made(index, torch.zeros_like(index))[0]
+                standing |= {here: one} if one.wrong < _WRONG else {}
         for here, found in enumerate(walking):
             tiles = ([add(one) for one in found] * 3)[:_STRIDES]
             neutral, first, second = tiles
-            standing = neutral
-            if otherwise:
-                index, flip = _of_side(stands, stands & (off < _SQUARE), side, here, seen.far, config.views)
-                index = _alone(seen, _often(seen, index))
-                one = made(index, torch.zeros_like(index))[0]
-                standing = add(one.mirrored() if flip else one)
-            slots.tile[look, here] = torch.tensor([standing, neutral, first, neutral, second])
+            stood, other = neutral, -here % config.views
+            if here in standing or other in standing:
+                stood = add(standing[here] if here in standing else standing[other].mirrored())
+            slots.tile[look, here] = torch.tensor([stood, neutral, first, neutral, second])
         say(f"slots: portraits of {kind.walks.index(look) + 1} of {len(kind.walks)} who walk")
     if len(hung) > len(slots.tiles):
         raise ConfigError("there are more sides and strides than there is room for", got=len(hung),

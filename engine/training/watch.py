@@ -1,11 +1,10 @@
-"""Watches the inhabited world and learns from pictures alone who lives in it: looks, strides, ways, doors and balls.
+"""Watches the inhabited world: what is seen of those who live in it, and how doors and balls answer.
 
 Somebody stands still and looks, for some seconds, from many places and at many hours. What differs from the picture of
 the empty place is somebody or something: its lowest row says where it stands, since the eye's height is known, and from
-frame to frame it is followed. From that follow, without names and without being told who is who: *kinds*, by size and
-colour; *headings* and *pace*, from where it goes; *sides* and *strides*, from what it looks like on the way; the
-*tiles* of a look, texel by texel in the two layers of light, as the mean of what was seen; where such are *met*, and
-how they *decide*. What reaches the ceiling and never leaves its place is a door. Doors and balls are then walked up to.
+frame to frame it is followed. Without names and without being told who is who, engine.training.who and looks make of it
+who there is, and what they look like. What reaches the ceiling and never leaves its place is a door. Doors and balls
+are then walked up to.
 """
 
 from __future__ import annotations
