@@ -47,7 +47,7 @@ place, its own motion; and then its look."""
 class Slots:
     """The state of all slots of a batch of worlds; its tensors are replaced and never written to. Each (B, K).
 
-    look: int64, what it looks like. there: bool. x, y: of its foot. heading: the way it faces, or rolls. speed: cells a
+    look: int64, what it looks like. there: bool. x, y: of its foot; of a leaf of a door, the middle of the doorway. heading: the way it faces, or rolls. speed: cells a
     frame. turning: radians a frame. stride: how far into its stride, 0..1. open: from 0, shut, to 1.
     """
 
@@ -308,6 +308,13 @@ class SlotMemory(nn.Module):
     def empty(self) -> bool:
         """Whether nothing moves in this world."""
         return not self.census.is_meta and not bool(self.census.any())
+
+    @property
+    def doorways(self) -> Tensor:
+        """The middle of the doorway of every slot that opens, (count, 2): what opens is one of two leaves that part
+        there, and each slides by its own width."""
+        shut, ajar = ((ends[:, :2] + ends[:, 2:]) / 2 for ends in (self.shut, self.ajar))
+        return shut - (ajar - shut) / 2
 
     def atlas(self) -> Atlas:
         """The tiles, laid out for drawing."""

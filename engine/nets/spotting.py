@@ -37,6 +37,7 @@ _RIM = 2  # pixels around somebody that say nothing of others
 _LIKELY = 0.05  # what a side is worth that is seen e times as often, in shares of the error
 _DEPTHS = tuple(0.45 * 1.22**n for n in range(16))
 _DRAWS = 24  # places drawn for somebody who is out of sight
+_BEYOND = 4.0  # cells beyond which somebody is put who is out of sight
 _MARGIN = 0.15  # cells beside its foot that somebody may be seen
 _SETTLED = 30  # video frames after which a door is as it will be
 _STEP = 4  # columns of the picture between places looked at
@@ -130,11 +131,11 @@ def _hidden(scene: _Scene, memory: SpatialMemory, slots: SlotMemory, seed: int) 
     x = (place % columns + inside) / per
     y = (place // columns + (inside * 7.31) % 1) / per
     bad = (memory.standing(x.flatten(), y.flatten()).view_as(x) <= 0) | in_sight(scene, x, y)
-    best = bad.float().argmin(1, keepdim=True)
+    near = torch.hypot(x - scene.pose.x, y - scene.pose.y) < _BEYOND  # nobody bursts in the moment that one has looked
+    best = (2.0 * bad + near).argmin(1, keepdim=True)
     x, y = x.gather(1, best)[:, 0], y.gather(1, best)[:, 0]
-    ends = (slots.shut[:, :2] + slots.shut[:, 2:]) / 2
     opens = slots.dynamics.role[look[0]] == OPENS
-    x, y = torch.where(opens, ends[:, 0], x), torch.where(opens, ends[:, 1], y)
+    x, y = (torch.where(opens, at, drawn) for at, drawn in zip(slots.doorways.unbind(1), (x, y), strict=True))
     zero = torch.zeros_like(x)[None]
     faces = slots.headings.cumsum(0)
     heading = torch.searchsorted(faces, draws[:, -2] * faces[-1]).clamp(max=len(faces) - 1)[None]

@@ -335,7 +335,7 @@ def learn_opening(dynamics: SlotDynamics, doors: list[Door], steps: int) -> floa
     if not doors:
         return 0.0
     told = torch.cat([_whole_way(door.opening) for door in doors])
-    distance, before, after = torch.hypot(told[:, 0], torch.tensor(0.5)), told[:, 1], told[:, 2]  # from a leaf
+    distance, before, after = told.unbind(1)
     dynamics.opening.requires_grad_(True)
     optimizer = torch.optim.AdamW(dynamics.opening.parameters(), _OPENING_LR, weight_decay=1e-4)
     for step in range(steps):

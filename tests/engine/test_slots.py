@@ -282,3 +282,21 @@ def test_a_world_without_slots_is_as_before(room):
     here.look(W, STILL)
     assert here.slots is None
     assert torch.equal(here.remembered, room.look(here.pose, here.camera, here.flicker).frames.clamp(-1, 1))
+
+
+def test_both_leaves_of_a_door_answer_to_the_distance_of_its_doorway(living):
+    """They part at 6, 3: the one that slides north lies from 2 to 3, the one that slides south from 3 to 4."""
+    other = SlotMemory(CONFIG, WORLD)
+    other.load_state_dict(living.state_dict())
+    other.shut[3], other.ajar[3] = torch.tensor((6.0, 3.0, 6.0, 4.0)), torch.tensor((6.0, 4.0, 6.0, 5.0))
+    assert other.doorways[2:].tolist() == [[6.0, 3.0], [6.0, 3.0]]
+
+
+def test_who_is_out_of_sight_at_first_is_not_near(room, living):
+    """A foreign picture shows nobody, so everybody there is was put somewhere; in the west of the room one looks west."""
+    frames = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    at = pose(1.2, 2.5, math.pi)
+    for seed in range(12):
+        found = find(frames, at, room, living, camera_of(parts(room, living)), seed)
+        walks = found.there[0] & (living.dynamics.role[found.look[0]] == WALKS)
+        assert walks.any() and (torch.hypot(found.x[0] - 1.2, found.y[0] - 2.5)[walks] > 3.9).all()
