@@ -48,8 +48,8 @@ class Slots:
     """The state of all slots of a batch of worlds; its tensors are replaced and never written to. Each (B, K).
 
     look: int64, what it looks like. there: bool. x, y: of its foot; of a leaf of a door, the middle of the doorway.
-    heading: the way it faces, or rolls. speed: cells a frame. turning: radians a frame. stride: how far into its stride,
-    0..1. open: from 0, shut, to 1.
+    heading: the way it faces, or rolls. speed: cells a frame. turning: radians a frame. stride: how far into its
+    stride, 0..1. open: from 0, shut, to 1.
     """
 
     look: Tensor

@@ -293,7 +293,7 @@ def test_both_leaves_of_a_door_answer_to_the_distance_of_its_doorway(living):
 
 
 def test_who_is_out_of_sight_at_first_is_not_near(room, living):
-    """A foreign picture shows nobody, so everybody there is was put somewhere; one looks west, in the west of the room."""
+    """A foreign picture shows nobody, so everybody was put somewhere; one looks west, in the west of the room."""
     frames = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0)) * 2 - 1
     at = pose(1.2, 2.5, math.pi)
     for seed in range(12):
