@@ -110,22 +110,29 @@ class Walk:
         first = FirstPicture.of(frames, place, somebody, pose, light)
         return first, None if somebody is None else F.max_pool2d(somebody, _BLOCK)
 
-    def _seen(self) -> tuple[View, Tensor | None]:
-        """What the memory sees, with the slots in it, and the blocks of the picture that show them."""
+    def seen_with(self, only: Tensor) -> Tensor:
+        """What the memory sees with some of the slots (B, K) in it, (B, 3, H, W) in -1..1; `remembered` is with all."""
+        return self._seen(only)[0].frames
+
+    def _seen(self, only: Tensor | None = None) -> tuple[View, Tensor | None]:
+        """What the memory sees, with the slots in it, or some of them, and the blocks of the picture that show them."""
         light = self._memory.light_at(self.pose.hour, self.flicker)
         picture, somebody = self._memory.picture(self.pose, self.camera, light), None
         picture = self._first.on(picture, self.camera, self.pose, light)
         if self.slots is not None:
-            picture, somebody = self._with_slots(picture, light)
+            picture, somebody = self._with_slots(picture, light, only)
         view = View(picture.frames.clamp(0, 1) * 2 - 1, picture.nearness)
         return view, None if somebody is None else F.max_pool2d(somebody, _BLOCK)
 
-    def _with_slots(self, picture: Picture, light: Light) -> tuple[Picture, Tensor]:
-        """The place with everybody in it, and the pixels that show anybody, (B, 1, H, W) 0 or 1."""
+    def _with_slots(self, picture: Picture, light: Light, only: Tensor | None = None) -> tuple[Picture, Tensor]:
+        """The place with everybody in it, or some, and the pixels that show anybody, (B, 1, H, W) 0 or 1."""
         assert self.slots is not None
         pose, living = self.pose, self._living
         eyes = (pose.x, pose.y, pose.yaw, pose.pitch)
-        made = draw_cards(picture, living.cards(self.slots, eyes), living.atlas(), eyes, self.camera, light)
+        cards = living.cards(self.slots, eyes)
+        if only is not None:
+            cards = replace(cards, present=cards.present & only)
+        made = draw_cards(picture, cards, living.atlas(), eyes, self.camera, light)
         return made, (made.nearness != picture.nearness)[:, None].float()
 
     def mix(self, weights: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,10 +24,9 @@ from torch.multiprocessing import get_context
 from engine.errors import EngineError
 from engine.measures.motion import motion
 from engine.measures.pictures import contrast, mean_colour, psnr, psnrs, psnrs_within, sharpness
-from engine.nets.cards import draw_cards
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.spatial_memory import Pose
-from engine.nets.surfaces import Eyes, Picture
+from engine.nets.surfaces import Eyes
 from engine.training.alive import Alive, Rollouts
 from engine.training.files import MODEL, WEIGHTS, read_model
 from engine.training.policy import World
@@ -160,7 +159,7 @@ class Evaluator:
                 rows["psnr"][str(frame)] = round(float(each.mean()), 2)
                 rows["psnr_worst_tenth"][str(frame)] = round(float(each.quantile(0.1)), 2)
                 rows["memory_psnr"][str(frame)] = round(psnr(right.remembered, true), 2)
-                bare = ~(_moving(world.simulator, true) | shows_movers(self.networks, right))
+                bare = ~(_moving(world.simulator, true) | shows_movers(right))
                 place, best = psnrs_within(made, true, bare), psnrs(perfect.render(), true)
                 for name, values in (("place_psnr", place), ("perfect_psnr", best)):
                     rows[name][str(frame)] = round(float(values.mean()), 2)
@@ -240,7 +239,7 @@ class Evaluator:
             made = _advance(unroll, keyboard, mouse)
             if frame % 60 == 0:
                 true = world.simulator.render()
-                bare = ~(_moving(world.simulator, true) | shows_movers(self.networks, unroll))
+                bare = ~(_moving(world.simulator, true) | shows_movers(unroll))
                 off = ((made - true).mean(1) * bare).sum((1, 2)) / bare.sum((1, 2)).clamp(min=1)
                 worst = torch.maximum(worst, off.abs() * 127.5)
         return {"day": {"worst": round(float(worst.max()), 2), "median": round(float(worst.median()), 2)}}
@@ -391,12 +390,12 @@ def _moving(simulator: Simulator, true: Tensor) -> Tensor:
     return (true - (simulator.empty().frames.clamp(0, 1) * 2 - 1)).abs().amax(1) > _LEAST_CHANGE
 
 
-def shows_movers(networks: EmbeddedNetworks, unroll: Unroll) -> Tensor:
+def shows_movers(unroll: Unroll) -> Tensor:
     """Where the model's memory shows something that moves, (B, H, W)."""
     if unroll.slots is None:
         return torch.zeros_like(unroll.frames[:, 0], dtype=torch.bool)
-    bare = networks.spatial_memory.look(unroll.pose, camera_of(networks), unroll.flicker).frames
-    return (unroll.remembered - bare.clamp(-1, 1)).abs().amax(1) > _LEAST_CHANGE
+    nobody = torch.zeros_like(unroll.slots.there)
+    return (unroll.remembered - unroll.remembered_with(nobody)).abs().amax(1) > _LEAST_CHANGE
 
 
 class Played:
@@ -452,16 +451,7 @@ class Played:
 
     def _peopled(self, only: Tensor) -> Tensor:
         """What the memory sees, with some of the movers (B, K)."""
-        unroll, memory = self._unroll, self._networks.spatial_memory
-        view = memory.look(unroll.pose, self.camera, unroll.flicker)
-        if unroll.slots is None:
-            return view.frames.clamp(-1, 1)
-        living, picture = self._networks.slots, Picture(view.frames / 2 + 0.5, view.nearness)
-        cards = living.cards(unroll.slots, self.eyes)
-        cards = replace(cards, present=cards.present & only)
-        light = memory.light_at(unroll.pose.hour, unroll.flicker)
-        made = draw_cards(picture, cards, living.atlas(), self.eyes, self.camera, light)
-        return made.frames.clamp(0, 1) * 2 - 1
+        return self._unroll.remembered_with(only)
 
 
 def _seen_from(simulator: Simulator, pose: Pose) -> Tensor:

@@ -66,6 +66,10 @@ class Unroll:
         """What the memory alone shows for them, (B, 3, H, W) in -1..1."""
         return self._walk.remembered
 
+    def remembered_with(self, only: Tensor) -> Tensor:
+        """The same with some of the slots (B, K) in it alone."""
+        return self._walk.seen_with(only)
+
     @property
     def pose(self) -> Pose:
         """Where the model takes the players to be."""

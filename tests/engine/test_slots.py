@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from engine.config.memory import SlotsConfig, SpatialMemoryConfig
 from engine.nets.networks import EmbeddedNetworks
@@ -300,3 +301,16 @@ def test_who_is_out_of_sight_at_first_is_not_near(room, living):
         found = find(frames, at, room, living, camera_of(parts(room, living)), seed)
         walks = found.there[0] & (living.dynamics.role[found.look[0]] == WALKS)
         assert walks.any() and (torch.hypot(found.x[0] - 1.2, found.y[0] - 2.5)[walks] > 3.9).all()
+
+
+def test_what_is_seen_without_somebody_differs_where_they_are_alone(room, living):
+    """Though the first picture differs from memory everywhere: it is a little brighter."""
+    at, here = pose(1.5, 2.0), state(4.0, 1.5)
+    frames = (seen(room, living, at, here) * 0.97 + 0.03).clamp(-1, 1)
+    walked = walk(room, living, at, here, frames=frames)
+    walked.look(KEYS, STILL)
+    everybody, nobody_ = walked.slots.there, torch.zeros_like(walked.slots.there)
+    assert torch.equal(walked.seen_with(everybody), walked.remembered)
+    off = (walked.remembered - walked.seen_with(nobody_)).abs().amax(1)[0] > 1e-3
+    shown = F.interpolate(walked.shown, scale_factor=HEIGHT // walked.shown.shape[2])[0, 0] > 0
+    assert 20 < off.sum() < off.numel() / 8 and not (off & ~shown).any()
