@@ -108,7 +108,7 @@ class Portrait:
         return Portrait(flipped, torch.stack((-right, -left, base, top)), self.seen, self.wrong)
 
 
-class _Fit:
+class _PortraitFit:
     """Portraits of one side that are being made.
 
     Args:
@@ -277,7 +277,7 @@ def portraits(
     usable = seen.cut[index] >= 0
     if int(usable.sum()) >= _FEW * (int(group.max()) + 1):
         numbers, group_ = group[usable].unique(return_inverse=True)
-        made = _Fit(seen, index[usable], group_, memory, camera, size).make()
+        made = _PortraitFit(seen, index[usable], group_, memory, camera, size).make()
         found = [None] * (int(group.max()) + 1)
         for number, one in zip(numbers.tolist(), made, strict=True):
             found[number] = one
@@ -418,7 +418,8 @@ def _alone(seen: Sightings, index: Tensor) -> Tensor:
     if len(index) < _FEW:
         return index
     usual = size.median(0).values
-    return index[((size - usual).abs() < _SIZES * usual[2]).all(1)]
+    alike = ((size - usual).abs() < _SIZES * usual[2]).all(1)
+    return index[alike] if alike.any() else index
 
 
 def _otherwise(seen: Sightings, walking: list[list[Portrait]], stands: Tensor, side: Tensor) -> bool:
