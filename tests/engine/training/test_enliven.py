@@ -196,3 +196,15 @@ def test_which_way_others_went_is_known_where_they_went():
         slot = Slots(one.long(), one > 0, 4.25 * one, 5.25 * one, heading * one, one, one, one, one)
         ahead = dynamics._onward(slot).view(3, 8)
         assert ahead[0].argmax() == way and ahead[0, way] > 0.9
+
+
+def test_who_stands_faces_the_way_it_came():
+    """It stands, nobody knows how; walks east; stands; and goes on to the south."""
+    still = torch.full((20,), 4.0)
+    x = torch.cat((still, torch.linspace(4, 6, 30), still + 2, still + 2))
+    y = torch.cat((still, torch.full((30,), 4.0), still, torch.linspace(4, 5.4, 20)))
+    path = ways(walk(0, x, y))
+    assert not path.known[:15].any(), "the way that it will go is not the way that it faces"
+    facing = (path.heading + math.pi) % (2 * math.pi) - math.pi
+    assert path.known[25:].all() and facing[25:66].abs().max() < 0.1
+    assert (path.speed[55:66] == 0).all() and (facing[75:] - math.pi / 2).abs().max() < 0.1
