@@ -349,6 +349,8 @@ def write_looks(
     for look in kind.walks:
         mine = good & path.known & (kind.look == look)
         goes = mine & (path.speed > 0)
+        for instead in (good, seen.whole > 0, kind.look >= 0):  # it was never seen to go and as a whole, in a trial
+            goes = goes if goes.any() else instead & (kind.look == look)
         slots.dynamics.role[look] = WALKS
         straight = goes & path.straight
         slots.dynamics.pace[look] = path.speed[straight if straight.any() else goes].median() if goes.any() else 0.02
