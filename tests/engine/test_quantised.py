@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from engine.families import seeded_networks
 from engine.nets.quantised import DTYPES, QuantisedLinear, merged, quantise, quantised
+from tests.engine.tiny import big_config, waypoint_config
 
 BITS = tuple(DTYPES)
 
@@ -101,3 +103,19 @@ def test_fast_kernels_compute_what_the_readable_quantised_network_does(bits):
     fast, exact = World(FastWaypoint(nets[1])).play(12), World(network()).play(12)
     assert relative(fast, readable) < relative(readable, exact)
     assert 0 < relative(readable, exact) < 0.2
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_what_eight_bits_would_spoil_is_kept(bits):
+    """In fp8 all of Waypoint's attention, in both the other family's cross attention: see engine/README.md."""
+
+    def in_eight_bits(config, part: str) -> set[str]:
+        net = seeded_networks(config, bits=bits).modules()["transformer"]
+        made = (name for name, module in net.named_modules() if isinstance(module, QuantisedLinear))
+        return {name.rsplit(".", 1)[1] for name in made if part in name}
+
+    attention = in_eight_bits(waypoint_config(), "attn.")
+    assert attention == ({"q_proj", "k_proj", "v_proj", "out_proj"} if bits == "int8" else set())
+    assert in_eight_bits(waypoint_config(), "dit_mlp.") == {"fc1", "fc2"}
+    assert in_eight_bits(big_config(), "cross_attn.") == set()
+    assert in_eight_bits(big_config(), "self_attn.") == {"q", "k", "v", "o"}
