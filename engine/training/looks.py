@@ -325,11 +325,11 @@ def write_looks(
         kept = [one for one in found if one is not None]
         least = max(_FEW, _SHARE * sum(len(one.seen) for one in kept))
         kept.sort(key=lambda one: -len(one.seen))
-        # what one watcher alone saw may be somebody else as well, who stood behind
-        often = [one is kept[0] or len(seen.clip[one.seen].unique()) >= _OFTEN for one in kept]
-        return [
-            one for one, more in zip(kept, often, strict=True) if more and (len(one.seen) >= least or one is kept[0])
-        ]
+
+        def no_accident(one: Portrait) -> bool:  # what one watcher alone saw may be somebody else too, who stood behind
+            return len(one.seen) >= least and len(seen.clip[one.seen].unique()) >= _OFTEN
+
+        return kept[:1] + [one for one in kept[1:] if no_accident(one)]
 
     good = (seen.whole > 0) & (kind.look >= 0)
     if bool((seen.cut >= 0).any()):
@@ -349,12 +349,12 @@ def write_looks(
     for look in kind.walks:
         mine = good & path.known & (kind.look == look)
         goes = mine & (path.speed > 0)
-        for instead in (good, seen.whole > 0, kind.look >= 0):  # it was never seen to go and as a whole, in a trial
-            goes = goes if goes.any() else instead & (kind.look == look)
         slots.dynamics.role[look] = WALKS
         straight = goes & path.straight
         slots.dynamics.pace[look] = path.speed[straight if straight.any() else goes].median() if goes.any() else 0.02
         slots.dynamics.stride[look] = told.stride
+        for instead in (good, seen.whole > 0, kind.look >= 0):  # it was never seen to go and as a whole, in a trial
+            goes = goes if goes.any() else instead & (kind.look == look)
         walking = []
         for here in range(config.views):
             index, flip = _of_side(goes, goes & path.straight & (off < _SQUARE), side, here, seen.far, config.views)
