@@ -50,7 +50,6 @@ class SpatialMemoryConfig:
             that have a floor and cells that have a ceiling.
         sky: (down, round) texels of the sky; sky_slopes: of its lowest and of its highest line of sight.
         hours: of a day at which the light is kept.
-        ground: places along a side of a cell at which it is known whether one can stand.
     """
 
     rows: int = 20
@@ -66,12 +65,9 @@ class SpatialMemoryConfig:
     sky: tuple[int, int] = (256, 1152)
     sky_slopes: tuple[float, float] = (-0.6, 0.95)
     hours: int = 32
-    ground: int = 16
 
     def __post_init__(self) -> None:
-        positive(
-            self, "rows", "columns", "height", "levels", "edges", "strips", "floors", "ceilings", "hours", "ground"
-        )
+        positive(self, "rows", "columns", "height", "levels", "edges", "strips", "floors", "ceilings", "hours")
         for name in ("texels", "ceiling_texels"):
             value = getattr(self, name)
             need(value >= 16 and value & (value - 1) == 0, f"memory.{name} is out of range", value, "16, 32, 64 ...")

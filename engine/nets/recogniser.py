@@ -9,6 +9,10 @@ likely guesses follow.
 Whoever walks through the picture, or a door that is shut, is not in the memory, and a pixel of either is as wrong as
 can be wherever one looks from. So errors count less the larger they are, as in Geman and McClure's robust measure: the
 pose is right from which most of the picture is explained well, and not the one from which nothing is very wrong.
+
+By day a picture tells its hour to within a hundredth of a day. At night, hours look alike: the one that explains a
+picture best is then as good as any, and may be an hour and a half before dawn as well as after dusk. So in the end the
+hour is the mean of all, each weighed by how well it explains the picture, which is least wrong on average.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from torch import Tensor, nn
 from engine.config.memory import RecogniserConfig, SpatialMemoryConfig
 from engine.errors import ConfigError
 from engine.nets.camera import Camera
-from engine.nets.spatial_memory import Pose, SpatialMemory
+from engine.nets.spatial_memory import Pose, SpatialMemory, light_between
 from engine.nets.surfaces import Light, draw
 
 _AROUND = (0.3, 0.3, 0.12, 0.04)  # cells, cells, radians, radians: how far around a guess others are tried
@@ -38,6 +42,9 @@ _GLANCE_BLUR = 2  # pixels of a glance that are taken together
 _NUMBERS = 5  # of a pose
 _HOUR_NUDGE = 0.01  # of a day
 _GUESSED_HOUR = 0.05  # of error, that being a day beside the guessed hour must be worth
+_TRIED = 8  # spots along a side of a place, at which it is asked whether one can stand there
+_HOURS = 256  # of a day, that are weighed against each other in the end
+_SURE = 100.0  # how much likelier an hour is, in powers of e, than one with twice the least error
 
 
 @dataclass(frozen=True)
@@ -83,12 +90,14 @@ class Recogniser(nn.Module):
         """(rows, columns) of the places told apart."""
         return self.world.rows * self.config.per_cell, self.world.columns * self.config.per_cell
 
-    def know(self, ground: Tensor) -> None:
-        """Tells only those places apart where one can stand, by a memory's `ground`; raises ConfigError if there are
-        too many."""
+    def know(self, memory: SpatialMemory) -> None:
+        """Tells only those places apart where one can stand; raises ConfigError if there are too many."""
         rows, columns = self.grid
-        squares = ground.view(rows, len(ground) // rows, columns, -1) > 127
-        number = squares.any(3).any(1).flatten().nonzero()[:, 0]
+        down, across = (
+            (torch.arange(size * _TRIED) + 0.5) / (_TRIED * self.config.per_cell) for size in (rows, columns)
+        )
+        stands = memory.standing(*torch.meshgrid(across, down, indexing="xy"))
+        number = stands.view(rows, _TRIED, columns, _TRIED).any(3).any(1).flatten().nonzero()[:, 0]
         if len(number) > len(self.cells):
             raise ConfigError("the world needs more recogniser.places", got=len(self.cells),
                               expected=f"at least {len(number)}")  # fmt: skip
@@ -152,7 +161,8 @@ class _Search:
             begin += count
             if least < self.config.enough:
                 break
-        return best[0]
+        view, target = self._view(self.config.sizes[-1], self.config.blurs[-1], frame[None])
+        return view.at_mean_hour(best, target)[0]
 
     def _best_of(self, frame: Tensor, pose: Tensor, most: int, before: Tensor) -> tuple[Tensor, Tensor]:
         """The best (1, 5) of `most` of the poses and of those found before, and its error ()."""
@@ -205,23 +215,37 @@ class _BlurredView:
         return F.avg_pool2d(frames, self.blur).flatten(1)
 
     def at_best_hours(self, pose: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses (N, 5), each at the hour at which `target` (1, M) is most nearly seen, and the errors (N,) there.
+        """Poses (N, 5), each at the hour at which `target` (1, M) is most nearly seen, and the errors (N,) there."""
+        hours = _hours(len(self.memory.light), pose)
+        error = self._errors_at(hours, pose, target, _AT_FIRST)
+        off = ((hours - pose[:, 4:] + 0.5) % 1 - 0.5).abs()  # at night, hours look alike: then the guess counts
+        best = (error + _GUESSED_HOUR * off).argmin(1, keepdim=True)
+        return torch.cat((pose[:, :4], hours[best]), 1), error.gather(1, best)[:, 0]
+
+    def at_mean_hour(self, pose: Tensor, target: Tensor) -> Tensor:
+        """Poses (N, 5), each at the mean of all hours, weighed by how well `target` (1, M) is explained then."""
+        hours = _hours(_HOURS, pose)
+        error = self._errors_at(hours, pose, target, _WRONG)
+        least = error.min(1, keepdim=True).values.clamp(min=1e-6)
+        weight = (_SURE * (1 - error / least)).softmax(1)
+        angle = 2 * math.pi * hours
+        mean = torch.atan2((weight * angle.sin()).sum(1), (weight * angle.cos()).sum(1)) / (2 * math.pi)
+        return torch.cat((pose[:, :4], mean[:, None] % 1), 1)
+
+    def _errors_at(self, hours: Tensor, pose: Tensor, target: Tensor, wrong: float) -> Tensor:
+        """How wrong (N, H) the picture is from poses (N, 5) at each of hours (H,).
 
         What is seen is a sum of layers that the hour only weighs, so all hours are had for four looks.
         """
-        light = self.memory.light
-        x, y, yaw, pitch, hour = pose.unbind(1)
+        x, y, yaw, pitch, _ = pose.unbind(1)
         layers = []
         for layer in range(4):
             gains = [torch.full((len(pose), 3), float(layer == other), device=pose.device) for other in range(4)]
             frames = draw(self.memory.surfaces(), (x, y, yaw, pitch), self.camera, Light(*gains)).frames
             layers.append(F.avg_pool2d(frames, self.blur).flatten(2))
+        light = light_between(self.memory.light, hours)
         made = torch.einsum("lncp,hlc->nhcp", torch.stack(layers), light).clamp(0, 1) * 2 - 1
-        hours = torch.arange(len(light), device=pose.device) / len(light)
-        error = _error(made.flatten(2) - target, _AT_FIRST)
-        off = ((hours - hour[:, None] + 0.5) % 1 - 0.5).abs()  # at night, hours look alike: then the guess counts
-        best = (error + _GUESSED_HOUR * off).argmin(1, keepdim=True)
-        return torch.cat((pose[:, :4], hours[best]), 1), error.gather(1, best)[:, 0]
+        return _error(made.flatten(2) - target, wrong)
 
     def around(self, pose: Tensor, target: Tensor, count: int, scale: float, wrong: float) -> tuple[Tensor, Tensor]:
         """The best of each of poses (N, 5) and of `count` - 1 around it, evenly spread, and the errors (N,) there: a
@@ -234,6 +258,11 @@ class _BlurredView:
         best = error.argmin(1, keepdim=True)
         chosen = tried.gather(1, best[..., None].expand(-1, -1, _NUMBERS))[:, 0]
         return chosen, error.gather(1, best)[:, 0]
+
+
+def _hours(count: int, like: Tensor) -> Tensor:
+    """So many hours (count,), evenly spread over a day."""
+    return torch.arange(count, device=like.device) / count
 
 
 def _error(wrong: Tensor, half: float = _WRONG) -> Tensor:

@@ -121,7 +121,7 @@ class SlotDynamics(nn.Module):
         angle = (slots.heading[..., None] + way)[..., None]
         reach = torch.tensor(_REACHES, device=slots.x.device)
         across, down = slots.x[..., None, None] + angle.cos() * reach, slots.y[..., None, None] + angle.sin() * reach
-        free = memory.standing(across.flatten(), down.flatten()).view(*slots.x.shape, -1) / 127.5
+        free = memory.standing(across, down).flatten(2) * 2.0 - 1
         onward = self._onward(slots)
         player = _seen_from(slots, pose.x[:, None], pose.y[:, None])
         coming = torch.stack(_turned(slots.heading, walked[:, :1] / _STEP, walked[:, 1:] / _STEP), -1)

@@ -33,6 +33,8 @@ from engine.nets.surfaces import (
     strip_table,
 )
 
+_ANYWHERE = 1e6  # cells, beyond any map
+
 
 @dataclass(frozen=True)
 class Pose:
@@ -72,8 +74,8 @@ class SpatialMemory(nn.Module):
     (floors, texels, texels, 6) and ceiling (ceilings, ..., 7) likewise, cell by cell; floor_cells, ceiling_cells (rows,
     columns), which of these a cell has, counted from 1, 0 for none; sky (down, round, 6); light (hours, 4, 3), gains of
     the layers by day, by lamp, of the sky by day and by night; pace (1,), days that pass in a video frame; flicker
-    (2,), how much lamps flicker and how steadily; ground (rows, columns) of places, above half of 255 where one can
-    stand.
+    (2,), how much lamps flicker and how steadily; outline (edges, 3), the rim of where one can stand: x of each of its
+    runs from north to south, and from which y to which, zeros where there is none.
     """
 
     edges: Tensor
@@ -86,7 +88,7 @@ class SpatialMemory(nn.Module):
     light: Tensor
     pace: Tensor
     flicker: Tensor
-    ground: Tensor
+    outline: Tensor
 
     def __init__(self, config: SpatialMemoryConfig) -> None:
         super().__init__()
@@ -106,7 +108,7 @@ class SpatialMemory(nn.Module):
         weights("light", config.hours, 4, 3, dtype=torch.float32)
         weights("pace", 1, dtype=torch.float32)
         weights("flicker", 2, dtype=torch.float32)
-        weights("ground", config.rows * config.ground, config.columns * config.ground)
+        weights("outline", config.edges, 3, dtype=torch.float32)
         self._surfaces: Surfaces | None = None  # the same weights, laid out for looking; made at the first look
 
     # -- looking ---------------------------------------------------------------------------------------------------
@@ -127,16 +129,10 @@ class SpatialMemory(nn.Module):
         return Light(day, lamp, sky, night)
 
     def standing(self, x: Tensor, y: Tensor) -> Tensor:
-        """How surely one can stand at x, y (B,): (B,), above 0 if so."""
-        rows, columns = self.ground.shape
-        across = (x * self.config.ground - 0.5).clamp(0, columns - 1.001)
-        down = (y * self.config.ground - 0.5).clamp(0, rows - 1.001)
-        column, row = across.floor().long(), down.floor().long()
-        right, low = across - column, down - row
-        flat, index = self.ground.flatten(), row * columns + column
-        corners = [flat[index + step].float() for step in (0, 1, columns, columns + 1)]
-        upper = torch.lerp(corners[0], corners[1], right)
-        return torch.lerp(upper, torch.lerp(corners[2], corners[3], right), low) - 127.5
+        """Whether one can stand at places x, y, in their shape: an odd number of runs of the outline is to the west."""
+        run, begin, end = self.outline.unbind(1)
+        x, y = x[..., None], y[..., None]
+        return ((run < x) & (begin <= y) & (y < end)).sum(-1) % 2 == 1
 
     def surfaces(self) -> Surfaces:
         """The place, laid out for looking."""
@@ -203,7 +199,8 @@ class SpatialMemory(nn.Module):
             state[name] = torch.where(cells <= most, cells, 0)
         state["light"] = torch.full((config.hours, 4, 3), 0.5)
         state["pace"], state["flicker"] = torch.tensor((1e-3,)), torch.tensor((0.05, 0.9))
-        state["ground"] = torch.full_like(self.ground, 255, device="cpu")
+        state["outline"] = torch.zeros(config.edges, 3)
+        state["outline"][0] = torch.tensor((-_ANYWHERE, -_ANYWHERE, _ANYWHERE))
         return state
 
 

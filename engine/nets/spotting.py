@@ -130,7 +130,7 @@ def _hidden(scene: _Scene, memory: SpatialMemory, slots: SlotMemory, seed: int) 
     inside = draws[:, _DRAWS : 2 * _DRAWS]
     x = (place % columns + inside) / per
     y = (place // columns + (inside * 7.31) % 1) / per
-    bad = (memory.standing(x.flatten(), y.flatten()).view_as(x) <= 0) | in_sight(scene, x, y)
+    bad = ~memory.standing(x, y) | in_sight(scene, x, y)
     near = torch.hypot(x - scene.pose.x, y - scene.pose.y) < _BEYOND  # nobody bursts in the moment that one has looked
     best = (2.0 * bad + near).argmin(1, keepdim=True)
     x, y = x.gather(1, best)[:, 0], y.gather(1, best)[:, 0]

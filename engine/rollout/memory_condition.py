@@ -151,7 +151,7 @@ class Walk:
         x, y = pose.x + ahead * cos - right * sin, pose.y + ahead * sin + right * cos
         # asked at once: along x alone, and along y from where that may lead
         places = torch.stack((x, x, pose.x)), torch.stack((pose.y, y, y))
-        free, further, beside = (self._memory.standing(*(part.flatten() for part in places)) > 0).view(3, -1)
+        free, further, beside = self._memory.standing(*places)
         x = torch.where(free, x, pose.x)
         y = torch.where(torch.where(free, further, beside), y, pose.y)
         self.pose = Pose(x, y, yaw, pitch, pose.hour)

@@ -70,7 +70,7 @@ def make(options: argparse.Namespace) -> None:
     Enlivening(networks.slots, networks.spatial_memory, camera, enlivening).run(options.out, say, options.save_every)
     networks.slots.requires_grad_(False)
 
-    networks.recogniser.know(networks.spatial_memory.ground)
+    networks.recogniser.know(networks.spatial_memory)
     recogniser = RecogniserTraining(seed=seed)
     recogniser = replace(recogniser, steps=steps(recogniser.steps))
     Recognising(networks.recogniser, camera, recogniser).run(options.out, say, options.save_every)

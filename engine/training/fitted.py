@@ -40,6 +40,10 @@ class Outline:
     before: Tensor
     after: Tensor
 
+    def runs(self) -> Tensor:
+        """The runs from north to south as the memory keeps them: x, and from which y to which, (R, 3)."""
+        return torch.stack((self.line, self.line[self.before], self.line[self.after]), 1)[self.upright]
+
     def edges(self, reach: Tensor) -> Tensor:
         """What stops people: the outline moved outwards by `reach` (E,) cells, as edges (E, 4)."""
         line = self.line + self.outward * reach

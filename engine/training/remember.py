@@ -37,7 +37,7 @@ class MemoryTraining:
     """How the memory is fitted.
 
     Attributes:
-        tries: places tried to stand at.
+        tries: places tried to stand at. squares: of the map along a side of a cell, by which they are counted.
         plan_steps, look_steps: optimizer steps of the first part and the last.
         survey_views: pictures of the survey.
         reach: cells that walls are taken to stop people at, before it is known.
@@ -52,6 +52,7 @@ class MemoryTraining:
     """
 
     tries: int = 8_000_000
+    squares: int = 16
     plan_steps: int = 500
     survey_views: int = 5000
     look_steps: int = 1400
@@ -87,7 +88,7 @@ class Remembering:
         """Fits everything; saves in `folder`, and goes on from what is there."""
         config = self.config
         shares = self._try_to_stand()
-        outline = outline_of(shares, self.memory.config.ground)
+        outline = outline_of(shares, config.squares)
         say(f"memory: {len(outline.line)} faces, {shares.mean() * 100:.0f}% of the map can be stood on")
         if len(outline.line) > self.memory.config.edges:
             raise ConfigError("the world has more faces than spatial_memory.edges", got=len(outline.line),
@@ -108,7 +109,7 @@ class Remembering:
             folder / "look.pt", say, save_every
         )
         look.refresh()
-        self._write(shares, say)
+        self._write(shares, outline, say)
         self._watch()
 
     def _plan(self, coarse: SpatialMemoryConfig, outline: Outline, folder: Path, say: Say, save_every: float) -> Plan:
@@ -164,29 +165,30 @@ class Remembering:
 
     def _try_to_stand(self) -> Tensor:
         """The share of every small square of the map in which one can stand, (rows, columns)."""
-        config, tries = self.memory.config, self.config.tries
-        rows, columns = config.rows * config.ground, config.columns * config.ground
+        config, tries, squares = self.memory.config, self.config.tries, self.config.squares
+        rows, columns = config.rows * squares, config.columns * squares
         rng = torch.Generator().manual_seed(self.config.seed)
         simulator = Simulator(1, self.config.seed, self.camera)
         tried, stood = torch.zeros(rows * columns), torch.zeros(rows * columns)
         for _ in range(max(1, tries // 250_000)):
             x = torch.rand(250_000, generator=rng) * config.columns
             y = torch.rand(250_000, generator=rng) * config.rows
-            index = (y * config.ground).long() * columns + (x * config.ground).long()
+            index = (y * squares).long() * columns + (x * squares).long()
             tried += torch.bincount(index, minlength=len(tried))
             stood += torch.bincount(index, simulator.is_free(x, y).float(), minlength=len(tried))
         return (stood / tried.clamp(min=1)).view(rows, columns)
 
     # -- into the memory -------------------------------------------------------------------------------------------
     @torch.no_grad()
-    def _write(self, shares: Tensor, say: Say) -> None:
+    def _write(self, shares: Tensor, outline: Outline, say: Say) -> None:
         """The fitted numbers as the memory's bytes."""
         memory, fit = self.memory, self.fit
         edges = fit.edges()
         memory.edges.zero_()[: len(edges)] = edges
         _room("strips", fit.walls, memory.config.strips)
         memory.strips.zero_()[: fit.walls] = _bytes(_decided(fit.strips[: fit.walls])[..., :7])
-        memory.ground.copy_(_bytes(shares))
+        runs = outline.runs()
+        memory.outline.zero_()[: len(runs)] = runs
         inside = self._inside(shares)
         for name, plane, channels in (("floor", fit.floor, 6), ("ceiling", fit.ceiling, 7)):
             size = plane.shape[0] // memory.config.rows
@@ -208,7 +210,7 @@ class Remembering:
 
     def _inside(self, shares: Tensor) -> Tensor:
         """Which cells people come near to, (rows, columns)."""
-        per = self.memory.config.ground
+        per = self.config.squares
         reach = int(float(self.fit.reach) * per) - 1
         around = F.max_pool2d(shares[None, None], 2 * reach + 1, 1, reach)
         return F.max_pool2d(around, per)[0, 0] > 0.5

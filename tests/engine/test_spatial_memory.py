@@ -40,8 +40,7 @@ def filled(memory: SpatialMemory, wall: torch.Tensor) -> SpatialMemory:
     memory.floor_cells.copy_(torch.arange(1, 13).view(3, 4))
     memory.ceiling_cells.copy_(torch.arange(1, 13).view(3, 4))
     memory.light[:, 0] = memory.light[:, 2] = 1.0
-    y, x = torch.meshgrid((torch.arange(48) + 0.5) / 16, (torch.arange(64) + 0.5) / 16, indexing="ij")
-    memory.ground.copy_(255 * ((x > WEST) & (x < EAST) & (y > NORTH) & (y < SOUTH)))
+    memory.outline[:2] = torch.tensor(((WEST, NORTH, SOUTH), (EAST, NORTH, SOUTH)))
     return memory
 
 
@@ -232,6 +231,20 @@ def test_a_closer_look_finds_the_place_from_one_near_by(room):
     assert (error < 0.3 * (view.of(start) - target).abs().mean(1)).all()
 
 
+def test_by_day_the_hour_is_found_and_at_night_the_middle_of_all_that_look_alike(room):
+    memory = copy_of(room)
+    hours = (torch.arange(len(memory.light)) / len(memory.light) + 0.5) % 1 - 0.5
+    memory.light[:, 0] = (0.2 + 0.8 * ((hours - 0.15) / 0.35).clamp(0, 1) + 0.2 * ((-hours - 0.15) / 0.35).clamp(0, 1))[
+        :, None
+    ]  # night until 0.15 and from 0.85; brighter before noon than after
+    view = _BlurredView(memory, Camera(CameraConfig(), 96, 56), 2)
+    for true, found in ((0.3, 0.3), (0.4, 0.4), (0.1, 0.0), (0.92, 0.0)):
+        place = torch.tensor([[1.8, 1.4, 0.4, 0.0, true]])
+        at = view.at_mean_hour(place + torch.tensor([0.0, 0.0, 0.0, 0.0, 0.2]), view.of(place))
+        assert torch.equal(at[:, :4], place[:, :4])
+        assert abs((float(at[0, 4]) - found + 0.5) % 1 - 0.5) < 0.01, true
+
+
 def test_less_likely_guesses_follow_when_nothing_is_like_the_picture(room):
     camera = Camera(CameraConfig(), 96, 56)
     true = torch.tensor([1.8, 1.4, 0.4, 0.0, 0.5])
@@ -273,14 +286,15 @@ def test_guesses_are_the_pairs_that_the_network_finds_likeliest():
 def test_only_places_where_one_can_stand_are_told_apart():
     world = SpatialMemoryConfig(rows=3, columns=4)
     recogniser = Recogniser(RecogniserConfig(per_cell=2, headings=8, places=5), world)
-    ground = torch.zeros(48, 64, dtype=torch.uint8)
-    ground[8:16, 8:32] = 200  # the second row of places, from the second column to the fourth
-    recogniser.know(ground)
+    memory = SpatialMemory(world)
+    memory.outline[:2] = torch.tensor(((0.5, 0.5, 1.0), (2.0, 0.5, 1.0)))  # the second row, second to fourth column
+    recogniser.know(memory)
     assert recogniser.cells.tolist() == [9, 10, 11, -1, -1]
     poses = recogniser.poses(recogniser(torch.zeros(1, 3, 54, 96)), 3 * 8)
     assert ((poses.y > 0.25) & (poses.y < 1.25)).all() and ((poses.x > 0.25) & (poses.x < 2.25)).all()
     with pytest.raises(ConfigError, match="places"):
-        recogniser.know(torch.full_like(ground, 255))
+        memory.outline[:2] = torch.tensor(((0.0, 0.0, 3.0), (4.0, 0.0, 3.0)))
+        recogniser.know(memory)
 
 
 # -- what the first picture knows better -------------------------------------------------------------------------------
