@@ -34,10 +34,11 @@ class Embedded(Family[EmbeddedConfig, "EmbeddedNetworks"]):
 
     @property
     def models(self) -> tuple[str, ...]:
-        return ("tiny",)
+        return ("tiny", "tiny_large")
 
     def checkpoint(self, config: EmbeddedConfig) -> Checkpoint | None:
-        return Checkpoint(tuple(WeightFile(name, f"{name}.safetensors") for name in _NETWORKS))
+        files = tuple(WeightFile(name, f"{name}.safetensors") for name in _NETWORKS)
+        return Checkpoint(files, shipped="tiny" if config.name in self.models else None)
 
     def check(self, config: EmbeddedConfig) -> None:
         self.space(config).check_widths(config.transformer.actions.keyboard_dim, config.transformer.actions.mouse_dim)

@@ -63,11 +63,13 @@ class Checkpoint:
         files: in the order in which their hashes make the model's.
         repository: on Hugging Face ("owner/name"); None for weights that come with the program.
         revision: the repository's commit; None for the newest.
+        shipped: the folder of assets/ that holds weights that come with the program; None: it is named as the model.
     """
 
     files: tuple[WeightFile, ...]
     repository: str | None = None
     revision: str | None = None
+    shipped: str | None = None
 
     @property
     def folder(self) -> str | None:

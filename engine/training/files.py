@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
+from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from engine.config.memory import EmbeddedConfig
@@ -23,13 +25,15 @@ def _data(name: str) -> Path:
 
 
 MODEL = _data("configs") / "model" / "tiny.yaml"
+LARGE = MODEL.with_name("tiny_large.yaml")
+"""The same weights, seen larger."""
 WEIGHTS = _data("assets") / "tiny"
 
 
 def read_model(path: Path) -> EmbeddedConfig:
     """The model that a YAML file describes; raises ConfigError if there is none."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _composed(path)
     except OSError as error:
         raise ConfigError("the model's description cannot be read", got=f"{path}: {error.strerror}") from error
     except yaml.YAMLError as error:
@@ -38,6 +42,15 @@ def read_model(path: Path) -> EmbeddedConfig:
     if not isinstance(config, EmbeddedConfig):
         raise ConfigError("only the embedded model is trained here", got=config.family, expected=EmbeddedConfig.family)
     return config
+
+
+def _composed(path: Path) -> Any:
+    """What a YAML file says, on top of those beside it that its `defaults` name, as play composes it."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        return data
+    bases = [path.with_name(f"{name}.yaml") for name in data.pop("defaults", ()) if name != "_self_"]
+    return OmegaConf.to_container(OmegaConf.merge(*(_composed(base) for base in bases), data))
 
 
 def export(networks: Networks, folder: Path) -> int:

@@ -311,17 +311,117 @@ def write_looks(
     slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemory, camera: Camera, told: Told, say: Say
 ) -> int:
     """The tiles of all that walks and rolls; returns how many. camera: of those who watched."""
-    config, seen = slots.config, path.seen
-    (side, off), hung = sides(path, config.views), []
+    writer, dynamics = _Writer(slots, path, kind, memory, camera), slots.dynamics
+    for look in kind.rolls:
+        if (lying := writer.lies(look)) is not None:
+            slots.tile[look] = writer.add(lying)
+            dynamics.role[look] = ROLLS
+    for number, look in enumerate(kind.walks):
+        goes, dynamics.pace[look] = writer.goes(look)
+        dynamics.role[look], dynamics.stride[look] = WALKS, told.stride
+        walking = writer.walking(goes)
+        standing = writer.standing(look, walking)
+        for here, found in enumerate(walking):
+            neutral, first, second = ([writer.add(one) for one in found] * _STRIDES)[:_STRIDES]
+            stood, other = neutral, -here % slots.config.views
+            if here in standing or other in standing:
+                stood = writer.add(standing[here] if here in standing else standing[other].mirrored())
+            slots.tile[look, here] = torch.tensor([stood, neutral, first, neutral, second])
+        say(f"slots: portraits of {number + 1} of {len(kind.walks)} who walk")
+    if len(writer.hung) > len(slots.tiles):
+        raise ConfigError("there are more sides and strides than there is room for", got=len(writer.hung),
+                          expected="larger slots.tiles")  # fmt: skip
+    slots.tint.copy_(_tint([portrait.texels for portrait in writer.hung]))
+    for number, portrait in enumerate(writer.hung):
+        slots.tiles[number], slots.frame[number] = portrait.texels.bytes(slots.tint), portrait.frame
+    return len(writer.hung)
 
-    def add(portrait: Portrait) -> int:
-        hung.append(portrait)
-        return len(hung) - 1
 
-    def made(index: Tensor, group: Tensor) -> list[Portrait]:
+class _Writer:
+    """Chooses of all sightings those that show each side of a look, has portraits made of them, and numbers these.
+
+    Args: as of `write_looks`. hung: the portraits, by number.
+    """
+
+    def __init__(self, slots: SlotMemory, path: Ways, kind: Kinds, memory: SpatialMemory, camera: Camera) -> None:
+        self._config, self._path, self._kind, self._seen = slots.config, path, kind, path.seen
+        self._memory, self._camera = memory, camera
+        self._side, self._off = sides(path, slots.config.views)
+        self._good = self._well_seen()
+        self.hung: list[Portrait] = []
+
+    def add(self, portrait: Portrait) -> int:
+        """Its number."""
+        self.hung.append(portrait)
+        return len(self.hung) - 1
+
+    def lies(self, look: int) -> Portrait | None:
+        """What rolls, as it lies most often; None: it was never seen to lie."""
+        index = (self._good & (self._kind.look == look) & (self._path.speed == 0)).nonzero()[:, 0]
+        index = self._nearest(index)
+        if not len(index):
+            return None
+        index = index[self._strides(index) == 0]
+        return self._made(index, torch.zeros_like(index))[0]
+
+    def goes(self, look: int) -> tuple[Tensor, float]:
+        """Which sightings (N,) show it on its way, and how fast it goes, cells a frame."""
+        goes = self._good & self._path.known & (self._kind.look == look) & (self._path.speed > 0)
+        straight = goes & self._path.straight
+        pace = self._path.speed[straight if straight.any() else goes].median() if goes.any() else 0.02
+        for instead in (self._good, self._seen.whole > 0, self._kind.look >= 0):  # never seen to go as a whole: a trial
+            goes = goes if goes.any() else instead & (self._kind.look == look)
+        return goes, float(pace)
+
+    def walking(self, goes: Tensor) -> list[list[Portrait]]:
+        """Of each side the parts of a stride, the most common first."""
+        square, found = goes & self._path.straight & (self._off < _SQUARE), []
+        for here in range(self._config.views):
+            index, flip = _of_side(goes, square, self._side, here, self._seen.far, self._config.views)
+            index = self._nearest(_alone(self._seen, _often(self._seen, index)))
+            made = self._made(index, self._strides(index))
+            found.append([one.mirrored() if flip else one for one in made])
+        return found
+
+    def standing(self, look: int, walking: list[list[Portrait]]) -> dict[int, Portrait]:
+        """The sides of who stands, if that looks otherwise, and is well enough known."""
+        seen, found = self._seen, dict[int, Portrait]()
+        stands = self._good & self._path.known & (self._kind.look == look) & (self._path.speed == 0)
+        if not _otherwise(seen, walking, stands, self._side):
+            return found
+        for here in range(self._config.views):
+            index = _alone(seen, _often(seen, (stands & (self._side == here)).nonzero()[:, 0]))
+            if len(index) >= _FEW and len(seen.clip[index].unique()) > _OFTEN:
+                one = self._made(index, torch.zeros_like(index))[0]
+                found |= {here: one} if one.wrong < _WRONG else {}
+        return found
+
+    def _well_seen(self) -> Tensor:
+        """Which sightings (N,) show one as a whole, and not two who stand before each other."""
+        seen, kind = self._seen, self._kind
+        good = (seen.whole > 0) & (kind.look >= 0)
+        if bool((seen.cut >= 0).any()):
+            good &= seen.cut >= 0
+        wide = seen.right - seen.left
+        for look in kind.walks:
+            mine = good & (kind.look == look)
+            if mine.any():
+                good &= ~mine | (wide < 1.25 * wide[mine].quantile(0.75))
+        return good
+
+    def _nearest(self, index: Tensor) -> Tensor:
+        return index[self._seen.far[index].argsort()][:_MANY]
+
+    def _strides(self, index: Tensor) -> Tensor:
+        """Which part of a stride each of some sightings shows, the most common first."""
+        return strides(self._seen.patch[index], _bright(self._seen.at(index), self._memory), _STRIDES)
+
+    def _made(self, index: Tensor, group: Tensor) -> list[Portrait]:
+        """Portraits of groups of sightings, those of most first; of one group, if there are too few of them."""
+        seen = self._seen
         if int((seen.cut[index] >= 0).sum()) < _FEW * (int(group.max()) + 1):
             group = torch.zeros_like(group)
-        found = portraits(seen, index, group, memory, camera, config.size)
+        found = portraits(seen, index, group, self._memory, self._camera, self._config.size)
         kept = [one for one in found if one is not None]
         least = max(_FEW, _SHARE * sum(len(one.seen) for one in kept))
         kept.sort(key=lambda one: -len(one.seen))
@@ -330,60 +430,6 @@ def write_looks(
             return len(one.seen) >= least and len(seen.clip[one.seen].unique()) >= _OFTEN
 
         return kept[:1] + [one for one in kept[1:] if no_accident(one)]
-
-    good = (seen.whole > 0) & (kind.look >= 0)
-    if bool((seen.cut >= 0).any()):
-        good &= seen.cut >= 0
-    for look in kind.walks:  # two who stand before each other are no one
-        mine = good & (kind.look == look)
-        wide = seen.right - seen.left
-        if mine.any():
-            good &= ~mine | (wide < 1.25 * wide[mine].quantile(0.75))
-    for look in kind.rolls:
-        index = (good & (kind.look == look) & (path.speed == 0)).nonzero()[:, 0]
-        if len(index):  # as it lies most often
-            index = index[seen.far[index].argsort()][:_MANY]
-            index = index[strides(seen.patch[index], _bright(seen.at(index), memory), _STRIDES) == 0]
-            slots.tile[look] = add(made(index, torch.zeros_like(index))[0])
-            slots.dynamics.role[look] = ROLLS
-    for look in kind.walks:
-        mine = good & path.known & (kind.look == look)
-        goes = mine & (path.speed > 0)
-        slots.dynamics.role[look] = WALKS
-        straight = goes & path.straight
-        slots.dynamics.pace[look] = path.speed[straight if straight.any() else goes].median() if goes.any() else 0.02
-        slots.dynamics.stride[look] = told.stride
-        for instead in (good, seen.whole > 0, kind.look >= 0):  # it was never seen to go and as a whole, in a trial
-            goes = goes if goes.any() else instead & (kind.look == look)
-        walking = []
-        for here in range(config.views):
-            index, flip = _of_side(goes, goes & path.straight & (off < _SQUARE), side, here, seen.far, config.views)
-            index = _alone(seen, _often(seen, index))
-            index = index[seen.far[index].argsort()][:_MANY]
-            found = made(index, strides(seen.patch[index], _bright(seen.at(index), memory), _STRIDES))
-            walking.append([one.mirrored() if flip else one for one in found])
-        stands = mine & (path.speed == 0)
-        standing: dict[int, Portrait] = {}
-        for here in range(config.views) if _otherwise(seen, walking, stands, side) else ():
-            index = _alone(seen, _often(seen, (stands & (side == here)).nonzero()[:, 0]))
-            if len(index) >= _FEW and len(seen.clip[index].unique()) > _OFTEN:
-                one = made(index, torch.zeros_like(index))[0]
-                standing |= {here: one} if one.wrong < _WRONG else {}
-        for here, found in enumerate(walking):
-            tiles = ([add(one) for one in found] * 3)[:_STRIDES]
-            neutral, first, second = tiles
-            stood, other = neutral, -here % config.views
-            if here in standing or other in standing:
-                stood = add(standing[here] if here in standing else standing[other].mirrored())
-            slots.tile[look, here] = torch.tensor([stood, neutral, first, neutral, second])
-        say(f"slots: portraits of {kind.walks.index(look) + 1} of {len(kind.walks)} who walk")
-    if len(hung) > len(slots.tiles):
-        raise ConfigError("there are more sides and strides than there is room for", got=len(hung),
-                          expected="larger slots.tiles")  # fmt: skip
-    slots.tint.copy_(_tint([portrait.texels for portrait in hung]))
-    for number, portrait in enumerate(hung):
-        slots.tiles[number], slots.frame[number] = portrait.texels.bytes(slots.tint), portrait.frame
-    return len(hung)
 
 
 def _tint(tiles: list[Texels]) -> Tensor:

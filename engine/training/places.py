@@ -12,12 +12,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from engine.config.memory import EmbeddedConfig
 from engine.frames import to_signed
 from engine.nets.camera import Camera
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.places import Place, Places, key, unlike, write_places
 from engine.nets.recogniser import localise
-from engine.training.files import MODEL, ROOT, read_model
+from engine.pictures import fit_picture
+from engine.training.files import LARGE, MODEL, ROOT, read_model
 from engine.world import load_world
 
 
@@ -34,18 +36,22 @@ def find_places(networks: EmbeddedNetworks, pictures: list[np.ndarray]) -> Place
     return places
 
 
-def shipped_pictures() -> list[np.ndarray]:
-    """The scenes' first frames."""
-    return [np.array(Image.open(path).convert("RGB")) for path in sorted((ROOT / "assets" / "scenes").glob("*.png"))]
+def shipped_pictures(config: EmbeddedConfig) -> list[np.ndarray]:
+    """The scenes as first frames (H, W, 3) uint8 of a model."""
+    scenes = [np.array(Image.open(path).convert("RGB")) for path in sorted((ROOT / "assets" / "scenes").glob("*.png"))]
+    return [fit_picture(scene, config.height, config.width) for scene in scenes]
 
 
 def main() -> int:
     """Runs the command; returns its exit code."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "assets" / "tiny"
     torch.set_num_threads(1)
-    networks = load_world(read_model(MODEL), folder, device="cpu", dtype=torch.float32).networks
-    assert isinstance(networks, EmbeddedNetworks)
-    write_places(find_places(networks, shipped_pictures()), folder)
+    found: dict[str, Place] = {}
+    for path in (MODEL, LARGE):
+        networks = load_world(read_model(path), folder, device="cpu", dtype=torch.float32).networks
+        assert isinstance(networks, EmbeddedNetworks)
+        found |= find_places(networks, shipped_pictures(networks.config))
+    write_places(found, folder)
     return 0
 
 

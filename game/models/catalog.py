@@ -39,7 +39,7 @@ def find_weights(settings: Settings) -> Path:
         return path
     files = checkpoint(settings)
     folder = None if files is None else files.folder
-    path = weights_folder(name) if folder is None else fetched_folder(folder)
+    path = shipped_folder(settings) if folder is None else fetched_folder(folder)
     if path.is_dir():
         return path
     if folder is None:
@@ -54,6 +54,12 @@ def checkpoint(settings: Settings) -> Checkpoint | None:
     """The files of the model; None for one that has none, such as a slice."""
     found: Checkpoint | None = family_of(settings.model).checkpoint(settings.model)
     return found
+
+
+def shipped_folder(settings: Settings) -> Path:
+    """Where the model's weights are if they come with the program; it need not be there."""
+    files = checkpoint(settings)
+    return weights_folder((files and files.shipped) or settings.model.name)
 
 
 def published(settings: Settings) -> str:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from engine.families import families, family_of
 from game import VERSION
-from game.config.paths import weights_folder
 from game.config.settings import Settings, load_settings
 from game.console import tell
 from game.errors import EngineError, InputError
-from game.models.catalog import find_weights, is_large, random_weights
+from game.models.catalog import find_weights, is_large, random_weights, shipped_folder
 from game.models.fit import examine, gigabytes
 from game.models.loader import choose_device, choose_dtype
 from game.models.machine import EIGHT_BITS, Gpu, Machine, look
@@ -210,7 +209,7 @@ def _weights(settings: Settings) -> str:
         name = settings.model.name
         fetch = f"python -m game --fetch model={name}, or weights=DIR"
         return f"needs its published weights ({fetch})" if is_large(settings) else "no weights here"
-    if where == weights_folder(settings.model.name):
+    if where == shipped_folder(settings):
         return "its weights come with the program"
     from engine.world import check_weights
 

@@ -13,7 +13,7 @@ from engine.nets.camera import Camera
 from engine.nets.networks import EmbeddedNetworks
 from engine.nets.places import FILE, Place, as_pose, key, read_places, recall, write_places
 from engine.rollout.memory_condition import MemoryCondition
-from engine.training.files import MODEL, ROOT, read_model
+from engine.training.files import LARGE, MODEL, ROOT, read_model
 from engine.training.places import find_places, shipped_pictures
 from engine.world import load_world
 from tests.engine.tiny import networks, picture, small_config
@@ -21,21 +21,21 @@ from tests.engine.tiny import networks, picture, small_config
 REMEDY = "run python -m engine.training.places"
 
 
-@pytest.fixture(scope="module")
-def shipped() -> EmbeddedNetworks:
-    return load_world(read_model(MODEL), ROOT / "assets" / "tiny", device="cpu", dtype=torch.float32).networks
+@pytest.fixture(scope="module", params=[MODEL, LARGE], ids=lambda path: path.stem)
+def shipped(request) -> EmbeddedNetworks:
+    return load_world(read_model(request.param), ROOT / "assets" / "tiny", device="cpu", dtype=torch.float32).networks
 
 
 def test_every_shipped_scene_begins_where_it_was_found(shipped):
-    config, pictures = shipped.config, shipped_pictures()
+    config, pictures = shipped.config, shipped_pictures(shipped.config)
     camera = Camera(config.camera, config.width, config.height)
-    assert len(pictures) == len(shipped.places) == 7, REMEDY
+    assert len(pictures) == len(shipped.places) / 2 == 7, REMEDY
     for scene in pictures:
         assert recall(shipped.places, key(scene), to_signed(scene)[:, 0], shipped.spatial_memory, camera), REMEDY
 
 
 def test_what_is_known_is_what_is_found(shipped):
-    scene = shipped_pictures()[0]
+    scene = shipped_pictures(shipped.config)[0]
     known, found = shipped.places[key(scene)], find_places(shipped, [scene])[key(scene)]
     assert known.pose == pytest.approx(found.pose, abs=1e-3), REMEDY
     assert known.unlike == pytest.approx(found.unlike, abs=1e-4), REMEDY
