@@ -21,10 +21,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from engine.actions import Actions
 from engine.config.model import ModelConfig
-from engine.families import best_kernels, build_networks, family_of, readable_kernels
+from engine.families import best_kernels, build_networks, family_of, lighten, readable_kernels
 from engine.fast.kernels import Kernels
 from engine.frames import to_uint8
 from engine.nets.networks import Networks
+from engine.weights.placement import Bits
 
 aten = torch.ops.aten
 # They bring a value to the host, or a shape that depends on one: the host waits until the device has got there.
@@ -217,11 +218,17 @@ class BlockWork:
 
 
 @torch.inference_mode()
-def block_work(config: ModelConfig, *, fast: bool, dtype: torch.dtype = torch.float32) -> BlockWork:
-    """The work of one block of `config`'s model by fast or readable kernels; needs neither weights nor a GPU."""
+def block_work(
+    config: ModelConfig, *, fast: bool, dtype: torch.dtype = torch.float32, bits: Bits | None = None
+) -> BlockWork:
+    """The work of one block of `config`'s model by fast or readable kernels; needs neither weights nor a GPU.
+
+    bits: of its large layers, if they have eight.
+    """
     networks = build_networks(config, "meta")
     for name, module in networks.modules().items():
         module.to(torch.float32 if name in networks.exact else dtype)
+    lighten(networks, bits)
     trial = Trial(networks, best_kernels(networks) if fast else readable_kernels(networks))
     prepare, inputs = _work_of(trial.prepare)
     steps, passes = trial.denoise(inputs), []

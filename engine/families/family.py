@@ -103,6 +103,7 @@ class Family(ABC, Generic[C, N]):
         takes_decoder: whether a light decoder may stand in for its own.
         compiles: whether its programs can be compiled.
         graphs: of each network, how many programs are recorded where graphs are.
+        original: kernels a pass and host waits a block of its makers' own program; None where nobody has counted.
     """
 
     name: ClassVar[str]
@@ -115,6 +116,7 @@ class Family(ABC, Generic[C, N]):
     takes_decoder: ClassVar[bool] = False
     compiles: ClassVar[bool] = False
     graphs: ClassVar[Mapping[str, int]] = {}
+    original: ClassVar[tuple[int, int] | None] = None
 
     @property
     @abstractmethod

@@ -99,6 +99,7 @@ class MatrixGame2(Family[MatrixGame2Config, "MatrixGame2Networks"]):
     parts: ClassVar[tuple[str, ...]] = ("vae", "image_tower")
     borrowed: ClassVar[tuple[str, ...]] = ("image_tower",)
     takes_decoder: ClassVar[bool] = True
+    original: ClassVar[tuple[int, int] | None] = (9000, 900)
     compiles: ClassVar[bool] = True
     graphs: ClassVar[Mapping[str, int]] = {"transformer": 1, "codec": 1, "light_decoder": 1}
 

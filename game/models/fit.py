@@ -11,6 +11,7 @@ from game.config.settings import Settings, load_settings
 from game.errors import InputError
 from game.models.loader import choose_dtype, placement
 from game.models.machine import EIGHT_BITS, Gpu, Machine, rewind_budget
+from game.world.history import MOST_AGAIN_S
 
 if TYPE_CHECKING:
     from engine.config.model import ModelConfig
@@ -29,7 +30,9 @@ class Fit:
         need: what it takes.
         gpu_free, host_free: what there is; None where the system does not say.
         gpu: what the GPU is called.
-        way_back: what states to return to may take where the transformer is; 0 where they take part of what is left.
+        way_back: what states to return to may take where the transformer is; None where they take a quarter of what is
+            left on the GPU.
+        pictures: bytes of those of a second of play.
         offers: settings that make it fit, each with the GPU and host memory it then takes; looked for only if it
             does not fit.
     """
@@ -39,7 +42,8 @@ class Fit:
     gpu_free: int | None
     host_free: int | None
     gpu: str
-    way_back: int = 0
+    way_back: int | None = 0
+    pictures: int = 0
     offers: tuple[tuple[str, MemoryNeed], ...] = ()
 
     @property
@@ -49,7 +53,8 @@ class Fit:
 
     def lacking(self, need: MemoryNeed) -> str | None:
         """In words, which memory is too small for a need; None if none is."""
-        on_gpu, on_host = (self.way_back, 0) if need.gpu is not None else (0, self.way_back)
+        back = self.way_back or 0
+        on_gpu, on_host = (back, 0) if need.gpu is not None else (0, back)
         if need.gpu is not None and self.gpu_free is not None and need.gpu.total + on_gpu > self.gpu_free:
             return f"{gigabytes(self.gpu_free)} of GPU memory free on {self.gpu}"
         if self.host_free is not None and need.host.total + on_host > self.host_free:
@@ -60,11 +65,26 @@ class Fit:
         """The need in one line for people."""
         free = "" if self.host_free is None else f" (of {gigabytes(self.host_free)} available)"
         host = f"{gigabytes(self.need.host.total)} of memory{free}"
-        back = f", with {self.way_back // _MB} MB to go back to (play.rewind_mb)" if self.way_back else ""
+        back = self._way_back()
         if self.need.gpu is None:
             return f"{self.name} takes {host}{back}"
         free = "" if self.gpu_free is None else f" (of {gigabytes(self.gpu_free)} free)"
         return f"{self.name} takes {gigabytes(self.need.gpu.total)} of GPU memory{free} and {host}{back}"
+
+    def _way_back(self) -> str:
+        """How far back in time a player could go at least, in words: states in between are made again from the actions,
+        which takes as long as playing did, or less."""
+        share = self.need.gpu or self.need.host
+        budget = self.way_back
+        if budget is None:
+            budget = max(0, (self.gpu_free or 0) - share.total) // 4
+        if not budget:
+            return ""
+        seconds = max(0, budget - share.kept) / (share.kept / MOST_AGAIN_S + self.pictures)
+        if seconds < 1:
+            return f"; with {budget // _MB} MB for it (play.rewind_mb) one can hardly go back in time"
+        far = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+        return f"; with {budget // _MB} MB for it (play.rewind_mb) one can go back in time by {far} at least"
 
     def remedy(self) -> str:
         """What to do where it does not fit."""
@@ -80,7 +100,9 @@ def examine(settings: Settings, device: str, machine: Machine) -> Fit:
     count = _Count(device, gpu.bfloat16 if gpu else None)
     need, free = count.need(settings), None if gpu is None else gpu.free
     back = way_back(device, settings.play.rewind_mb)
-    fit = Fit(settings.model.name, need, free, machine.available, "the GPU" if gpu is None else gpu.name, back)
+    config, name = settings.model, "the GPU" if gpu is None else gpu.name
+    pictures = round(config.fps * config.height * config.width * 3)
+    fit = Fit(config.name, need, free, machine.available, name, back, pictures)
     if fit.fits:
         return fit
     found = [(words, count.need(other)) for words, other in _alternatives(settings, device, gpu)]
@@ -101,11 +123,11 @@ def check_fits(fit: Fit, insist: bool) -> str | None:
     raise InputError(what, got=fit.lacking(fit.need), expected=needed(fit.need), remedy=forced)
 
 
-def way_back(device: str, rewind_mb: int | None) -> int:
-    """Bytes that states to return to may take beside a model; 0 where nobody said and they get part of what is free."""
+def way_back(device: str, rewind_mb: int | None) -> int | None:
+    """Bytes that states to return to may take beside a model; None where they get part of what is free on a GPU."""
     if rewind_mb is not None:
         return rewind_mb * _MB
-    return rewind_budget(device) if device == "cpu" else 0
+    return rewind_budget(device) if device == "cpu" else None
 
 
 def check_bits(settings: Settings, device: str, machine: Machine) -> None:

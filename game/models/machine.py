@@ -5,6 +5,7 @@ What of it the program takes is read here, too.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import platform
 import shutil
@@ -181,17 +182,42 @@ def _read(path: Path) -> str:
         return ""  # not this kind of system
 
 
-def watts(gpu: int | str = 0) -> float | None:
-    """Power that an NVIDIA GPU draws now, by its number or "GPU-UUID"; None where its driver does not say."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    query = [tool, f"--id={gpu}", "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
-        return round(float(done.stdout.split()[0]), 1)
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+class PowerMeter:
+    """Measures the power that an NVIDIA GPU draws while a `with` block runs, five times a second.
+
+    Args: gpu: its number or "GPU-UUID"; None: there is none.
+    """
+
+    def __init__(self, gpu: int | str | None) -> None:
+        self._gpu = gpu
+        self._process: subprocess.Popen[str] | None = None
+        self.watts: float | None = None
+        """In the mean; None where the driver does not say."""
+
+    def __enter__(self) -> PowerMeter:
+        tool = shutil.which("nvidia-smi")
+        if tool is not None and self._gpu is not None:
+            query = [tool, f"--id={self._gpu}", "--query-gpu=power.draw", "--format=csv,noheader,nounits"]
+            with contextlib.suppress(OSError):
+                self._process = subprocess.Popen(
+                    [*query, "--loop-ms=200"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            said, _error = self._process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            said, _error = self._process.communicate()
+        drawn = []
+        for line in said.splitlines():
+            with contextlib.suppress(ValueError):
+                drawn.append(float(line))
+        self.watts = round(sum(drawn) / len(drawn), 1) if drawn else None
 
 
 def _nvidia_smi() -> tuple[str, ...]:

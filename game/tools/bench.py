@@ -6,20 +6,22 @@ import contextlib
 import math
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.actions import Actions, ActionSpace, benchmark_actions
 from engine.block import Block, Timings
 from engine.errors import OverflowedError
+from engine.families import family_of
 from game.config.settings import Settings, load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import RunError
 from game.files import check_folder, folder_error, write_json
 from game.models.catalog import find_weights, is_large, is_slice, random_weights
 from game.models.loader import Opener, make_world, open_world
-from game.models.machine import gemm_gflops, watts
+from game.models.machine import PowerMeter, free_memory, gemm_gflops
 from game.recording.format import RunStats
 from game.world.scenes import usual_picture
 
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
 
 _WARM_BLOCKS = 8
 _PATIENCE_S = 20.0  # after so long a slow model is as warm as it gets, and one timed block has to do
-_ORIGINAL_LAUNCHES, _ORIGINAL_WAITS = 9000, 900  # of Matrix-Game-2's own program: operations a pass, waits a block
+
+T = TypeVar("T")
 
 
 def bench(words: list[str], blocks: int | None, out: Path | None, open_model: Opener | None = None) -> int:
@@ -66,36 +69,28 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
 
     first_block_ms is the very first step, cold; warmup_ms all from the beginning of loading to the first timed block. A
     block's time is that of its step and of its context pass; of a slice only the transformer's part counts, in the
-    floor too, and the same is timed with the readable kernels.
+    floor too, and the same is timed with the readable kernels. What a block is compared with is measured after it, when
+    its world is gone: a card that carries the model has to carry no more for being timed.
     """
     import torch
 
-    config, part = world.config, is_slice(settings)
+    config, part, on_cpu = world.config, is_slice(settings), world.device.type == "cpu"
     actions = _Actions(world.action_space)
     rollout = world.start(usual_picture(config.height, config.width), 0)
     first_ms = _warm(rollout, actions, 0 if part else blocks, progress)
     if part:
         _fill(rollout, actions)
     warmup_ms = (time.perf_counter() - began) * 1000
-    before = gemm_gflops(str(world.device), world.dtype)
-    stats, start, cpu = RunStats(), time.perf_counter(), time.process_time()
-    firsts: list[float] = []
-    with GentleStop() as stop:
-        while not stop.asked and _more(stats.blocks, blocks, time.perf_counter() - start):
-            block = _settled(rollout, actions, part)
-            firsts.append(block.timings.first_picture_ms)
-            stats.add(block)
-            progress("timing", stats.blocks / blocks if blocks else (time.perf_counter() - start) / 10.0)
-    progress.clear()
-    if not stats.blocks:
+    before = gemm_gflops("cpu", world.dtype) if on_cpu else None  # the more the better: others work beside us
+    timed = _time(world.device, rollout, actions, part, blocks, progress)
+    del rollout
+    if not timed.stats.blocks:
         raise RunError("stopped before a block was timed")
-    cpu = (time.process_time() - cpu) / stats.blocks
-    drawn = watts(_card(world.device)) if world.device.type == "cuda" else None
-    gemm = max(before, gemm_gflops(str(world.device), world.dtype))
-    speed, flops = stats.to_report(config.fps), _flops(world, part)
-    floor_ms = flops / (gemm * 1e6)
+    speed, flops = timed.stats.to_report(config.fps), _flops(world, part)
+    gemm = _gemm(world, before)
+    floor_ms = flops / (gemm * 1e6) if gemm else None
     return (
-        _by_cpu_time(world, cpu, flops)
+        _by_cpu_time(world, timed.cpu_seconds, flops)
         | _compared(world, settings, progress)
         | {
             "model": config.name,
@@ -104,20 +99,21 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
             "threads": torch.get_num_threads(),
             "block_ms": speed["block_ms"],
             "stage_ms": speed["stage_ms"],
-            "first_picture_ms": round(sorted(firsts)[len(firsts) // 2], 3) if any(firsts) else None,
+            "first_picture_ms": timed.first_picture_ms,
             "generated_fps": speed["generated_fps"],
             "realtime_factor": speed["realtime_factor"],
+            "wall_fps": None if part else round(timed.stats.frames / timed.seconds, 3),
             "flops_per_block": flops,
-            "gemm_gflops": round(gemm, 1),
-            "floor_ms": round(floor_ms, 3),
-            "floor_ratio": round(speed["block_ms"]["p50"] / floor_ms, 3) if floor_ms else None,
-            "peak_rss_mb": peak_rss_mb(),
-            "peak_gpu_mb": _peak_gpu_mb(world.device),
-            "watts": drawn,
+            "gemm_gflops": gemm and round(gemm, 1),
+            "floor_ms": floor_ms and round(floor_ms, 3),
+            "floor_ratio": floor_ms and round(speed["block_ms"]["p50"] / floor_ms, 3),
+            "peak_rss_mb": timed.peak_rss_mb,
+            "peak_gpu_mb": timed.peak_gpu_mb,
+            "watts": timed.watts,
             "weights_dtype": settings.weights_dtype,
             "first_block_ms": round(first_ms, 3),
             "warmup_ms": round(warmup_ms, 3),
-            "blocks": stats.blocks,
+            "blocks": timed.stats.blocks,
             "quality": settings.quality.name,
             "compile": world.kernels.compiled,
             "timed": "the transformer's part of a block" if part else "whole blocks",
@@ -125,6 +121,56 @@ def measure(world: WorldModel, settings: Settings, blocks: int | None, progress:
             "torch": str(torch.__version__),
         }
     )
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """Blocks that were timed. seconds: by the clock, all of them; cpu_seconds: of one, all threads together; peaks: of
+    memory up to then, in MB, and watts in the mean, None where there is no GPU or it does not say."""
+
+    stats: RunStats
+    first_picture_ms: float | None
+    seconds: float
+    cpu_seconds: float
+    watts: float | None
+    peak_rss_mb: float | None
+    peak_gpu_mb: float | None
+
+
+def _time(
+    device: torch.device, rollout: Rollout, actions: _Actions, part: bool, blocks: int | None, progress: Progress
+) -> _Timed:
+    stats, firsts = RunStats(), list[float]()
+    start, cpu = time.perf_counter(), time.process_time()
+    with GentleStop() as stop, PowerMeter(_card(device)) as power:
+        while not stop.asked and _more(stats.blocks, blocks, time.perf_counter() - start):
+            block = _settled(rollout, actions, part)
+            firsts.append(block.timings.first_picture_ms)
+            stats.add(block)
+            progress("timing", stats.blocks / blocks if blocks else (time.perf_counter() - start) / 10.0)
+        seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    progress.clear()
+    first = round(sorted(firsts)[len(firsts) // 2], 3) if any(firsts) else None
+    each = cpu / max(1, stats.blocks)
+    return _Timed(stats, first, seconds, each, power.watts, peak_rss_mb(), _peak_gpu_mb(device))
+
+
+def _gemm(world: WorldModel, before: float | None) -> float | None:
+    """Products of matrices, GFLOP/s, at best; None where a GPU has no room for them beside the model."""
+    found = _if_there_is_room(lambda: gemm_gflops(str(world.device), world.dtype))
+    return max(filter(None, (before, found)), default=None)
+
+
+def _if_there_is_room(work: Callable[[], T]) -> T | None:
+    """What some work beside the model gives; None if a GPU's memory does not suffice for it."""
+    import torch
+
+    free_memory()
+    try:
+        return work()
+    except torch.OutOfMemoryError:
+        free_memory()
+        return None
 
 
 def _peak_gpu_mb(device: torch.device) -> float | None:
@@ -155,8 +201,10 @@ def _fill(rollout: Rollout, actions: _Actions) -> None:
         rollout.skip(actions.take(rollout.next_frames))
 
 
-def _card(device: torch.device) -> int | str:
+def _card(device: torch.device) -> int | str | None:
     """The GPU of a torch device as its driver knows it: torch numbers only those it may use, in an order of its own."""
+    if device.type != "cuda":
+        return None
     import torch
 
     uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
@@ -177,9 +225,11 @@ def _compared(world: WorldModel, settings: Settings, progress: Progress) -> dict
     if is_slice(settings):
         made["readable_block_ms"] = _readable_ms(world, progress)
     if is_large(settings) and (is_slice(settings) or world.device.type != "cpu"):
-        made["largest_values"] = _largest_values(world, progress)
+        values = _if_there_is_room(lambda: _largest_values(world, progress))
+        made |= {} if values is None else {"largest_values": values}
     if world.kernels.fast and is_large(settings):
         made["work"] = work_of(settings, world.dtype)
+        made["original_work"] = family_of(settings.model).original
     progress.clear()
     return made
 
@@ -239,7 +289,8 @@ def _largest_values(world: WorldModel, progress: Progress) -> list[float]:
 def work_of(settings: Settings, dtype: torch.dtype) -> dict[str, dict]:
     """What a block of the model asks of its device, by kernels: launches of a pass and a block, bytes made, host waits.
 
-    A slice's is that of the whole model it is of: counting needs no weights.
+    A slice's is that of the whole model it is of: counting needs no weights. Of the readable ones, in whole numbers;
+    compiled kernels are fewer.
     """
     from engine.cost.operations import block_work
 
@@ -247,7 +298,8 @@ def work_of(settings: Settings, dtype: torch.dtype) -> dict[str, dict]:
     config = settings.model if parent is None else load_settings([f"model={parent}"]).model
     made = {}
     for name, fast in (("readable", False), ("fast", True)):
-        work = block_work(config, fast=fast, dtype=dtype)
+        bits = None if settings.weights_dtype == "same" or not fast else settings.weights_dtype
+        work = block_work(config, fast=fast, dtype=dtype, bits=bits)
         made[name] = {"pass_launches": work.one_pass.launched, "block_launches": work.total.launched,
                       "bytes_made": work.total.bytes_made, "host_waits": work.total.host_waits}  # fmt: skip
     return made
@@ -287,6 +339,7 @@ def table(results: dict) -> str:
     block, stage = results["block_ms"], results["stage_ms"]
     weights = ", random weights" if results["random_weights"] else ""
     where = f"{results['device']}, {results['dtype']}, {results['threads']} threads{weights}"
+    by_clock = f"; {results['wall_fps']:.1f} by the clock, with all that goes on between" if results["wall_fps"] else ""
     rows = [
         ("model", f"{results['model']} on {where}"),
         ("block", f"{block['p50']:.1f} ms (p95 {block['p95']:.1f}), median of {results['blocks']}"),
@@ -294,17 +347,21 @@ def table(results: dict) -> str:
         ("  denoise", f"{stage['denoise']:.1f} ms"),
         ("  context pass", f"{stage['context']:.1f} ms"),
         ("  decode", f"{stage['decode']:.1f} ms"),
-        ("speed", f"{results['generated_fps']:.1f} frames/s = {results['realtime_factor']:.2f} x real time"),
+        ("speed", f"{results['generated_fps']:.1f} frames/s = {results['realtime_factor']:.2f} x real time{by_clock}"),
         ("operations", f"{results['flops_per_block'] / 1e9:.2f} GFLOP a block"),
-        ("matrix product", f"{results['gemm_gflops']:.0f} GFLOP/s in the same run"),
-        (
-            "floor",
-            f"{results['floor_ms']:.1f} ms a block at that rate; the block takes {results['floor_ratio']} x that",
-        ),
+        *_floor(results),
         ("memory", f"{results['peak_rss_mb']} MB at most"),
         ("first block", f"{results['first_block_ms']:.0f} ms; {results['warmup_ms']:.0f} ms from start to warm"),
     ]
     return "\n".join([*(f"{name:<15} {value}" for name, value in rows), *_further(results)])
+
+
+def _floor(results: dict) -> list[tuple[str, str]]:
+    if not results["gemm_gflops"]:
+        return [("matrix product", "not measured: no room for it beside the model")]
+    floor, times = results["floor_ms"], results["floor_ratio"]
+    ratio = [("floor", f"{floor:.1f} ms a block at that rate; the block takes {times} x that")] if floor else []
+    return [("matrix product", f"{results['gemm_gflops']:.0f} GFLOP/s in the same run"), *ratio]
 
 
 def _further(results: dict) -> list[str]:
@@ -325,7 +382,9 @@ def _further(results: dict) -> list[str]:
         lines.append(f"{'largest number':<15} {values[layer]:.4g}, out of layer {layer}; float16 holds {65504}")
     if "work" in results:
         lines.append(f"{'work, counted':<15} {'kernels a pass':>15}{'a block':>10}{'GB made':>10}{'host waits':>12}")
-        lines.append(f"{'  the original':<15} {_ORIGINAL_LAUNCHES:>15}{'-':>10}{'-':>10}{_ORIGINAL_WAITS:>12}")
+        if results.get("original_work"):
+            launches, waits = results["original_work"]
+            lines.append(f"{'  the original':<15} {launches:>15}{'-':>10}{'-':>10}{waits:>12}")
         for name, work in results["work"].items():
             made = f"{work['bytes_made'] / 1e9:.0f}"
             launches = f"{work['pass_launches']:>15}{work['block_launches']:>10}"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.rollout.rollout import Rollout, Snapshot
 
 MOST_AGAIN_S = 2.0  # s that returning to a moment without a state of its own may take
-_MOST_AGAIN = 16  # blocks
+_MOST_AGAIN = 64  # blocks
+_AGAIN = 16  # of a model that nobody has timed yet
 
 
 numbers = count(1)  # of moments and playthroughs; never the same one twice in a process
@@ -230,7 +231,7 @@ class Timeline:
         self._moments.append(moment)
         self._passages.append(moment.passage)
         moment.left = False
-        most = int(MOST_AGAIN_S / block_seconds) if block_seconds > 0 else _MOST_AGAIN
+        most = int(MOST_AGAIN_S / block_seconds) if block_seconds > 0 else _AGAIN
         self.trim(max(1, min(_MOST_AGAIN, most)))
 
     def cut(self, moment: Moment) -> None:
@@ -298,7 +299,7 @@ class Timeline:
     def set_budget(self, budget: int) -> None:
         """Another budget, kept to from now on."""
         self.budget = budget
-        self.trim(_MOST_AGAIN)
+        self.trim(_AGAIN)
 
     def trim(self, most_again: int) -> None:
         """Gives memory up until the budget is kept to: first states in between, then the oldest moments."""

@@ -1,6 +1,7 @@
 """The doctor's verdicts on machines of every kind, and how a machine is looked at."""
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,13 +12,13 @@ import game.tools.doctor
 from game.models.machine import (
     Gpu,
     Machine,
+    PowerMeter,
     _nvidia_devices,
     _nvidia_driver,
     host_memory,
     look,
     resident_mb,
     usable_cores,
-    watts,
 )
 
 GB = 2**30
@@ -113,10 +114,17 @@ def test_a_gpu_is_found_by_its_driver_and_on_the_bus(tmp_path):
 @pytest.mark.parametrize(("said", "drawn"), [("61.42", 61.4), ("[N/A]", None), ("", None)])
 def test_watts_are_those_of_the_card_that_was_asked_for(said, drawn, tmp_path, monkeypatch):
     tool = tmp_path / "nvidia-smi"
-    tool.write_text(f'#!/bin/sh\n[ "$1" = --id=1 ] && echo "{said}"\n')
+    tool.write_text(f'#!/bin/sh\n[ "$1" = --id=1 ] && echo "{said}" && echo "{said}" && exec /bin/sleep 60\n')
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert watts(1) == drawn
-    assert watts() is None, "what its driver does not tell of"
+
+    def measured(gpu: int | None) -> float | None:
+        with PowerMeter(gpu) as power:
+            time.sleep(0.3)
+        return power.watts
+
+    assert measured(1) == drawn
+    assert measured(0) is None, "what its driver does not tell of"
+    assert measured(None) is None
     tool.unlink()
-    assert watts(1) is None
+    assert measured(1) is None

@@ -3,14 +3,16 @@
 import json
 
 import pytest
+import torch
 
 import game.tools.doctor
 from engine.cost.operations import BlockFlops
+from engine.families import family_of
 from engine.rollout.rollout import Rollout
 from game.config.settings import load_settings
 from game.errors import InputError
 from game.models.catalog import find_weights
-from game.tools.bench import _more, bench
+from game.tools.bench import _further, _more, bench, work_of
 from game.tools.doctor import doctor
 from tests.game.offline import real_world
 
@@ -26,7 +28,7 @@ def test_bench_json_holds_the_contracts_fields(tmp_path, monkeypatch, capsys):
     } <= set(made)
     assert made["blocks"] == 3
     assert made["floor_ms"] == pytest.approx(made["flops_per_block"] / made["gemm_gflops"] / 1e6, rel=0.05, abs=1e-3)
-    assert made["stage_ms"]["context"] > 0
+    assert made["stage_ms"]["context"] > 0 and made["wall_fps"] > 0
     assert "x real time" in capsys.readouterr().out
 
 
@@ -113,3 +115,61 @@ def test_a_slow_model_is_not_waited_for_long():
     assert _more(0, None, 100.0) and not _more(1, None, 30.0)
     assert _more(2, None, 12.0) and not _more(3, None, 12.0)
     assert _more(1, 2, 1000.0) and not _more(2, 2, 0.0)
+
+
+def small_slice(tmp_path, *more: str) -> dict:
+    small = ["width=64", "height=32", "transformer.width=32", "transformer.heads=2", "transformer.kv_heads=1",
+             "transformer.ffn=48", "transformer.grid=[1,2]", "codec.encoder_width=4",
+             "codec.widths=[8,8,4,4]"]  # fmt: skip
+    assert bench(["model=waypoint-slice", *(f"model.{word}" for word in small), *more], 1, tmp_path) == 0
+    return json.loads((tmp_path / "bench.json").read_text())
+
+
+def test_what_a_block_is_compared_with_comes_after_it_and_costs_no_figures_where_there_is_no_room(
+    tmp_path, monkeypatch, capsys
+):
+    order = []
+
+    def noted(name, answer):
+        def work(*_):
+            order.append(name)
+            if answer is None:
+                raise torch.OutOfMemoryError("no room")
+            return answer
+
+        return work
+
+    monkeypatch.setattr("game.tools.bench.peak_rss_mb", noted("peak", 100.0))
+    monkeypatch.setattr("game.tools.bench.work_of", noted("work", {}))
+    monkeypatch.setattr("game.tools.bench._readable_ms", noted("readable", 1.0))
+    monkeypatch.setattr("game.tools.bench._largest_values", noted("largest", None))
+    monkeypatch.setattr("game.tools.bench.gemm_gflops", lambda *_: 100.0)
+    made = small_slice(tmp_path)
+    assert order == ["peak", "readable", "largest", "work"]
+    assert made["peak_rss_mb"] == 100.0 and "largest_values" not in made
+    monkeypatch.setattr("game.tools.bench._if_there_is_room", lambda work: None)
+    monkeypatch.setattr("game.tools.bench._by_cpu_time", lambda *_: {})
+    monkeypatch.setattr("game.tools.bench.is_large", lambda settings: False)
+    monkeypatch.setattr("game.tools.bench.gemm_gflops", lambda *_: 0.0)
+    capsys.readouterr()
+    made = small_slice(tmp_path)
+    assert made["gemm_gflops"] is made["floor_ms"] is made["floor_ratio"] is None
+    assert "no room for it beside the model" in capsys.readouterr().out
+
+
+def test_kernels_are_counted_with_the_bits_that_layers_have():
+    def launches(*words: str) -> int:
+        settings = load_settings(["model=waypoint", "model.transformer.layers=2", *words])
+        return work_of(settings, torch.bfloat16)["fast"]["block_launches"]
+
+    plain, int8, fp8 = launches(), launches("weights_dtype=int8"), launches("weights_dtype=fp8")
+    assert 1.3 * plain < fp8 < int8
+
+
+def test_only_of_a_program_that_was_counted_is_the_original_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
+    small_slice(tmp_path)
+    out = capsys.readouterr().out
+    assert "work, counted" in out and "the original" not in out
+    assert "the original" in "\n".join(_further({"work": {}, "original_work": family_of(
+        load_settings(["model=universal"]).model).original}))  # fmt: skip
