@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from engine.config.memory import EmbeddedConfig
 from engine.config.model import CausalConfig, MatrixGame2Config
+from engine.config.waypoint import WaypointConfig
 from engine.cost.operations import WorkCounter
 from engine.families import best_kernels, build_networks, family_of, new_rollout, readable_kernels
 from engine.fast.kernels import Kernels
@@ -148,11 +149,22 @@ class OfThePlayer(NoWaits):
 
 
 @pytest.mark.parametrize(
-    "config", [big_config(), big_config(window=4), waypoint_config()], ids=["universal", "window 4", "waypoint"]
+    ("config", "dtype", "kernels"),
+    [
+        pytest.param(big_config(), torch.float32, 14, id="universal"),
+        pytest.param(big_config(window=4), torch.float32, 14, id="window 4"),
+        pytest.param(waypoint_config(), torch.float32, 6, id="waypoint"),
+        pytest.param(MatrixGame2Config(), torch.bfloat16, 16, id="universal, full size", marks=pytest.mark.slow),
+        pytest.param(WaypointConfig(), torch.bfloat16, 7, id="waypoint, full size", marks=pytest.mark.slow),
+    ],
 )
-def test_between_a_blocks_start_and_its_first_pass_nothing_is_made_that_no_player_can_change(config, monkeypatch):
+def test_between_a_blocks_start_and_its_first_pass_nothing_is_made_that_no_player_can_change(
+    config, dtype, kernels, monkeypatch
+):
     monkeypatch.setattr("engine.rollout.causal.REBASE_WINDOWS", 2)
     empty = build_networks(config, "meta")
+    for module in empty.modules().values():
+        module.to(dtype)
     empty = family_of(config).loaded(empty, None)
     rollout = new_rollout(empty, picture(config), 5, best_kernels(empty))
     prepare, launched = rollout.pipeline.prepare, []
@@ -167,7 +179,7 @@ def test_between_a_blocks_start_and_its_first_pass_nothing_is_made_that_no_playe
     for _ in range(14):  # windows fill, the empty tail ends, positions are moved back
         rollout.settle()
         rollout.skip(random_actions(config, rollout.next_frames))
-    assert set(launched) == ({6} if config.mode == "keyboard_mouse" else {14})
+    assert set(launched) == {kernels}
     with pytest.raises(AssertionError, match="could have been done before"):
         rollout.skip(random_actions(config, rollout.next_frames))
 

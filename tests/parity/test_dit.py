@@ -1,5 +1,6 @@
 """The transformer, its caches and its noise schedule compute what the original program computed."""
 
+from collections.abc import Callable
 from itertools import chain
 
 import pytest
@@ -69,8 +70,10 @@ def block_actions(fixture: Fixture, first: int, frames: int) -> Actions:
 
 
 @torch.inference_mode()
-def roll_out(fixture: Fixture, fast: bool = False) -> dict[str, Tensor]:
-    """The fixture's rollout with our engine: its outputs by the fixture's names."""
+def roll_out(
+    fixture: Fixture, fast: bool = False, change: Callable[[Transformer], object] | None = None
+) -> dict[str, Tensor]:
+    """The fixture's rollout with our engine: its outputs by the fixture's names. change: to the readable network."""
     t, c = fixture.tensors, fixture.json("config")
     ratio, n = c["action_config"]["vae_time_compression_ratio"], fixture.json("num_frame_per_block")
     config = transformer_config(fixture)
@@ -80,6 +83,8 @@ def roll_out(fixture: Fixture, fast: bool = False) -> dict[str, Tensor]:
     with torch.device("meta"):
         net = Transformer(config, ratio)
     fill_with_seed(net, fixture.seed, "model.")
+    if change is not None:
+        change(net)
     if fast:
         net = FastTransformer(net, tuple(t["noise"].shape[-2:]))
     sampler = Sampler(net, schedule, from_velocity)
