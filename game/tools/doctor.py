@@ -218,7 +218,7 @@ def _weights(settings: Settings) -> str:
         check_weights(settings.model, where, {} if light is None else {"light_decoder": Path(light)})
     except InputError as error:
         return f"its weights cannot be used: {error}"
-    return f"weights in {where}, complete and of the right shapes"
+    return f"weights in {where.absolute()}, complete and of the right shapes"
 
 
 def _duration(seconds: float) -> str:

@@ -29,20 +29,74 @@ def somewhere(monkeypatch, tmp_path):
         ("see https://pytorch.org/get-started/locally, 3/4", "see https://pytorch.org/get-started/locally, 3/4"),
         ('File "/usr/lib/python3/a.py"', 'File "a.py"'),
         ("weights_dtype=int8, compile=max", "weights_dtype=int8, compile=max"),
+        (r"[Errno 2] gone: 'C:\\\\Users\\\\Ann\\\\x.py'", "[Errno 2] gone: 'x.py'"),
+        (r"'\\\\\\\\box\\\\share\\\\Ann\\\\x.py', \\box\share\Ann\x.py", "'x.py', x.py"),
+        ("D:/Games/bob/x and D:\\bob", "... and ..."),
+        ("open:/home/bob/secret/x", "open:..."),
+        ("file:///home/bob/secret/x.py, file:///C:/bob/x.py", "x.py, x.py"),
+        ("'/mnt/Ann Smith/old, new (1)/x.py'", "'x.py'"),
+        ("read /mnt/Ann Smith/my models/x.py now", "read x.py now"),
+        ("of /mnt/a/bob and ~/ann/x.txt: 12 frames/s, I/O, and/or", "of ... and x.txt: 12 frames/s, I/O, and/or"),
+        ("No such file: 'bob/models/x.pth'", "No such file: 'x.pth'"),
+        ("{'root': 'recordings', 'crf': 16}", "{'root': 'recordings', 'crf': 16}"),
     ],
 )  # fmt: skip
 def test_of_paths_only_names_are_left(text, left):
     assert scrubbed(text) == left
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("in /tmp/x1/Ann Smith/models, complete", "in ..., complete"),
+        ("at /TMP/x1/ann smith/models/x.pth; /tmp/x1/Ann Smith is", "at x.pth; ... is"),
+        ("/tmp/x1/Ann%20Smith/models/x.pth", "x.pth"),
+        ("bob/models/wp, bob/models/wp/x.pth", "..., x.pth"),
+        (r"BOB\models\wp and bob\\models\\wp\\x.pth", "... and x.pth"),
+        ("carl/x.pth; carl", "x.pth; carl"),  # alone it may be any word
+        ("rob/models/wp, bobs/models", "rob/models/wp, bobs/models"),
+    ],
+)  # fmt: skip
+def test_paths_that_were_given_are_known_however_they_look(text, left):
+    assert scrubbed(text, ["weights=/tmp/x1/Ann Smith/models", "record.root=bob/models/wp", "weights=carl"]) == left
+
+
 def test_names_of_people_and_machines_are_gone(monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: "annabel")
-    monkeypatch.setattr(platform, "node", lambda: "annas-box")
-    assert scrubbed("annabel on annas-box; annabella") == "USER on MACHINE; annabella"
+    monkeypatch.setattr(platform, "node", lambda: "Annas-Box.local")
+    told = "annabel on annas-box; annabella; ANNABEL@annas-box.local, annabel_models.pth"
+    assert scrubbed(told) == "USER on MACHINE; annabella; USER@MACHINE, USER_models.pth"
+
+
+@pytest.mark.parametrize("name", ["root", "max", "torch", "li", "crf", "model", "localhost"])
+def test_names_that_are_usual_words_spoil_no_report(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(getpass, "getuser", lambda: name)
+    monkeypatch.setattr(platform, "node", lambda: name)
+    report(["model=waypoint", "compile=max"], tmp_path, examine)
+    text = (tmp_path / "neural-world-report.txt").read_text()
+    assert "USER" not in text and "MACHINE" not in text and "record: {'root': 'recordings'" in text
+
+
+def test_of_paths_among_the_settings_only_what_they_are_is_told(tmp_path):
+    own = [
+        "weights=annik/own",
+        "record.root=annik",
+        "decoder.weights=annik/x.pth",
+        "serve.hosts=[anniks]",
+        "model=waypoint",
+    ]
+    report(own, tmp_path, examine)
+    text = (tmp_path / "neural-world-report.txt").read_text()
+    assert "annik" not in text.split("## Settings")[1]
+    for told in ("weights: a folder of your own", "'root': 'a folder of your own'", "'weights': 'a file of your own'",
+                 "'hosts': '1 of your own'"):  # fmt: skip
+        assert told in text
+    report(["weights=random", "model=waypoint"], tmp_path, examine)
+    assert "weights: random" in (tmp_path / "neural-world-report.txt").read_text()
 
 
 def test_the_file_has_machine_versions_settings_and_the_last_failure(tmp_path, capsys):
-    weights = tmp_path / "secret" / "weights"
+    weights = tmp_path / "secret" / "Ann Smith" / "weights"
     try:
         raise RuntimeError(f"broken at {weights}")
     except RuntimeError as error:
@@ -51,7 +105,7 @@ def test_the_file_has_machine_versions_settings_and_the_last_failure(tmp_path, c
     text = (tmp_path / "out" / "neural-world-report.txt").read_text()
     for part in ("two cores", "torch 2", "weights_dtype: same", "RuntimeError: broken", "Traceback"):
         assert part in text
-    assert str(tmp_path) not in text and "secret" not in text and "/opt" not in text
+    assert str(tmp_path) not in text and "secret" not in text and "Smith" not in text and "/opt" not in text
 
 
 def test_a_program_that_never_failed_says_so(tmp_path):
