@@ -62,7 +62,7 @@ class Checkpoint:
     Attributes:
         files: in the order in which their hashes make the model's.
         repository: on Hugging Face ("owner/name"); None for weights that come with the program.
-        revision: the repository's commit; None for the newest.
+        revision: the repository's commit, or how its name begins; None for the newest.
         shipped: the folder of assets/ that holds weights that come with the program; None: it is named as the model.
     """
 

@@ -84,7 +84,7 @@ DESKTOP = ActionSpace(
 )
 
 _REPOSITORIES = {"waypoint": "Overworld/Waypoint-1.5-1B", "waypoint-360p": "Overworld/Waypoint-1.5-1B-360P"}
-_REVISIONS = {"waypoint": "391f92827075"}
+_REVISIONS = {"waypoint": "391f92827075"}  # by which the network here was written; of the other none was named
 
 
 class Waypoint(Family[WaypointConfig, "WaypointNetworks"]):
@@ -110,7 +110,7 @@ class Waypoint(Family[WaypointConfig, "WaypointNetworks"]):
             WeightFile("codec", "vae/diffusion_pytorch_model.safetensors", others=("taehv1_5.pth",),
                        source="huggingface.co/Overworld-Models/taehv1_5"),
         )  # fmt: skip
-        return Checkpoint(files, _REPOSITORIES[config.name])
+        return Checkpoint(files, _REPOSITORIES[config.name], _REVISIONS.get(config.name))
 
     def check(self, config: WaypointConfig) -> None:
         self.space(config).check_widths(config.transformer.buttons + 2, 2)

@@ -89,12 +89,17 @@ def _remote(file: WeightFile, files: Checkpoint, ask: Ask) -> Remote:
 def ask_hub(repository: str, name: str, revision: str | None = None) -> Remote:
     """Where a file of a repository is, as Hugging Face says. Raises InputError, RunError."""
     try:
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url
     except ImportError as error:
         remedy = f"pip install huggingface_hub (or -e '.[fetch]' in the repository), or download {repository} yourself"
         raise InputError("--fetch needs huggingface_hub", remedy=remedy) from error
     try:
+        if revision is not None:
+            commits = [commit.commit_id for commit in HfApi().list_repo_commits(repository)]
+            revision = _commit(commits, repository, revision)
         found = get_hf_file_metadata(hf_hub_url(repository, name, revision=revision))
+    except RunError:
+        raise
     except Exception as error:  # its errors have other bases in every major version; all of them end the fetch
         remedy = f"is there a network? else download {repository} elsewhere and name its folder: weights=DIR"
         raise RunError(
@@ -104,6 +109,15 @@ def ask_hub(repository: str, name: str, revision: str | None = None) -> Remote:
     if not re.fullmatch(r"[0-9a-f]{64}", digest) or found.size is None:
         raise RunError(f"Hugging Face gives no SHA-256 for {name}, so it could not be checked", got=found.etag)
     return Remote(name, hf_hub_url(repository, name, revision=found.commit_hash), found.size, digest)
+
+
+def _commit(commits: Sequence[str], repository: str, revision: str) -> str:
+    """The full name of the commit that begins as `revision`; files are asked for by no shorter one. Raises RunError."""
+    found = [commit for commit in commits if commit.startswith(revision)]
+    if len(found) != 1:
+        remedy = f"download {repository} yourself, as it was then, and name its folder: weights=DIR"
+        raise RunError(f"{repository} on Hugging Face has no commit {revision} any more", remedy=remedy)
+    return found[0]
 
 
 def download(remote: Remote, folder: Path, tell: Tell) -> None:

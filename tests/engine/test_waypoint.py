@@ -154,6 +154,7 @@ def test_the_published_files_and_where_they_are():
         config = dataclasses.replace(WaypointConfig(), name=name)
         checkpoint = family_of(config).checkpoint(config)
         assert checkpoint.repository == f"Overworld/{repository}"
+        assert checkpoint.revision == ("391f92827075" if name == "waypoint" else None)
         files = [file.name for file in checkpoint.files]
         assert files == ["model.safetensors", "vae/diffusion_pytorch_model.safetensors"]
     assert family_of(config).checkpoint(waypoint_config()) is None

@@ -16,9 +16,9 @@ from game.config.paths import fetched_folder
 from game.config.settings import load_settings
 from game.errors import InputError, RunError
 from game.models.catalog import find_weights
-from game.models.download import download, fetch
+from game.models.download import Remote, download, fetch
 from tests.engine.published import published_names
-from tests.game.hub import REPOSITORY, Hub, sha256
+from tests.game.hub import COMMIT, REPOSITORY, Hub, sha256
 
 ROOT = Path(__file__).parents[3]
 LIGHT_DECODER = matrix_game2._LIGHT_DECODER
@@ -195,10 +195,16 @@ def test_fetch_goes_with_no_other_way(capsys):
 
 
 def run(hub_url: str, folder: Path) -> subprocess.CompletedProcess:
+    return real(hub_url, "-m", "game", "--fetch", "model=gta_drive", f"weights={folder}")
+
+
+def real(hub_url: str, *words: str) -> subprocess.CompletedProcess:
+    """Python with the real library, which takes `hub_url` for Hugging Face."""
     environment = os.environ | {"HF_ENDPOINT": hub_url, "HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1"}
     environment.pop("HF_HUB_OFFLINE", None)
-    program = [sys.executable, "-m", "game", "--fetch", "model=gta_drive", f"weights={folder}"]
-    return subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_the_real_library_is_asked_and_understood(hub, tmp_path):
@@ -208,6 +214,28 @@ def test_the_real_library_is_asked_and_understood(hub, tmp_path):
     for name in published_names("gta_drive"):
         assert (tmp_path / name).read_bytes() == hub.files[name]
     assert {method for method, _, _ in hub.asked} == {"HEAD", "GET"}
+
+
+@pytest.mark.parametrize(
+    ("revision", "said"), [(COMMIT[:12], f"/resolve/{COMMIT}/"), ("feed", "no commit feed any more")]
+)
+def test_a_commit_is_asked_for_by_its_full_name(hub, revision, said):
+    pytest.importorskip("huggingface_hub")
+    words = f"from game.models.download import ask_hub; print(ask_hub({REPOSITORY!r}, 'config.json', {revision!r}).url)"
+    done = real(hub.url, "-c", words)
+    assert said in done.stdout + done.stderr and (done.returncode == 0) == (revision != "feed")
+
+
+def test_waypoint_is_fetched_as_it_was_when_its_network_was_written(tmp_path):
+    asked = []
+
+    def ask(repository: str, name: str, revision: str | None) -> Remote:
+        asked.append((repository, revision))
+        raise RunError("enough")
+
+    with pytest.raises(RunError):
+        fetch(["model=waypoint", f"weights={tmp_path}"], ask)
+    assert asked == [("Overworld/Waypoint-1.5-1B", "391f92827075")]
 
 
 def test_a_hub_without_the_file_or_without_an_answer_is_one_line(hub, tmp_path):
