@@ -197,7 +197,7 @@ def action_lines(
         line: dict = {"frame": first + i}
         if block is not None:
             line["block"] = block
-        line["keyboard"] = [short_float(v) for v in actions.keyboard[i]]
+        line["keyboard"] = _keyboard(actions.keyboard[i])
         line |= {"mouse": mouse, "keys": list(actions.keys[i])}
         if held:
             line["held"] = True
@@ -206,6 +206,18 @@ def action_lines(
         if frames is not None:
             line["crc32"] = frame_crc32(frames[i])
         yield json_line(line)
+
+
+_WIDE = 32  # numbers of a keyboard; of one with more, only those that are not zero are written
+_WIDEST = 65536
+
+
+def _keyboard(values: np.ndarray) -> list[float] | dict[str, float]:
+    """A frame's keyboard (K,) as its line tells it: all its numbers; of a wide one its width, and by their places those
+    that are not zero."""
+    if len(values) <= _WIDE:
+        return [short_float(v) for v in values]
+    return {"width": len(values), **{str(place): short_float(values[place]) for place in np.flatnonzero(values)}}
 
 
 def frame_crc32(frame: np.ndarray) -> str:
@@ -420,7 +432,7 @@ def _object(path: Path, number: int, line: str) -> dict:
 
 _ROW_CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "frame": (lambda v: isinstance(v, int) and not isinstance(v, bool), "a whole number"),
-    "keyboard": (lambda v: _numbers(v), "a list of numbers"),
+    "keyboard": (lambda v: _numbers(v) or _places(v), 'a list of numbers, or {"width": K, "PLACE": number}'),
     "mouse": (lambda v: v is None or (_numbers(v) and len(v) == 2), "[pitch, yaw] or null"),
     "keys": (lambda v: isinstance(v, list) and all(isinstance(key, str) for key in v), "a list of key names"),
 }
@@ -463,6 +475,17 @@ def _numbers(value: Any) -> bool:
     return ok and all(-_LARGEST <= v <= _LARGEST for v in value)
 
 
+def _places(value: Any) -> bool:
+    """Whether it is a wide keyboard as `_keyboard` tells it."""
+    if not isinstance(value, dict):
+        return False
+    width, told = value.get("width"), {place: number for place, number in value.items() if place != "width"}
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= _WIDEST:
+        return False
+    fit = all(len(place) <= 5 and place.isdecimal() and str(int(place)) == place for place in told)
+    return fit and all(int(place) < width for place in told) and _numbers([*told.values()])
+
+
 def _short(value: object) -> str:
     """A value as errors show it."""
     words = repr(value)
@@ -483,13 +506,29 @@ def _row(path: Path, number: int, line: str) -> _Row:
 
 def _stack(path: Path, rows: list[_Row]) -> Actions:
     fields = [row.data for row in rows]
-    widths, mice = len(fields[0]["keyboard"]), fields[0]["mouse"] is None
+    width, mice = _width(fields[0]["keyboard"]), fields[0]["mouse"] is None
     for row in rows:
-        if len(row.data["keyboard"]) != widths or (row.data["mouse"] is None) != mice:
+        if _width(row.data["keyboard"]) != width or (row.data["mouse"] is None) != mice:
             raise ScriptError(f"{path}, line {row.number}: keyboard or mouse differs in shape from the first frame's")
-    keyboard = np.array([data["keyboard"] for data in fields], dtype=np.float32)
+    keyboard = np.zeros((len(fields), width), dtype=np.float32)
+    for values, data in zip(keyboard, fields, strict=True):
+        _fill(values, data["keyboard"])
     mouse = None if mice else np.array([data["mouse"] for data in fields], dtype=np.float32)
     return Actions(keyboard, mouse, tuple(tuple(data["keys"]) for data in fields))
+
+
+def _width(keyboard: list[float] | dict[str, float]) -> int:
+    return int(keyboard["width"]) if isinstance(keyboard, dict) else len(keyboard)
+
+
+def _fill(values: np.ndarray, keyboard: list[float] | dict[str, float]) -> None:
+    """Writes a line's keyboard into values (K,), which are zeros."""
+    if isinstance(keyboard, dict):
+        for place, number in keyboard.items():
+            if place != "width":
+                values[int(place)] = number
+    else:
+        values[:] = keyboard
 
 
 def _happenings(path: Path, rows: list[_Row]) -> Happenings:
