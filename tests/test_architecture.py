@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ def test_imports_keep_the_contracts_of_pyproject():
     pytest.importorskip("importlinter")
     done = subprocess.run([sys.executable, "-c", CONTRACTS], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["recordings/", "bench.json", "bench-matrix.json", "bench-matrix.md", "trace.json", "trace-2.json", "profile.json",
+     "profile-2.json", "evaluate.json", "sheet.png", "neural-world-report.txt", "runs/", "sweeps/"],
+)  # fmt: skip
+def test_what_the_program_writes_into_the_working_folder_is_not_committed(name):
+    lines = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert any(fnmatch(f"/{name}", line) for line in lines)
 
 
 def imported(tree: ast.Module) -> list[tuple[int, str]]:
