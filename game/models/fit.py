@@ -139,10 +139,12 @@ def check_bits(settings: Settings, device: str, machine: Machine) -> None:
     if wanted == "same" or gpu is None or gpu.can(wanted):
         return
     others = [name for name in EIGHT_BITS if gpu.can(name)]
-    expected = f"a GPU of compute capability {'.'.join(map(str, EIGHT_BITS[wanted]))} or more"
     remedy = f"use weights_dtype={others[0]}" if others else "leave weights_dtype away"
-    raise InputError(f"weights_dtype={wanted} cannot be had on {gpu.name}", got=gpu.capability, expected=expected,
-                     remedy=remedy)  # fmt: skip
+    capability = "none" if gpu.capability is None else ".".join(map(str, gpu.capability))
+    got = f"compute capability {capability}, torch {machine.torch}, {machine.system}"
+    raise InputError(
+        f"weights_dtype={wanted} cannot be had on {gpu.name}", got=got, expected=gpu.takes(wanted), remedy=remedy
+    )
 
 
 def gpu_of(device: str, machine: Machine) -> Gpu | None:

@@ -19,6 +19,12 @@ from pathlib import Path
 _MB = 2**20
 EIGHT_BITS = {"int8": (7, 5), "fp8": (8, 9)}
 """Compute capability from which a GPU multiplies such numbers."""
+_FP8_TORCH = {8: "2.12", 9: "2.6", 10: "2.8", 11: "2.8", 12: "2.11"}
+"""Version from which torch multiplies fp8 scaled by rows, by the first number of the compute capability.
+
+For 8.9 there is such a kernel since 2.7, but before 2.12 it clears its working memory on the default stream, whichever
+stream it runs on, so that recorded graphs may hang.
+"""
 _NVIDIA, _DISPLAY_CLASS = "0x10de", "0x03"
 
 
@@ -27,7 +33,8 @@ class Gpu:
     """A GPU that torch can use.
 
     free, total: bytes. bfloat16: whether it computes in it, not only emulates it. capability: NVIDIA's compute
-    capability, of which that depends and much else; None where there is no such thing.
+    capability, of which that depends and much else; None where there is no such thing. fp8_takes: what fp8 takes beside
+    that capability and is not here, in words; None if nothing.
     """
 
     name: str
@@ -35,10 +42,18 @@ class Gpu:
     total: int
     bfloat16: bool = True
     capability: tuple[int, int] | None = (8, 0)
+    fp8_takes: str | None = None
 
     def can(self, weights_dtype: str) -> bool:
         """Whether it multiplies numbers of eight bits: "int8" or "fp8"."""
-        return self.capability is not None and self.capability >= EIGHT_BITS[weights_dtype]
+        return self.takes(weights_dtype) is None
+
+    def takes(self, weights_dtype: str) -> str | None:
+        """In words, what numbers of eight bits take that is not here: "int8" or "fp8"; None if nothing."""
+        least = EIGHT_BITS[weights_dtype]
+        if self.capability is None or self.capability < least:
+            return f"compute capability {least[0]}.{least[1]}"
+        return self.fp8_takes if weights_dtype == "fp8" else None
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,8 @@ def look(tools: bool = True) -> Machine:
             with torch.cuda.device(index):
                 bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
             capability = torch.cuda.get_device_capability(index) if torch.version.cuda else None
-            gpus.append(Gpu(torch.cuda.get_device_name(index), free, total, bfloat16, capability))
+            takes = None if capability is None else fp8_takes(capability, str(torch.__version__), platform.system())
+            gpus.append(Gpu(torch.cuda.get_device_name(index), free, total, bfloat16, capability, takes))
     memory, available = host_memory()
     return Machine(
         torch=str(torch.__version__),
@@ -106,6 +122,19 @@ def look(tools: bool = True) -> Machine:
         memory=memory,
         available=available,
     )
+
+
+def fp8_takes(capability: tuple[int, int], version: str, system: str) -> str | None:
+    """What torch lacks to multiply fp8 scaled by rows on a GPU of that capability, in words; None if nothing.
+
+    version: of torch. system: as `platform.system` says.
+    """
+    from torch.torch_version import TorchVersion
+
+    if system == "Windows":
+        return "Linux: torch has no such product on Windows"
+    least = _FP8_TORCH.get(capability[0], max(_FP8_TORCH.values(), key=TorchVersion))
+    return None if TorchVersion(version) >= least else f"torch {least} on this GPU"
 
 
 def host_memory(root: Path = Path("/")) -> tuple[int | None, int | None]:

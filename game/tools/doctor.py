@@ -105,11 +105,11 @@ def _videos() -> str:
 
 
 def _eight_bits(gpu: Gpu) -> str:
-    """In words, which weights of eight bits the GPU can multiply."""
+    """In words, which weights of eight bits the GPU can multiply, and what the others take."""
     can = [f"weights_dtype={name}" for name in EIGHT_BITS if gpu.can(name)]
-    if can:
-        return f"weights of eight bits: {' or '.join(can)} (a third less memory for the weights)"
-    return f"no weights of eight bits: these take compute capability {'.'.join(map(str, EIGHT_BITS['int8']))}"
+    others = [f"{name} takes {takes}" for name in EIGHT_BITS if (takes := gpu.takes(name)) is not None]
+    told = f"weights of eight bits: {' or '.join(can)} (a third less memory for the weights)" if can else None
+    return "; ".join([told or "no weights of eight bits", *others])
 
 
 def _machine(machine: Machine) -> list[str]:

@@ -1,5 +1,7 @@
 """Which settings fit the cards that people own, by count; and what is said where a card cannot do what is asked."""
 
+import contextlib
+import platform
 import re
 from dataclasses import replace
 
@@ -12,11 +14,12 @@ from engine.weights.placement import Place, Placement
 from game.config.settings import Settings, load_settings
 from game.errors import ConfigError, InputError
 from game.models.fit import check_bits, examine
-from game.models.machine import Gpu, Machine
+from game.models.machine import Gpu, Machine, fp8_takes, look
 from game.tools.doctor import _eight_bits
 from tests.game.display import ROOT
 
 GB = 2**30
+LESS = "(a third less memory for the weights)"
 FREE = 0.94  # of a card's memory, beside a desktop
 
 
@@ -120,6 +123,56 @@ def test_eight_bits_are_had_only_where_the_card_can(wanted, capability, can):
             check_bits(settings, "cuda", machine)
     check_bits(settings, "cpu", machine)
     assert (f"weights_dtype={wanted}" in _eight_bits(machine.gpus[0])) == can
+
+
+@pytest.mark.parametrize(
+    ("capability", "said"),
+    [
+        ((7, 0), "no weights of eight bits; int8 takes compute capability 7.5; fp8 takes compute capability 8.9"),
+        ((8, 6), f"weights of eight bits: weights_dtype=int8 {LESS}; fp8 takes compute capability 8.9"),
+        ((8, 9), f"weights of eight bits: weights_dtype=int8 or weights_dtype=fp8 {LESS}"),
+    ],
+)  # fmt: skip
+def test_the_doctor_says_what_each_kind_of_eight_bits_takes(capability, said):
+    assert _eight_bits(card(24, capability).gpus[0]) == said
+
+
+@pytest.mark.parametrize(
+    ("capability", "version", "system", "takes"),
+    [
+        ((8, 9), "2.6.0+cu124", "Linux", "torch 2.12 on this GPU"),
+        ((8, 9), "2.11.0+cu130", "Linux", "torch 2.12 on this GPU"),
+        ((8, 9), "2.12.0+cu130", "Linux", None),
+        ((9, 0), "2.6.0+cu124", "Linux", None),
+        ((10, 0), "2.7.1+cu128", "Linux", "torch 2.8 on this GPU"),
+        ((12, 0), "2.10.0+cu130", "Linux", "torch 2.11 on this GPU"),
+        ((12, 0), "2.13.0+cu130", "Linux", None),
+        ((8, 9), "2.13.0+cu130", "Windows", "Linux: torch has no such product on Windows"),
+    ],
+)
+def test_fp8_is_offered_only_where_torch_multiplies_rows_with_scales(capability, version, system, takes):
+    assert fp8_takes(capability, version, system) == takes
+    gpu = replace(card(24, capability).gpus[0], fp8_takes=takes)
+    assert gpu.can("fp8") == (takes is None) and gpu.can("int8")
+    machine = replace(card(24), torch=version, gpus=(gpu,))
+    settings = load_settings(["model=waypoint", "weights_dtype=fp8"])
+    if takes is None:
+        check_bits(settings, "cuda", machine)
+        return
+    assert f"weights_dtype=int8 {LESS}; fp8 takes {takes}" in _eight_bits(gpu)
+    with pytest.raises(InputError, match=f"torch {re.escape(version)}.*expected {takes}; use weights_dtype=int8"):
+        check_bits(settings, "cuda", machine)
+
+
+def test_a_gpu_is_looked_at_with_the_torch_that_is_here(monkeypatch):
+    fakes = {"is_available": lambda: True, "device_count": lambda: 1, "mem_get_info": lambda _: (GB, GB),
+             "device": lambda _: contextlib.nullcontext(), "is_bf16_supported": lambda **_: True,
+             "get_device_capability": lambda _: (8, 9), "get_device_name": lambda _: "a card"}  # fmt: skip
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(torch.version, "cuda", "12.6")
+    monkeypatch.setattr(torch, "__version__", "2.7.1+cu126")
+    assert look(tools=False).gpus[0].fp8_takes == fp8_takes((8, 9), "2.7.1+cu126", platform.system())
 
 
 def test_small_models_have_no_layers_for_it():
