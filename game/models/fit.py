@@ -65,15 +65,16 @@ class Fit:
         """The need in one line for people."""
         free = "" if self.host_free is None else f" (of {gigabytes(self.host_free)} available)"
         host = f"{gigabytes(self.need.host.total)} of memory{free}"
-        back = self._way_back()
         if self.need.gpu is None:
-            return f"{self.name} takes {host}{back}"
+            return f"{self.name} takes {host}"
         free = "" if self.gpu_free is None else f" (of {gigabytes(self.gpu_free)} free)"
-        return f"{self.name} takes {gigabytes(self.need.gpu.total)} of GPU memory{free} and {host}{back}"
+        return f"{self.name} takes {gigabytes(self.need.gpu.total)} of GPU memory{free} and {host}"
 
-    def _way_back(self) -> str:
-        """How far back in time a player could go at least, in words: states in between are made again from the actions,
-        which takes as long as playing did, or less."""
+    def back_in_time(self) -> str:
+        """How far back in time a player could go at least, in one line for people; empty where that is switched off.
+
+        States in between are made again from the actions, which takes as long as playing did, or less.
+        """
         share = self.need.gpu or self.need.host
         budget = self.way_back
         if budget is None:
@@ -82,9 +83,9 @@ class Fit:
             return ""
         seconds = max(0, budget - share.kept) / (share.kept / MOST_AGAIN_S + self.pictures)
         if seconds < 1:
-            return f"; with {budget // _MB} MB for it (play.rewind_mb) one can hardly go back in time"
+            return f"{budget // _MB} MB to go back in time (play.rewind_mb): hardly at all"
         far = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-        return f"; with {budget // _MB} MB for it (play.rewind_mb) one can go back in time by {far} at least"
+        return f"{budget // _MB} MB to go back in time (play.rewind_mb): by {far} or more"
 
     def remedy(self) -> str:
         """What to do where it does not fit."""

@@ -151,7 +151,12 @@ def _memory(settings: Settings, device: str, machine: Machine) -> list[str]:
     parts = [("GPU", fit.need.gpu), ("host", fit.need.host)] if fit.need.gpu else [("host", fit.need.host)]
     told = "; ".join(f"{where}: {_shares(share)}" for where, share in parts)
     verdict = "fits" if fit.fits else f"does not fit ({fit.lacking(fit.need)}); {fit.remedy()}"
-    return [f"Memory        {fit.line()}: {verdict}", f"              {told}"]
+    back = fit.back_in_time() if fit.fits else ""
+    return [
+        f"Memory        {fit.line()}: {verdict}",
+        f"              {told}",
+        *([f"              {back}"] if back else []),
+    ]
 
 
 def _shares(share: Share) -> str:

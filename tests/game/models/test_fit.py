@@ -24,7 +24,7 @@ def test_every_published_model_fits_a_card_of_twelve(name):
     assert fit.fits and not fit.offers
     assert check_fits(fit, insist=True) is None
     assert re.fullmatch(
-        rf"{name} takes \d\.\d GB of GPU memory \(of 11.0 GB free\) and .* \(of 64.0 GB available\); with .*",
+        rf"{name} takes \d\.\d GB of GPU memory \(of 11.0 GB free\) and .* \(of 64.0 GB available\)",
         fit.line(),
     )
 
@@ -33,17 +33,17 @@ def test_what_the_way_back_may_take_is_counted_beside_the_model():
     plain = examine(load_settings(["model=universal"]), "cuda", machine(9))
     assert plain.fits and plain.way_back is None, "by itself it takes a part of what is left"
     fit = examine(load_settings(["model=universal", "play.rewind_mb=4000"]), "cuda", machine(9))
-    assert not fit.fits and "with 4000 MB for it" in fit.line()
+    assert not fit.fits and "4000 MB to go back in time" in fit.back_in_time()
     assert examine(load_settings(["model=universal"]), "cpu", machine(None)).way_back == 256 * 2**20
 
 
 @pytest.mark.parametrize(
     ("model", "free", "far"),
-    [("waypoint", 7.5, "hardly go back"), ("waypoint", 22.5, "by [5-9] s"), ("waypoint-360p", 22.5, "by 3[0-9] s"),
-     ("universal", 22.5, "hardly go back"), ("tiny", 7.5, "by 1[0-9] minutes")],
+    [("waypoint", 7.5, "hardly at all"), ("waypoint", 22.5, "by [5-9] s"), ("waypoint-360p", 22.5, "by 3[0-9] s"),
+     ("universal", 22.5, "hardly at all"), ("tiny", 7.5, "by 1[0-9] minutes")],
 )  # fmt: skip
 def test_how_far_one_could_go_back_in_time_is_said(model, free, far):
-    assert re.search(far, examine(load_settings([f"model={model}"]), "cuda", machine(free)).line())
+    assert re.search(far, examine(load_settings([f"model={model}"]), "cuda", machine(free)).back_in_time())
 
 
 def test_too_small_a_card_is_refused_with_settings_that_fit_it():
