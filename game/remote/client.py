@@ -272,7 +272,8 @@ class LineMailbox(Mailbox):
             frames, due = max(1, self.pacer.next_frames), self.pacer.due_in(now)
             row = controls.sample(frames, now)
             told = tuple(
-                wire.Frame(one.keys, one.mouse, None if one.since is None else _ms(one.since, zero)) for one in row
+                wire.Frame(one.keys[-wire.MOST_HELD :], one.mouse, None if one.since is None else _ms(one.since, zero))
+                for one in row
             )
             due_ms = max(-1e6, min(1e6, round(1000.0 * due, 2)))
             step = wire.Step(number, told, self.epoch_there, due_ms, have)

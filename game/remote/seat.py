@@ -486,7 +486,7 @@ class Seat:
             replay=None if replay is None else wire.Replayed(_fit(replay.name), replay.at_s, replay.length_s),
             beside=_fit(status.beside, 2000),
             quality=_fit(status.quality),
-            space=None if space is None else _space(space),
+            space=None if space is None else space_of(space),
             fps=self._mailbox.fps if known else 0.0,
             next_frames=self._mailbox.next_frames,
             rewind_s=round(status.rewind.depth_s, 2),
@@ -511,8 +511,9 @@ class Seat:
         }
 
 
-def _space(space: ActionSpace) -> wire.Space:
-    return wire.Space(space.mode, space.keys, space.has_mouse, space.mouse_limit, space.mouse_step)
+def space_of(space: ActionSpace) -> wire.Space:
+    """An action space as clients are told."""
+    return wire.Space(space.mode, space.keys, space.has_mouse, space.mouse_limit, space.mouse_step, space.look_step)
 
 
 def _fit(words: str, most: int = 200) -> str:

@@ -29,6 +29,7 @@ MOST_PICTURE = 16 * 2**20  # bytes of a picture sent up
 MOST_PIXELS = 32 * 10**6  # of it, before it is decoded
 MOST_FRAMES = 64  # video frames of one block
 MOST_WAITING = 64  # blocks that may be asked for and not made
+MOST_HELD = 16  # keys of one video frame
 _MAGIC = b"NWB1"
 _HEAD = struct.Struct("<4sI")
 _MOST_HEADER = 256 * 1024
@@ -103,7 +104,7 @@ class Frame:
     """What one video frame is told. mouse: (pitch, yaw) within the model's limit. since: the client's clock when the
     oldest control that this frame is the first to show came, None if it shows nothing new."""
 
-    keys: Annotated[tuple[Key, ...], Most(16)] = ()
+    keys: Annotated[tuple[Key, ...], Most(MOST_HELD)] = ()
     mouse: tuple[float, float] | None = None
     since: Milliseconds | None = None
 
@@ -179,13 +180,15 @@ class Seat:
 
 @dataclass(frozen=True)
 class Space:
-    """What the model can be told, see engine.actions.ActionSpace. mouse_step: what a usual motion makes in a frame."""
+    """What the model can be told, see engine.actions.ActionSpace. mouse_step: what a usual motion makes in a frame.
+    look_step: what a look key or a full stick makes, 0 for as much as that."""
 
     mode: Name
-    keys: Annotated[tuple[Key, ...], Most(32)]
+    keys: Annotated[tuple[Key, ...], Most(512)]
     has_mouse: bool
     mouse_limit: Annotated[float, Within(0, 1000)]
     mouse_step: Annotated[float, Within(0, 1000)] = 0.1
+    look_step: Annotated[float, Within(0, 1000)] = 0.0
 
 
 @dataclass(frozen=True)

@@ -219,7 +219,7 @@ class FakeRollout:
         self._way += ("W" in keys) - ("S" in keys)
         frame = landscape(world.height, world.width, self._yaw, self._pitch, way=self._way)
         frame[0, 0] = np.frombuffer((self.frames_done + i).to_bytes(3, "big"), np.uint8)
-        frame[0, 1] = sum(1 << world.action_space.keys.index(key) for key in keys)
+        frame[0, 1] = sum(1 << i for i, key in enumerate(world.action_space.keys[:8]) if key in keys)
         return frame
 
 

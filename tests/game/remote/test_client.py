@@ -66,6 +66,23 @@ def test_keys_and_motion_reach_the_model_once(player, server):
     assert latency is not None
 
 
+def test_a_world_of_any_key_gets_those_that_are_held_and_no_more_than_the_wire_carries(tmp_path):
+    with ServerThread(tmp_path, FakeWorld(mode="keyboard_mouse", fps=50.0)) as server:
+        player = connected(server, pictures=PNG)
+        try:
+            play(player, numbered(player, 3))
+            for key in ("space", "k", "mouse left", "wheel up"):
+                player.controls.press(key, time.perf_counter())
+            held = {"SPACE", "K", "MOUSE_LEFT", "WHEEL_UP"}
+            play(player, lambda: set(server.world.taken[-1][0]) == held)
+            for key in "bcefghijlmnopqrtuv":
+                player.controls.press(key, time.perf_counter())
+            play(player, lambda: len(server.world.taken[-1][0]) == wire.MOST_HELD)
+            play(player, numbered(player, player.look(time.perf_counter()).number + 15))
+        finally:
+            assert player.shutdown()
+
+
 def test_a_lossless_session_shows_the_models_own_pictures(player, server):
     play(player, numbered(player, 5))
     picture = player.look(time.perf_counter())

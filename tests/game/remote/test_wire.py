@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from engine.errors import PictureError
+from engine.families import action_space, action_spaces
 from game.errors import InputError
 from game.remote import pictures, wire
+from game.remote.seat import space_of
 from game.remote.wire import WireError
 from tests.game.fakes import landscape
 
@@ -55,6 +57,13 @@ def test_every_message_arrives_as_it_was_sent(kind):
     table = wire.UP if kind in wire.UP.values() else wire.DOWN
     message = example(kind)
     assert wire.decode(wire.encode(message), table) == message
+
+
+@pytest.mark.parametrize("mode", action_spaces())
+def test_every_models_keys_can_be_told(mode):
+    space = action_space(mode)
+    told = wire.decode(wire.encode(wire.Told(state="playing", space=space_of(space))), wire.DOWN)
+    assert told.space.keys == space.keys and told.space.look_step == space.look_step
 
 
 def test_the_document_names_every_message_and_every_field():
