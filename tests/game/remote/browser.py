@@ -93,15 +93,20 @@ class Browser:
         """Goes to an address."""
         await self.call("Page.navigate", url=address)
 
-    async def key(self, code: str, down: bool, key: str | None = None) -> None:
-        """A key goes down or up, as hardware does it. code: as KeyboardEvent.code."""
-        text = key or code.removeprefix("Key").lower()
-        await self.call("Input.dispatchKeyEvent", type="keyDown" if down else "keyUp", code=code, key=text)
+    async def key(self, code: str, down: bool, key: str | None = None, ctrl: bool = False) -> None:
+        """A key goes down or up, as hardware does it. code: as KeyboardEvent.code. ctrl: while Ctrl is held."""
+        how = {"code": code, "key": key or code.removeprefix("Key").lower(), "modifiers": 2 if ctrl else 0}
+        await self.call("Input.dispatchKeyEvent", type="keyDown" if down else "keyUp", **how)
 
-    async def mouse(self, kind: str, x: float, y: float) -> None:
-        """The mouse: kind is mouseMoved, mousePressed or mouseReleased, of the left button."""
-        button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
-        await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **button)
+    async def mouse(self, kind: str, x: float, y: float, button: str = "left") -> None:
+        """The mouse: kind is mouseMoved, mousePressed or mouseReleased, of a button."""
+        pressed = {} if kind == "mouseMoved" else {"button": button, "clickCount": 1}
+        await self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
+
+    async def wheel(self, x: float, y: float, down: bool = True) -> None:
+        """The wheel turns by a notch."""
+        how = {"x": x, "y": y, "deltaX": 0, "deltaY": 120 if down else -120}
+        await self.call("Input.dispatchMouseEvent", type="mouseWheel", **how)
 
     async def touch(self, kind: str, *points: tuple[float, float]) -> None:
         """A finger: kind is touchStart, touchMove or touchEnd."""

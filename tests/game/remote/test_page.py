@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
+from game.remote import wire
 from tests.game.fakes import FakeWorld, landscape
 from tests.game.remote.browser import CHROMIUM, Browser
 from tests.game.remote.house import KEY, ServerThread, wait_until
@@ -174,6 +175,164 @@ def test_everything_on_the_page_does_what_it_says(tmp_path):
         assert len(list((server.root / ".inbox").iterdir())) == 1
 
 
+async def middle(page: Browser) -> tuple[float, float]:
+    """Of the picture."""
+    where = json.loads(await page.run("JSON.stringify(document.getElementById('view').getBoundingClientRect())"))
+    return where["x"] + where["width"] / 2, where["y"] + where["height"] / 2
+
+
+async def capture(page: Browser) -> tuple[float, float]:
+    """A click on the picture: the mouse is the world's. Returns where it is."""
+    x, y = await middle(page)
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        await page.mouse(kind, x, y)
+    await page.until("captured()")
+    return x, y
+
+
+async def tap(page: Browser, code: str) -> None:
+    await page.key(code, True)
+    await page.key(code, False)
+
+
+@pytest.fixture
+def any_key(tmp_path):
+    """A server whose world takes any key."""
+    with ServerThread(tmp_path, FakeWorld(mode="keyboard_mouse", fps=20.0)) as server:
+        yield server
+
+
+async def told(server: ServerThread, *keys: str) -> None:
+    """Waits until just these keys are held."""
+    assert await asyncio.to_thread(wait_until, lambda: server.world.taken[-1][0] == keys), server.world.taken[-1]
+
+
+def test_a_world_of_any_key_has_them_all_while_it_has_the_mouse(any_key, tmp_path):
+    codes = {"Space": "SPACE", "ShiftLeft": "SHIFT", "KeyF": "F", "KeyK": "K", "KeyP": "P", "Backspace": "BACKSPACE",
+             "Digit7": "7", "Numpad5": "NUM_5", "Semicolon": "SEMICOLON", "AltRight": "R_ALT", "KeyA": "A"}  # fmt: skip
+
+    async def go():
+        async with Browser(tmp_path / "profile") as page:
+            await page.open(any_key.address)
+            await page.until(PLAYING)
+            x, y = await capture(page)
+            await page.until("document.getElementById('remark').textContent.includes('Esc')")
+            for code, name in codes.items():
+                await page.key(code, True)
+                await told(any_key, name)
+                await page.key(code, False)
+                await told(any_key)
+            await page.key("ControlLeft", True, "Control", ctrl=True)
+            await page.key("KeyW", True, ctrl=True)
+            await told(any_key, "W", "CTRL")
+            asked = await page.run("!dispatchEvent(new Event('beforeunload', {cancelable: true}))")
+            await page.key("KeyW", False, ctrl=True)
+            await page.key("ControlLeft", False, "Control")
+            for button, name in {"left": "MOUSE_LEFT", "right": "MOUSE_RIGHT", "middle": "MOUSE_MIDDLE"}.items():
+                await page.mouse("mousePressed", x, y, button)
+                await told(any_key, name)
+                await page.mouse("mouseReleased", x, y, button)
+                await told(any_key)
+            for down in (False, True, True):
+                await page.wheel(x, y, down)
+            turned = ["WHEEL_UP", "WHEEL_DOWN", "WHEEL_DOWN"]
+            wheel = [("WHEEL_UP",), ("WHEEL_DOWN",)]
+            assert await asyncio.to_thread(
+                wait_until, lambda: [k for keys, _ in any_key.world.taken for k in keys if keys in wheel][:3] == turned
+            )
+            state = await page.run("[paused(), !!document.fullscreenElement, told.saved, backTo, captured()]")
+            press = "for (const key of space.keys.slice(20, 60)) press(key, 'test');"
+            most = await page.run(f"(() => {{ {press} const row = sample(1)[0]; releaseAll(); return row.keys; }})()")
+            return asked, state, most, page.said
+
+    asked, state, most, said = asyncio.run(go())
+    assert asked and said == []
+    assert len(most) == wire.MOST_HELD
+    assert state in ([False, False, saved, None, True] for saved in (False, None))  # no command was given
+    assert not [keys for keys, _ in any_key.world.taken if len(keys) > 2]
+
+
+def test_commands_of_the_page_come_back_with_the_mouse(any_key, tmp_path):
+    async def go():
+        async with Browser(tmp_path / "profile") as page:
+            await page.open(any_key.address)
+            await page.until(PLAYING)
+            await tap(page, "KeyK")  # free: a command
+            await page.until("told.saved")
+            await page.key("Space", True, " ")  # what is no command is the world's
+            await told(any_key, "SPACE")
+            await page.key("Space", False, " ")
+            await page.key("ArrowRight", True, "ArrowRight")
+            step = any_key.world.action_space.look
+            assert await asyncio.to_thread(wait_until, lambda: any_key.world.taken[-1][1] == (0.0, step))
+            await page.key("ArrowRight", False, "ArrowRight")
+            await capture(page)
+            await page.mouse("mousePressed", *await middle(page))
+            await page.key("KeyL", True)
+            await told(any_key, "MOUSE_LEFT", "L")
+            await page.run("document.exitPointerLock()")
+            await page.until("!captured()")
+            await told(any_key)
+            await page.key("KeyL", False)
+            await tap(page, "KeyP")
+            assert await page.run("paused()")
+            await tap(page, "KeyP")
+            await page.run("document.getElementById('keys').focus()")
+            await page.key("Space", True, " ")  # of a button that has the focus
+            assert not await page.run("held.has('SPACE')")
+            await page.key("Space", False, " ")
+            await page.run("actions.keys()")
+            words = await page.run("document.getElementById('d-keys').innerText")
+            return words, page.said
+
+    words, said = asyncio.run(go())
+    assert said == []
+    assert "any other key" in words and "Esc has given it back" in words
+
+
+@pytest.mark.parametrize("how", ["dispatchEvent(new Event('blur'))", "hidden"])
+def test_nothing_stays_held_when_the_page_is_left(any_key, tmp_path, how):
+    hide = "Object.defineProperty(document, 'hidden', {get: () => true, configurable: true}); " \
+           "document.dispatchEvent(new Event('visibilitychange'))"  # fmt: skip
+
+    async def go():
+        async with Browser(tmp_path / "profile") as page:
+            await page.open(any_key.address)
+            await page.until(PLAYING)
+            x, y = await capture(page)
+            await page.key("KeyK", True)
+            await page.mouse("mousePressed", x, y)
+            await page.until("held.has('K') && held.has('MOUSE_LEFT')")
+            await page.run(hide if how == "hidden" else how)
+            return await page.run("held.size")
+
+    assert asyncio.run(go()) == 0
+
+
+def test_a_world_of_few_keys_leaves_the_others_to_the_page(tmp_path):
+    with ServerThread(tmp_path, FakeWorld(fps=20.0)) as server:
+
+        async def go():
+            async with Browser(tmp_path / "profile") as page:
+                await page.open(server.address)
+                await page.until(PLAYING)
+                x, y = await capture(page)
+                for code in ("Space", "ShiftLeft"):
+                    await tap(page, code)
+                await page.mouse("mousePressed", x, y)
+                await page.wheel(x, y)
+                await tap(page, "KeyK")
+                await page.until("told.saved")
+                await page.key("KeyW", True, ctrl=True)
+                assert await page.run("held.size + taps.length") == 0
+                await page.key("KeyW", True)
+                await told(server, "W")
+                await page.run("actions.keys()")
+                return await page.run("document.getElementById('any-dd').hidden"), page.said
+
+        assert asyncio.run(go()) == (True, [])
+
+
 def walks_and_turns(taken) -> bool:
     keys, mouse = taken
     return keys == ("W",) and mouse[1] > 0.05
@@ -327,14 +486,7 @@ def test_mouse_gamepad_drop_and_paste_reach_the_world(tmp_path):
                 await page.until(PLAYING)
 
                 # the mouse: a click takes it, motion looks, a menu gives it back
-                where = json.loads(
-                    await page.run("JSON.stringify(document.getElementById('view').getBoundingClientRect())")
-                )
-                x, y = where["x"] + where["width"] / 2, where["y"] + where["height"] / 2
-                await page.mouse("mouseMoved", x, y)
-                await page.mouse("mousePressed", x, y)
-                await page.mouse("mouseReleased", x, y)
-                await page.until("document.pointerLockElement === view")
+                x, y = await capture(page)
                 for step in range(1, 6):
                     await page.mouse("mouseMoved", x + 12 * step, y - 6 * step)
                 assert await asyncio.to_thread(wait_until, lambda: any(m[1] > 0 for _, m in taken))
