@@ -157,6 +157,7 @@ class ActionSpace:
             path in a script counts in, unless the model's config says better.
         more: further keys that may be held. They stand for the inputs they are named after wherever these have no
             other use, so nobody need bind them, and tables of controls leave them out.
+        aliases: further names that keys may be told by, and the keys' own.
         hints: the short help.
         mix: what the benchmark draws from: keys held and yaw.
     """
@@ -175,6 +176,7 @@ class ActionSpace:
     look_step: float = 0.0
     degrees: tuple[float, float] = (0.0, 0.0)
     more: tuple[Key, ...] = ()
+    aliases: tuple[tuple[str, str], ...] = ()
     hints: tuple[Hint, ...] = ()
     mix: tuple[tuple[tuple[str, ...], float], ...] = ()
 
@@ -191,6 +193,15 @@ class ActionSpace:
     @cached_property
     def _by_name(self) -> dict[str, Key]:
         return {key.name: key for key in (*self.controls, *self.more)}
+
+    def key_named(self, name: str) -> str | None:
+        """The key of that name or alias, if any."""
+        own = self._aliases.get(name, name)
+        return own if own in self._by_name else None
+
+    @cached_property
+    def _aliases(self) -> dict[str, str]:
+        return dict(self.aliases)
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -219,9 +230,9 @@ class ActionSpace:
     def action(self, keys: Iterable[str] = (), mouse: tuple[float, float] | None = (0.0, 0.0)) -> Action:
         """The action of one video frame in which `keys` are held and the mouse moved by `mouse`.
 
-        keys: names out of `self.keys`, in the order they were pressed (it matters only where the model takes one
-        action at a time: there the last one pressed wins). mouse: (pitch, yaw), each within +-mouse_limit; None or
-        (0, 0) for no motion. A key that steers (without its opposite) sets the yaw, whatever the mouse says.
+        keys: names out of `self.keys`, or aliases, in the order they were pressed (it matters only where the model
+        takes one action at a time: there the last one pressed wins). mouse: (pitch, yaw), each within +-mouse_limit;
+        None or (0, 0) for no motion. A key that steers (without its opposite) sets the yaw, whatever the mouse says.
         Raises ActionError for a key this mode does not have, a mouse number out of range, or mouse motion in a mode
         without mouse. Source: Matrix-Game-2 utils/conditions.py.
         """
@@ -266,11 +277,13 @@ class ActionSpace:
             self._raise_out_of_range(tuple(np.abs(actions.mouse).max(axis=0).tolist()))
 
     def _checked_keys(self, keys: Iterable[str]) -> list[str]:
-        held = list(dict.fromkeys(keys))
-        for key in held:
-            if key not in self._by_name:
+        held: list[str] = []
+        for name in dict.fromkeys(keys):
+            key = self.key_named(name)
+            if key is None:
                 expected = " ".join(key.name for key in self.controls) + (" and others" if self.more else "")
-                raise ActionError(f"mode {self.mode} has no such key", got=key, expected=expected)
+                raise ActionError(f"mode {self.mode} has no such key", got=name, expected=expected)
+            held += [key] if key not in held else []
         # A set has no order of its own that two runs would share.
         return [key for key in self.keys if key in held] if isinstance(keys, (set, frozenset)) else held
 

@@ -63,6 +63,10 @@ DESKTOP = ActionSpace(
     more=tuple(
         Key(_OTHERS.get(code, f"VK_{code}"), f"key code {code}", code) for code in range(BUTTONS) if code not in _SEEN
     ),
+    # Every code by its number, too, as other programs may write all of them.
+    aliases=tuple(
+        (f"VK_{code}", name) for name, code in {**{name: code for name, code, _, _ in _SHOWN}, **_NAMED}.items()
+    ),
     keyboard_dim=BUTTONS + 2,
     has_mouse=True,
     mouse_limit=1000.0,

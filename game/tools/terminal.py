@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from engine.actions import Action, Actions, ActionSpace
+from engine.actions import LOOK_DOWN, LOOK_LEFT, LOOK_RIGHT, LOOK_UP, LOOKS, Action, Actions, ActionSpace
 from game.config.settings import load_settings
 from game.console import GentleStop, Progress, say, tell
 from game.errors import InputError, RecordingError
@@ -27,10 +27,10 @@ from game.world.scenes import find_scene, shipped_scenes
 if TYPE_CHECKING:
     from engine.rollout.rollout import Rollout
 
-_CAMERA = {"I": (1.0, 0.0), "K": (-1.0, 0.0), "J": (0.0, -1.0), "L": (0.0, 1.0)}
-_CAMERA_WORDS = {"I": "look up", "K": "look down", "J": "look left", "L": "look right"}
+_CAMERA = {"I": LOOK_UP, "K": LOOK_DOWN, "J": LOOK_LEFT, "L": LOOK_RIGHT}
 _NOTHING = ("Q", "U")
-_OPPOSITES = {"W": "S", "S": "W", "A": "D", "D": "A", "I": "K", "K": "I", "J": "L", "L": "J"}
+_KEY = "KEY:"  # before a name: the key, also where its letter means something else here
+_OPPOSITES = (("W", "S"), ("A", "D"), (LOOK_UP, LOOK_DOWN), (LOOK_LEFT, LOOK_RIGHT))
 _MOST_BLOCKS = 1000
 _IDLE = "nothing"
 
@@ -45,7 +45,7 @@ class Line:
 
 
 def read_line(text: str, space: ActionSpace) -> Line | None:
-    """Keys such as "W L", "wl" or "W D x24" (for 24 blocks) -> what to do; None for "n", stop.
+    """Keys such as "W L", "wl", "W D x24" (for 24 blocks) or "W key:L" -> what to do; None for "n", stop.
 
     Raises InputError, naming the keys there are, for anything else.
     """
@@ -58,32 +58,50 @@ def read_line(text: str, space: ActionSpace) -> Line | None:
         words.pop()
         if not 1 <= blocks <= _MOST_BLOCKS:
             raise InputError("too many blocks at once", got=blocks, expected=f"x1 to x{_MOST_BLOCKS}")
-    held: list[str] = []
-    shown = [key.name for key in space.controls]
-    spelled = [[word] if len(word) > 1 and word in space.keys else list(word) for word in words]
-    for key in (key for word in spelled for key in word):
-        if key not in space.keys and not (space.has_mouse and key in _CAMERA) and key not in _NOTHING:
-            raise InputError("no such key", got=key, expected=keys_help(space))
-        opposite = _OPPOSITES.get(key)
-        if opposite in held:
-            raise InputError(f"{opposite} and {key} cancel each other", expected="one of them")
-        held.append(key)
-    # Letters that look, or stand for nothing, are that unless they are keys of the model's own table.
-    other = {*(_CAMERA if space.has_mouse else ()), *_NOTHING}.difference(shown)
-    keys = list(dict.fromkeys(key for key in held if key in space.keys and key not in other))
-    camera = list(dict.fromkeys(key for key in held if key in _CAMERA and key in other))
-    pitch, yaw = (space.look * sum(_CAMERA[key][axis] for key in camera) for axis in (0, 1))
+    held = list(dict.fromkeys(control for word in words for control in _controls(word, space)))
+    for pair in _OPPOSITES:
+        if set(pair) <= set(held):
+            first, second = sorted(pair, key=held.index)
+            raise InputError(f"{_said(first)} and {_said(second)} cancel each other", expected="one of them")
+    keys, looks = [one for one in held if one not in LOOKS], [one for one in held if one in LOOKS]
+    pitch, yaw = (space.look * sum(LOOKS[look][axis] for look in looks) for axis in (0, 1))
     action = space.action(keys, (pitch, yaw) if space.has_mouse else None)
-    return Line(action, " + ".join([*keys, *(_CAMERA_WORDS[key] for key in camera)]) or _IDLE, blocks)
+    return Line(action, " + ".join(_said(one) for one in (*keys, *looks)) or _IDLE, blocks)
+
+
+def _controls(word: str, space: ActionSpace) -> list[str]:
+    """Keys and looks that a word in capitals stands for: one key by its name, or a control a letter."""
+    name = word.removeprefix(_KEY)
+    key = space.key_named(name) if name != word or len(word) > 1 else None
+    if key is not None:
+        return [key]
+    if name != word:
+        raise InputError("no such key", got=name, expected=keys_help(space))
+    shown, controls = [key.name for key in space.controls], []
+    for letter in word:
+        # Letters that look, or stand for nothing, are that unless they are keys of the model's own table.
+        if letter not in shown and space.has_mouse and letter in _CAMERA:
+            controls.append(_CAMERA[letter])
+        elif letter in space.keys and (letter in shown or letter not in _NOTHING):
+            controls.append(letter)
+        elif letter not in _NOTHING:
+            raise InputError("no such key", got=word if space.more else letter, expected=keys_help(space))
+    return controls
+
+
+def _said(control: str) -> str:
+    return control.replace("_", " ") if control in LOOKS else control
 
 
 def keys_help(space: ActionSpace) -> str:
     """The keys a line may hold, in a few words."""
     shown = [key.name for key in space.controls]
     camera = ", I K J L (look up, down, left, right)" if space.has_mouse else ""
-    more = ", any other key by its name" if space.more else ""
+    more = (
+        ", any other key by its name or number (VK_75), as key:I where its letter is one of these" if space.more else ""
+    )
     nothing = next(key for key in _NOTHING if key not in shown)
-    return f"{' '.join(shown)}{camera}{more}, {nothing} (nothing), n (stop)"
+    return f"{' '.join(shown)}{camera}, {nothing} (nothing), n (stop){more}"
 
 
 def stream(words: list[str], job: Job, open_model: Opener | None = None, stdin: TextIO | None = None) -> int:

@@ -48,6 +48,13 @@ def test_any_key_the_mouses_buttons_and_its_wheel_are_told_by_name(tmp_path):
     assert actions.mouse[2].tolist() == [-3.0, 40.0]
 
 
+def test_a_key_is_told_by_its_number_too(tmp_path):
+    entries = "[{keys: [VK_75, K, vk_32, VK_200], frames: 1}]"
+    actions = parse(script(tmp_path, f"model: waypoint\nactions: {entries}")).actions(action_space("keyboard_mouse"))
+    assert actions.keys == (("SPACE", "K", "VK_200"),)
+    assert np.flatnonzero(actions.keyboard[0]).tolist() == [32, 75, 200]
+
+
 def test_a_first_frame_is_looked_for_beside_the_script(tmp_path):
     path = script(tmp_path, "first_frame: a.png\nactions: [{keys: [W], frames: 1}]")
     assert parse(path).first_frame == tmp_path / "a.png"

@@ -54,6 +54,30 @@ def test_a_model_of_any_key_takes_them_by_name():
     assert read_line("mouse_left wheel_down vk_200\n", space).action.keys == ("MOUSE_LEFT", "WHEEL_DOWN", "VK_200")
 
 
+@pytest.mark.parametrize("letter", "IJKLUN")
+def test_letters_that_mean_something_else_are_told_as_keys(letter):
+    space = action_space("keyboard_mouse")
+    for text in (f"key:{letter}", f"KEY:{letter.lower()}\n", f"vk_{ord(letter)}"):
+        line = read_line(text, space)
+        assert (line.action.keys, line.action.mouse, line.words) == ((letter,), (0.0, 0.0), letter)
+    assert read_line(f"w key:{letter} x2", space).action.keys == ("W", letter)
+
+
+def test_a_key_and_what_its_letter_means_are_told_together():
+    line = read_line("key:i key:k i vk_87", action_space("keyboard_mouse"))
+    assert (line.action.keys, line.action.mouse) == (("W", "I", "K"), (10.0, 0.0))
+    assert line.words == "I + K + W + look up"
+
+
+def test_a_key_that_is_not_there_is_named_whole():
+    for text, got in (("vk_999", "VK_999"), ("key:vk_256", "VK_256"), ("key:", "")):
+        with pytest.raises(InputError, match=f"no such key; got {got}.*key:I"):
+            read_line(text, action_space("keyboard_mouse"))
+    assert read_line("key:w", UNIVERSAL).action.keys == ("W",)
+    with pytest.raises(InputError, match="no such key; got I"):
+        read_line("key:i", UNIVERSAL)
+
+
 @pytest.fixture
 def played(tmp_path):
     def play(text):
