@@ -44,6 +44,7 @@ _HOUR_NUDGE = 0.01  # of a day
 _GUESSED_HOUR = 0.05  # of error, that being a day beside the guessed hour must be worth
 _TRIED = 8  # spots along a side of a place, at which it is asked whether one can stand there
 _HOURS = 256  # of a day, that are weighed against each other in the end
+_HOURS_AT_ONCE = 32  # that are looked at together: pictures of all would take a hundred megabytes
 _SURE = 100.0  # how much likelier an hour is, in powers of e, than one with twice the least error
 
 
@@ -243,9 +244,11 @@ class _BlurredView:
             gains = [torch.full((len(pose), 3), float(layer == other), device=pose.device) for other in range(4)]
             frames = draw(self.memory.surfaces(), (x, y, yaw, pitch), self.camera, Light(*gains)).frames
             layers.append(F.avg_pool2d(frames, self.blur).flatten(2))
-        light = light_between(self.memory.light, hours)
-        made = torch.einsum("lncp,hlc->nhcp", torch.stack(layers), light).clamp(0, 1) * 2 - 1
-        return _error(made.flatten(2) - target, wrong)
+        errors = []
+        for light in light_between(self.memory.light, hours).split(_HOURS_AT_ONCE):
+            made = torch.einsum("lncp,hlc->nhcp", torch.stack(layers), light).clamp(0, 1) * 2 - 1
+            errors.append(_error(made.flatten(2) - target, wrong))
+        return torch.cat(errors, 1)
 
     def around(self, pose: Tensor, target: Tensor, count: int, scale: float, wrong: float) -> tuple[Tensor, Tensor]:
         """The best of each of poses (N, 5) and of `count` - 1 around it, evenly spread, and the errors (N,) there: a
