@@ -77,15 +77,16 @@ class SlotDynamics(nn.Module):
     Weights: decide, the network of those that walk; opening, a small network from the player's distance and how open a
     door is to how much more open it will be in the next frame. Buffers: role (looks,), WALKS, OPENS, ROLLS or 0; pace
     and stride (looks,), cells a frame and cells a stride of those that walk; room (looks,), how far one keeps from what
-    is upright; flow (8, rows, columns) bytes, which share of those that walked there went each way, eastward first;
-    rolling (4,): within how many cells of the player it is pushed, how fast it then goes, and the share of
-    its speed that it keeps in a frame and at a wall.
+    is upright; keeps (1,), how far those that walk keep from the player; flow (8, rows, columns) bytes, which share of
+    those that walked there went each way, eastward first; rolling (4,): within how many cells of the player it is
+    pushed, how fast it then goes, and the share of its speed that it keeps in a frame and at a wall.
     """
 
     role: Tensor
     pace: Tensor
     stride: Tensor
     room: Tensor
+    keeps: Tensor
     flow: Tensor
     rolling: Tensor
 
@@ -102,6 +103,7 @@ class SlotDynamics(nn.Module):
         self.register_buffer("pace", torch.zeros(looks))
         self.register_buffer("stride", torch.ones(looks))
         self.register_buffer("room", torch.full((looks,), 0.15))
+        self.register_buffer("keeps", torch.zeros(1))
         places = (_COMPASS, world.rows * config.met, world.columns * config.met)
         self.register_buffer("flow", torch.zeros(places, dtype=torch.uint8))
         self.register_buffer("rolling", torch.tensor((0.5, 0.0, 0.9, 0.5)))
@@ -184,11 +186,27 @@ class SlotDynamics(nn.Module):
         speed = torch.where(hit, speed * self.rolling[3], speed)
         went = torch.hypot(x - slots.x, y - slots.y)
         stride = (slots.stride + went / self.stride[slots.look]) % 1
+        x, y = self._out_of_the_way(x, y, least, walks, pose, memory)
         opened = self.opened(torch.hypot(pose.x[:, None] - slots.x, pose.y[:, None] - slots.y), slots.open)
         return replace(
             slots, x=x, y=y, heading=heading % (2 * math.pi), speed=speed, stride=stride,
             open=torch.where(role == OPENS, opened, slots.open),
         )  # fmt: skip
+
+    def _out_of_the_way(
+        self, x: Tensor, y: Tensor, least: Tensor, walks: Tensor, pose: Pose, memory: SpatialMemory
+    ) -> tuple[Tensor, Tensor]:
+        """Those that walk step back from a player who came too near, or else aside; none nearer to a wall than
+        `least`."""
+        east, south = x - pose.x[:, None], y - pose.y[:, None]
+        distance = torch.hypot(east, south).clamp(min=1e-3)
+        lacks = (self.keeps - distance).clamp(min=0) * walks
+        east, south = east / distance * lacks, south / distance * lacks
+        ways = torch.stack((east, -south, south)), torch.stack((south, east, -east))
+        can = (beside(memory, x + ways[0], y + ways[1]) > least).long()
+        first = can.argmax(0, keepdim=True)
+        east, south = (way.gather(0, first)[0] * can.amax(0) for way in ways)
+        return x + east, y + south
 
     def opened(self, distance: Tensor, opening: Tensor) -> Tensor:
         """How open doors are a frame later, from the player's distance and how open they are."""

@@ -66,7 +66,8 @@ def make(options: argparse.Namespace) -> None:
     say(f"memory: {remembering.quality():.2f} dB from poses never fitted")
 
     enlivening = EnliveningTraining(seed=seed)
-    enlivening = replace(enlivening, parts=steps(enlivening.parts), steps=steps(enlivening.steps))
+    parts, ways, walkers = (steps(number) for number in (enlivening.parts, enlivening.steps, enlivening.walkers))
+    enlivening = replace(enlivening, parts=parts, steps=ways, walkers=walkers)
     Enlivening(networks.slots, networks.spatial_memory, camera, enlivening).run(options.out, say, options.save_every)
     networks.slots.requires_grad_(False)
 

@@ -16,7 +16,7 @@ from engine.nets.slots import FEATURES, HEADINGS, OPENS, SlotDynamics, SlotMemor
 from engine.nets.spatial_memory import Pose, SpatialMemory
 from engine.training.looks import texels_of, write_looks
 from engine.training.stage import Say, Stage
-from engine.training.watch import EVERY, Door, Sightings, stand_and_watch, visit_balls, visit_door
+from engine.training.watch import EVERY, Door, Sightings, stand_and_watch, visit_balls, visit_door, visit_walkers
 from engine.training.who import DOOR, Kinds, Told, Ways, kinds, ways
 
 _SHUT_FRAMES = 10  # in which a door that one comes to is still shut
@@ -219,7 +219,7 @@ class EnliveningTraining:
         parts, watchers, pictures: so many times, so many stand and look at so many pictures. wide: pixels across of
             these.
         steps: optimizer steps of how walkers decide and doors open. lr: of these, falling to nothing.
-        balls: times that each place where a ball was seen is walked up to.
+        balls: times that each place where a ball was seen is walked up to. walkers: how many walk into somebody.
         told: see Told. seed: of places, hours and weights.
     """
 
@@ -230,6 +230,7 @@ class EnliveningTraining:
     steps: int = 3000
     lr: float = 3e-3
     balls: int = 4
+    walkers: int = 48
     opening_steps: int = 20_000
     told: Told = field(default_factory=Told)
     seed: int = 0
@@ -253,11 +254,12 @@ class Enlivening:
         path = ways(seen)
         kind = kinds(path, self.memory, self.config.told)
         say(f"slots: {len(seen)} sightings, looks that walk: {len(kind.walks)}, that roll: {len(kind.rolls)}")
-        doors, balls = self._visit(folder, path, kind, say)
+        doors, balls, apart = self._visit(folder, path, kind, say)
         used = write_looks(self.slots, path, kind, self.memory, self._camera, self.config.told, say)
         write_places(self.slots, path, kind, self.memory, self.config.told)
         write_doors(self.slots, doors, used, self.memory)
         self.slots.dynamics.rolling.copy_(rolling(balls))
+        self.slots.dynamics.keeps.fill_(float(apart.median()) if len(apart) else 0.0)
         self._decide(folder, say, save_every, path, kind, eyes)
         off = learn_opening(self.slots.dynamics, doors, self.config.opening_steps)
         say(f"slots: how open a door is a frame later, off by {off:.4f}")
@@ -275,7 +277,8 @@ class Enlivening:
             found.append(Sightings(**torch.load(file, weights_only=True)))
         return Sightings.joined(found)
 
-    def _visit(self, folder: Path, path: Ways, kind: Kinds, say: Say) -> tuple[list[Door], list[Tensor]]:
+    def _visit(self, folder: Path, path: Ways, kind: Kinds, say: Say) -> tuple[list[Door], list[Tensor], Tensor]:
+        """Doors, ways of balls that were walked up to, and how far from the player those were that were walked into."""
         file, seen = folder / "visited.pt", path.seen
         if not file.exists():
             tall = seen.top > DOOR
@@ -288,10 +291,12 @@ class Enlivening:
             small = Camera(self._camera.config, 256, 144)
             places = _heaps(seen.x[lying], seen.y[lying], 1.5)[: 2 * self.config.told.balls]
             balls = visit_balls(places, self.config.balls, self.config.seed + 9, small)
-            torch.save(([dict(vars(door)) for door in doors], balls), file)
-            say(f"slots: {len(doors)} doors found and opened, {len(balls)} times walked up to a ball")
-        found, balls = torch.load(file, weights_only=True)
-        return [Door(**door) for door in found], balls
+            apart = visit_walkers(self.config.walkers, self.config.seed + 13, small)
+            torch.save(([dict(vars(door)) for door in doors], balls, apart), file)
+            told = f"{len(balls)} times walked up to a ball, {len(apart)} into somebody"
+            say(f"slots: {len(doors)} doors found and opened, {told}")
+        found, balls, apart = torch.load(file, weights_only=True)
+        return [Door(**door) for door in found], balls, apart
 
     def _decide(self, folder: Path, say: Say, save_every: float, path: Ways, kind: Kinds, eyes: Tensor) -> None:
         dynamics = self.slots.dynamics

@@ -36,6 +36,9 @@ GLANCE = (28, 18)
 CUT = (104, 84)
 """Rows and columns of what is cut out of a picture where somebody was seen as a whole."""
 _NUMBERS = ("clip", "frame", "x", "y", "left", "right", "top", "bearing", "far", "hour", "whole")
+_TALL = (0.5, 1.0)  # cells, of who is walked into: a cat is lower, a door higher
+_CUT_OFF = 1.05  # times the distance at which feet go out of the picture below
+_LAST = 12  # pictures of a visit that count
 _MARGIN = 4  # pixels around somebody that are cut out as well
 
 
@@ -359,6 +362,46 @@ def _squarely(wrong: Tensor, camera: Camera) -> tuple[int, int, int, int, float]
         if area > 0.93 * (bottom - top) * (right - left) and bottom < camera.height and top > 0:
             return top, bottom, left, right, float(area)
     return None
+
+
+def visit_walkers(visitors: int, seed: int, camera: Camera, frames: int = 70) -> Tensor:
+    """Walks into whoever walks; how far from the player each of them was in the end, cells, (N,), N up to `visitors`.
+
+    By then its feet are out of the picture: what tells how near it has come is how much wider it is seen than before.
+    """
+    simulator = _where_to_stand(visitors, seed, camera)
+    limit, per_unit = camera.config.pitch_limit, math.radians(camera.config.yaw_per_unit)
+    wide: list[list[float]] = [[] for _ in range(visitors)]  # of whom each goes to, while its feet are seen
+    apart: list[list[float]] = [[] for _ in range(visitors)]  # how far it is in front of each, when they are not
+    for frame in range(frames):
+        made, empty = _look(simulator)
+        keys, mouse = torch.zeros(visitors, 4), torch.zeros(visitors, 2)
+        for who in range(visitors):
+            yaw, pitch = float(simulator.yaw[who]), float(simulator.pitch[who])
+            lowest = camera.config.eye_height / (camera.height / 2 / camera.focal - math.tan(pitch))
+            found = []
+            for one in sighted(0, frame, made[who], empty, who, simulator, cutting=False):
+                off = (float(one.bearing) - yaw + math.pi) % (2 * math.pi) - math.pi
+                cut_off = float(one.far) * math.cos(off) < _CUT_OFF * lowest
+                if (float(one.top) > _TALL[0] or cut_off) and float(one.top) < _TALL[1]:
+                    found.append((float(one.far) + abs(off), off, cut_off, one))
+            if not found:
+                continue
+            _, off, cut_off, one = min(found, key=lambda each: each[0])
+            mouse[who, 1], keys[who, 0] = max(-0.1, min(0.1, off / per_unit)), float(abs(off) < 0.4)
+            across = float(one.right - one.left)
+            if cut_off and wide[who] and pitch < -0.9 * math.radians(limit):
+                apart[who].append(float(one.far) * math.cos(off) * _median(wide[who][-_LAST:]) / across)
+            elif not cut_off and bool(one.whole):
+                wide[who].append(across)
+        mouse[:, 0] = -0.1 * (frame > 4)  # down, to see as much of it as can be seen
+        simulator.step(keys, mouse)
+        simulator.hour[:] = 0.5
+    return torch.tensor([_median(ways[-_LAST:]) for ways in apart if len(ways) >= _LAST])
+
+
+def _median(numbers: list[float]) -> float:
+    return float(torch.tensor(numbers).median())
 
 
 def visit_balls(

@@ -1,5 +1,6 @@
 """Claims about what lives in the remembered place, on a room made by hand with one who walks, a ball and a door."""
 
+import copy
 import math
 from dataclasses import replace
 from functools import lru_cache
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 
 from engine.config.memory import SlotsConfig, SpatialMemoryConfig
 from engine.nets.networks import EmbeddedNetworks
-from engine.nets.slots import OPENS, ROLLS, WALKS, SlotMemory, Slots
+from engine.nets.slots import OPENS, ROLLS, WALKS, SlotMemory, Slots, beside
 from engine.nets.spatial_memory import Pose, SpatialMemory
 from engine.nets.spotting import find, nobody
 from engine.rollout.memory_condition import MemoryCondition, Walk
@@ -247,6 +248,22 @@ def test_a_door_opens_as_one_comes_near_and_shuts_behind(room, living):
     for _ in range(40):
         here.look(KEYS, STILL)
     assert here.slots.open[0, 2] < 0.1
+
+
+@pytest.mark.parametrize(("before", "behind"), [((4.0, 2.0), "room"), ((7.3, 2.0), "a wall")])
+def test_who_is_walked_into_steps_back_or_aside(room, living, before, behind):
+    keeps = copy.deepcopy(living)
+    keeps.dynamics.keeps.fill_(0.4)
+    nearest = {}
+    for slots in (living, keeps):
+        here = walk(room, slots, pose(before[0] - 1.2, before[1]), state(*before, look=WALKER, walks=False))
+        apart = []
+        for _ in range(30):
+            here.look(W, STILL)
+            apart.append(math.hypot(here.slots.x[0, 0] - here.pose.x[0], here.slots.y[0, 0] - here.pose.y[0]))
+        nearest[slots is keeps] = min(apart)
+        assert beside(room, here.slots.x, here.slots.y)[0, 0] > 0.05, behind
+    assert nearest[False] < 0.3 and nearest[True] > 0.34, behind
 
 
 def test_a_ball_is_pushed_and_comes_to_rest_and_back_from_a_wall(room, living):
