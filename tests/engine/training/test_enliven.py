@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -13,8 +14,9 @@ from engine.nets.cards import Atlas, Cards, draw_alone, reaching
 from engine.nets.slots import SlotDynamics, Slots
 from engine.nets.spatial_memory import SpatialMemory
 from engine.training.enliven import flow_of, learn_opening, rolling
+from engine.training.inhabitants import KEPT
 from engine.training.looks import _alone, _of_side, _often, portraits
-from engine.training.watch import CUT, EVERY, GLANCE, Door, Sightings, blobs, stand_and_watch
+from engine.training.watch import CUT, EVERY, GLANCE, Door, Sightings, blobs, stand_and_watch, visit_walkers
 from engine.training.who import ways
 
 
@@ -107,6 +109,13 @@ def test_watchers_look_at_somebody():
     shown, bare, alone = (seen.cuts[0, part] for part in (slice(0, 3), slice(3, 6), 6))
     own = ((shown.int() - bare.int()).abs().amax(0) > 8) & (alone == 255)
     assert own.any(1).nonzero()[0] >= 4 and own.any(0).nonzero()[0] >= 4, "it begins four pixels beside"
+
+
+@pytest.mark.slow
+def test_how_far_those_who_walk_keep_from_the_player_is_found_by_walking_into_them():
+    apart = visit_walkers(48, 1, Camera(CameraConfig(), 256, 144))
+    assert len(apart) > 15
+    assert float(apart.median()) == pytest.approx(KEPT + 0.03, abs=0.05)
 
 
 def test_a_look_is_made_of_sightings_of_one_alone_and_of_many_watchers():
