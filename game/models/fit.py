@@ -71,7 +71,8 @@ class Fit:
         return f"{self.name} takes {gigabytes(self.need.gpu.total)} of GPU memory{free} and {host}"
 
     def back_in_time(self) -> str:
-        """How far back in time a player could go at least, in one line for people; empty where that is switched off.
+        """How far back in time a player could go at least, in one line for people; empty where that is switched off,
+        or nobody has counted what a state takes.
 
         States in between are made again from the actions, which takes as long as playing did, or less.
         """
@@ -79,7 +80,7 @@ class Fit:
         budget = self.way_back
         if budget is None:
             budget = max(0, (self.gpu_free or 0) - share.total) // 4
-        if not budget:
+        if not budget or not share.kept:
             return ""
         seconds = max(0, budget - share.kept) / (share.kept / MOST_AGAIN_S + self.pictures)
         if seconds < 1:
