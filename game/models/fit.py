@@ -10,8 +10,7 @@ from engine.families import family_of
 from game.config.settings import Settings, load_settings
 from game.errors import InputError
 from game.models.loader import choose_dtype, placement
-from game.models.machine import EIGHT_BITS, Gpu, Machine, rewind_budget
-from game.world.history import MOST_AGAIN_S
+from game.models.machine import EIGHT_BITS, MOST_AGAIN_S, Gpu, Machine, rewind_budget
 
 if TYPE_CHECKING:
     from engine.config.model import ModelConfig

@@ -25,6 +25,8 @@ _FP8_TORCH = {8: "2.12", 9: "2.6", 10: "2.8", 11: "2.8", 12: "2.11"}
 For 8.9 there is such a kernel since 2.7, but before 2.12 it clears its working memory on the default stream, whichever
 stream it runs on, so that recorded graphs may hang.
 """
+MOST_AGAIN_S = 2.0
+"""Seconds that returning to a moment of which no state is kept may take, in which it is made again."""
 _NVIDIA, _DISPLAY_CLASS = "0x10de", "0x03"
 
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from engine.actions import Actions
+from game.models.machine import MOST_AGAIN_S
 
 if TYPE_CHECKING:  # it brings torch along, which the window does not wait for
     from engine.rollout.rollout import Rollout, Snapshot
 
-MOST_AGAIN_S = 2.0  # s that returning to a moment without a state of its own may take
 _MOST_AGAIN = 64  # blocks
 _AGAIN = 16  # of a model that nobody has timed yet
 
