@@ -69,6 +69,7 @@ def test_a_rollout_runs_on_a_device_that_gives_nothing_back(window, fast, blocks
     assert roll_out(without_data(config, fast), config, blocks).work.launched > 0
 
 
+@pytest.mark.slow
 def test_the_full_size_model_does_too():
     config = MatrixGame2Config(denoising_steps=(1000,))
     assert roll_out(without_data(config, fast=True), config, 2).work.launched > 0

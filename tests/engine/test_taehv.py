@@ -124,6 +124,7 @@ def test_every_clip_of_a_batch_is_decoded_by_itself(decoder, generator):
     assert near(decoder.decoder_stream().decode(x)[1:], decoder.decoder_stream().decode(x[1:]))
 
 
+@pytest.mark.slow
 def test_it_takes_at_most_a_twenty_fifth_of_wans_operations():
     whole = MatrixGame2Config()
     actions = dataclasses.replace(whole.transformer.actions, layers=(0,))

@@ -76,6 +76,7 @@ def test_twenty_blocks_take_one_graph_a_kind_of_layer(config, monkeypatch):
     plays_whole(config, CompileCounter(), monkeypatch)
 
 
+@pytest.mark.slow
 def test_twenty_blocks_through_the_whole_of_autograds_compiler(monkeypatch):
     plays_whole(big_config(window=8, sink=1), CompileCounterWithBackend("aot_eager"), monkeypatch)
 

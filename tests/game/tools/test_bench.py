@@ -66,6 +66,7 @@ def test_the_doctor_names_lighter_settings_where_they_could_help(monkeypatch, gf
     assert (expected in lines) == offered
 
 
+WORK = {"fast": {"pass_launches": 1, "block_launches": 2, "bytes_made": 3, "host_waits": 1}}
 SMALL = ["width=64", "height=32", "window=3", "transformer.width=48", "transformer.heads=2", "transformer.ffn=64",
          "transformer.visual_context.channels=24", "transformer.actions.keyboard_width=32", "codec.width=4",
          "transformer.actions.mouse_width=32", "transformer.actions.heads=2", "transformer.actions.rope_dims=[4,6,6]",
@@ -75,6 +76,7 @@ SMALL = ["width=64", "height=32", "window=3", "transformer.width=48", "transform
 @pytest.mark.parametrize("words", [["model=universal-slice"], ["model=universal", "weights=random"]])
 def test_a_model_without_files_is_timed_with_random_weights(tmp_path, monkeypatch, capsys, words):
     monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.tools.bench.work_of", lambda settings, dtype: WORK)
     monkeypatch.setattr("engine.cost.operations.block_flops", lambda config: BlockFlops(10**9, 0, 0, 0))
     layers = ["model.transformer.layers=2", "model.transformer.actions.layers=[0]", "model.image_tower.layers=2"]
     assert bench([*words, *layers, *(f"model.{word}" for word in SMALL)], 1, tmp_path) == 0
@@ -168,6 +170,7 @@ def test_kernels_are_counted_with_the_bits_that_layers_have():
 
 def test_only_of_a_program_that_was_counted_is_the_original_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
+    monkeypatch.setattr("game.tools.bench.work_of", lambda settings, dtype: WORK)
     small_slice(tmp_path)
     out = capsys.readouterr().out
     assert "work, counted" in out and "the original" not in out
