@@ -72,9 +72,9 @@ def test_halves_of_a_codec_in_two_precisions_play():
 @pytest.mark.parametrize(
     ("words", "decoded_on"),
     [
-        ("vae image_tower", "cpu"),
-        ("fast", "npu"),
         ("fast vae", "cpu"),
+        pytest.param("fast", "npu", marks=pytest.mark.slow),
+        pytest.param("vae image_tower", "cpu", marks=pytest.mark.slow),
         pytest.param("", "npu", marks=pytest.mark.slow),
         pytest.param("vae light", "cpu", marks=pytest.mark.slow),
         pytest.param("image_tower light", "npu", marks=pytest.mark.slow),

@@ -219,7 +219,7 @@ def long_config(base: CausalConfig) -> CausalConfig:
 
 LONG = [
     pytest.param(long_config(big_config(window=4)), id="big-like"),
-    pytest.param(long_config(small_config()), id="embedded-like"),
+    pytest.param(long_config(small_config()), id="embedded-like", marks=pytest.mark.slow),
 ]
 
 

@@ -69,7 +69,7 @@ def light_config():
 
 @pytest.mark.parametrize(
     "config",
-    [big_config(), big_config(window=4), deep_config(), light_config()],
+    [big_config(), pytest.param(big_config(window=4), marks=pytest.mark.slow), deep_config(), light_config()],
     ids=["window-6", "window-4", "six-layers", "light-decoder"],
 )
 def test_twenty_blocks_take_one_graph_a_kind_of_layer(config, monkeypatch):

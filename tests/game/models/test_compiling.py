@@ -253,7 +253,7 @@ def test_a_recording_that_begins_later_notes_the_block_and_its_replay_changes_ke
     render_doubled(tmp_path / "a", tmp_path / "b")
 
 
-@pytest.mark.parametrize("back_to", [1, 3])
+@pytest.mark.parametrize("back_to", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_return_to_before_the_recording_notes_the_block_too_and_its_replay_changes_kernels_there(
     tmp_path, doubled, back_to
 ):

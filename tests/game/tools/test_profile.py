@@ -76,6 +76,7 @@ def test_live_play_is_traced_on_the_thread_that_makes_the_blocks(tmp_path):
     assert named(tmp_path) >= RANGES
 
 
+@pytest.mark.slow
 def test_a_model_of_random_weights_is_profiled_too(tmp_path, monkeypatch):
     monkeypatch.setattr("game.models.machine._GEMM_SECONDS", 0.05)
     monkeypatch.setattr("game.tools.bench.work_of", lambda settings, dtype: {})
