@@ -10,9 +10,9 @@ Whoever walks through the picture, or a door that is shut, is not in the memory,
 can be wherever one looks from. So errors count less the larger they are, as in Geman and McClure's robust measure: the
 pose is right from which most of the picture is explained well, and not the one from which nothing is very wrong.
 
-By day a picture tells its hour to within a hundredth of a day. At night, hours look alike: the one that explains a
-picture best is then as good as any, and may be an hour and a half before dawn as well as after dusk. So in the end the
-hour is the mean of all, each weighed by how well it explains the picture, which is least wrong on average.
+At night, hours look alike: the one that explains a picture best is then as good as any, and may be before dawn when the
+picture was taken after dusk. So in the end the hour is the mean of all, each weighed by how well it explains the
+picture, which is least wrong on average; by day one of them stands out.
 """
 
 from __future__ import annotations

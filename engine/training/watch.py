@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from statistics import median_low
 
 import numpy as np
 import torch
@@ -391,17 +392,13 @@ def visit_walkers(visitors: int, seed: int, camera: Camera, frames: int = 70) ->
             mouse[who, 1], keys[who, 0] = max(-0.1, min(0.1, off / per_unit)), float(abs(off) < 0.4)
             across = float(one.right - one.left)
             if cut_off and wide[who] and pitch < -0.9 * math.radians(limit):
-                apart[who].append(float(one.far) * math.cos(off) * _median(wide[who][-_LAST:]) / across)
+                apart[who].append(float(one.far) * math.cos(off) * median_low(wide[who][-_LAST:]) / across)
             elif not cut_off and bool(one.whole):
                 wide[who].append(across)
         mouse[:, 0] = -0.1 * (frame > 4)  # down, to see as much of it as can be seen
         simulator.step(keys, mouse)
         simulator.hour[:] = 0.5
-    return torch.tensor([_median(ways[-_LAST:]) for ways in apart if len(ways) >= _LAST])
-
-
-def _median(numbers: list[float]) -> float:
-    return float(torch.tensor(numbers).median())
+    return torch.tensor([median_low(ways[-_LAST:]) for ways in apart if len(ways) >= _LAST])
 
 
 def visit_balls(
