@@ -42,6 +42,11 @@ _GLANCE_BLUR = 2  # pixels of a glance that are taken together
 _NUMBERS = 5  # of a pose
 _HOUR_NUDGE = 0.01  # of a day
 _GUESSED_HOUR = 0.05  # of error, that being a day beside the guessed hour must be worth
+_ALONG = 1 / 32  # cells from one of the places that may look alike to the next: a texel, of which everything is built
+_ALIKE, _ALIKE_KEPT = 8, (8, 3, 1, 1)  # of them that are kept along each axis, and at each closer look
+_DOUBTFUL, _UNLIKE = 0.15, 0.5  # errors from which on it may be another of these places, and is nothing like any
+_AT_ONCE = 128  # poses that are looked at together
+_SETTLED = 0.005  # share of an error that three moves must lessen it by, to go on
 _TRIED = 8  # spots along a side of a place, at which it is asked whether one can stand there
 _HOURS = 256  # of a day, that are weighed against each other in the end
 _HOURS_AT_ONCE = 32  # that are looked at together: pictures of all would take a hundred megabytes
@@ -157,7 +162,10 @@ class _Search:
             pose, error = self._best_of(frame[None], guesses[begin : begin + count], most, best)
             if error.is_meta:  # work is counted: usually the first turn finds it
                 return pose[0]
-            if float(error) < least:
+            found = float(error) < least
+            if found and _DOUBTFUL < float(error) < _UNLIKE:
+                pose, error = self._alike(frame[None], pose, error)
+            if found:
                 best, least = pose, float(error)
             begin += count
             if least < self.config.enough:
@@ -178,6 +186,33 @@ class _Search:
             view, target = self._view(size, blur, frame)
             pose, error = _least(*_closer(pose, target.expand(len(pose), -1), view, looks), keep)
         return pose, error[0]
+
+    def _alike(self, frame: Tensor, pose: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+        """A pose (1, 5) of that error () or a better one beside it, along either axis of the map: what is built again
+        and again, bays and balusters and books, looks alike from one place and another."""
+        config = self.config
+        view, target = self._view(config.sizes[0], _GLANCE_BLUR, frame)
+        rows = []
+        for axis, cells in enumerate((self.memory.config.columns, self.memory.config.rows)):
+            along = pose.repeat(round(cells / _ALONG), 1)
+            along[:, axis] = (torch.arange(len(along), device=pose.device) + pose[0, axis] / _ALONG % 1) * _ALONG
+            rows.append(self._nearly(along[self.memory.standing(*along[:, :2].unbind(1))], view, target))
+        tried = torch.cat(rows)
+        view, target = self._view(config.sizes[1], _GLANCE_BLUR, frame)
+        tried, _ = _least(tried, _error(view.of(tried) - target), _ALIKE_KEPT[0])
+        for size, blur, looks, keep in list(zip(config.sizes, config.blurs, config.looks, _ALIKE_KEPT, strict=True))[1:]:
+            view, target = self._view(size, blur, frame)
+            tried, wrong = _least(*_closer(tried, target.expand(len(tried), -1), view, looks), keep)
+        return (tried, wrong[0]) if wrong[0] < error else (pose, error)
+
+    def _nearly(self, pose: Tensor, view: _BlurredView, target: Tensor) -> Tensor:
+        """Of poses (N, 5) in a row the best, each better than those beside it."""
+        if not len(pose):
+            return pose
+        error = torch.cat([_error(view.of(part) - target) for part in pose.split(_AT_ONCE)])
+        walled = F.pad(error, (1, 1), value=math.inf)
+        valley = (error <= walled[:-2]) & (error <= walled[2:])
+        return _least(pose[valley], error[valley], _ALIKE)[0]
 
     def _view(self, size: tuple[int, int], blur: int, frame: Tensor) -> tuple[_BlurredView, Tensor]:
         """A view, and the picture as it would look in it, (1, 3 h w)."""
@@ -287,6 +322,7 @@ def _closer(pose: Tensor, target: Tensor, view: _BlurredView, looks: int) -> tup
     error = _error(wrong)
     axes = torch.diag(view.nudges)
     nudges = torch.cat((axes, -axes))
+    before = [torch.full_like(error, math.inf)] * 2 + [error]
     for _ in range(looks):
         nudged = view.of((pose[:, None] + nudges).flatten(0, 1)).view(len(pose), 2 * _NUMBERS, -1)
         slope = (nudged[:, :_NUMBERS] - nudged[:, _NUMBERS:]) / (2 * view.nudges[:, None])
@@ -303,6 +339,9 @@ def _closer(pose: Tensor, target: Tensor, view: _BlurredView, looks: int) -> tup
         wrong = torch.where(better[:, None], new_wrong, wrong)
         error = torch.where(better, new_error, error)
         damping = torch.where(better, damping * 0.2, damping * 5).clamp(1e-4, 1e3)
+        if not error.is_meta and bool((error > (1 - _SETTLED) * before.pop(0)).all()):
+            break
+        before.append(error)
     return pose, error
 
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.nets.camera import Camera
-from engine.nets.cards import draw_cards
+from engine.nets.cards import draw_alone, draw_cards
 from engine.nets.slots import OPENS, ROLLS, WALKS, SlotMemory, Slots, beside, chance
 from engine.nets.spatial_memory import Pose, SpatialMemory
 from engine.nets.surfaces import Light, Picture
@@ -43,6 +43,7 @@ _SETTLED = 30  # video frames after which a door is as it will be
 _STEP = 4  # columns of the picture between places looked at
 _SUSPICIOUS = 0.45  # mean error of a part of the picture, times the root of its pixels, that is looked at in earnest
 _GRID, _FINE_GRID = (16, 10), (32, 16)  # points of a tile that are compared, at first and in the end
+_FINER = (2.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.12)  # pixels that somebody found is moved by in the end
 _MOVED = 0.15  # what a move costs, in shares of the error
 
 
@@ -411,7 +412,39 @@ def _closer(scene: _Scene, slots: SlotMemory, fit: _Fit) -> _Fit:
         gain, before, *_ = _explained(scene, slots, tiles, tried, who, both)
         index = int((gain + _LIKELY * before * _prior(slots, who, tried[:, 1], scene)).argmax())
         best = tried[index].tolist()
-    return fit._replace(who=Slots(*(part[index : index + 1] for part in vars(who).values())))
+    fit = fit._replace(who=Slots(*(part[index : index + 1] for part in vars(who).values())))
+    return _to_the_pixel(scene, slots, fit, int(best[1]))
+
+
+def _to_the_pixel(scene: _Scene, slots: SlotMemory, fit: _Fit, side: int) -> _Fit:
+    """The same one, moved by parts of a pixel, and its stride, until it is drawn as it is seen."""
+    camera, pose, place = scene.camera, scene.pose, fit.place
+    rim = 2 + (place.bottom - place.top) // 8
+    top, bottom = max(0, place.top - rim), min(camera.height, place.bottom + rim)
+    left, right = max(0, place.left - rim), min(camera.width, place.right + rim)
+    true, bare = scene.true[:, top:bottom, left:right], scene.picture.frames[0, :, top:bottom, left:right]
+    free, wall = scene.free[top:bottom, left:right], scene.wall[left:right]
+    x, y = float(fit.who.x), float(fit.who.y)
+    depth = (fit.who.x - pose.x) * pose.yaw.cos() + (fit.who.y - pose.y) * pose.yaw.sin()
+    pixel, tall = float(depth) / camera.focal, max(8, place.bottom - place.top)  # cells across
+    best = [float(fit.look), float(side), 0.0, 0.0, 0.0]
+    phases = _phases(slots, fit.look)
+    for step in _FINER:
+        look, side_, phase, deep, across = best
+        tried = _product(scene, [look], [side_], phases, [deep + n * step / tall for n in (-1.0, 0.0, 1.0)],
+                         [across + n * step * pixel for n in (-1.0, 0.0, 1.0)])  # fmt: skip
+        who = _standing(scene, slots, tried, x, y)
+        count = len(tried)
+        eyes = tuple(part.expand(count) for part in scene.eyes)
+        cards = slots.cards(who, eyes)
+        corner = torch.tensor((top, left), device=true.device).expand(count, 2)
+        layer = draw_alone(cards, slots.atlas(), eyes, camera, scene.light, corner, (bottom - top, right - left))
+        layer = layer * (depth * wall < 1)
+        off = (layer[:, :3] + bare * (1 - layer[:, 3:]) - true).abs().mean(1) * free
+        best = tried[int(off.clamp(max=0.3).sum((1, 2)).argmin())].tolist()
+        phases = [best[2]] if step < 1 else phases
+    who = _standing(scene, slots, torch.tensor([best], device=true.device), x, y)
+    return fit._replace(who=who)
 
 
 def _phases(slots: SlotMemory, look: int) -> list[float]:
