@@ -43,7 +43,7 @@ _NUMBERS = 5  # of a pose
 _HOUR_NUDGE = 0.01  # of a day
 _GUESSED_HOUR = 0.05  # of error, that being a day beside the guessed hour must be worth
 _ALONG = 1 / 32  # cells from one of the places that may look alike to the next: a texel, of which everything is built
-_ALIKE, _ALIKE_KEPT = 8, (8, 3, 1, 1)  # of them that are kept along each axis, and at each closer look
+_ALIKE, _ALIKE_IN_EARNEST, _ALIKE_LOOKED_AT = 8, 8, 3  # of them that are kept along each axis, of both, and longer
 _DOUBTFUL, _UNLIKE = 0.15, 0.5  # errors from which on it may be another of these places, and is nothing like any
 _AT_ONCE = 128  # poses that are looked at together
 _SETTLED = 0.005  # share of an error that three moves must lessen it by, to go on
@@ -198,9 +198,12 @@ class _Search:
             along[:, axis] = (torch.arange(len(along), device=pose.device) + pose[0, axis] / _ALONG % 1) * _ALONG
             rows.append(self._nearly(along[self.memory.standing(*along[:, :2].unbind(1))], view, target))
         tried = torch.cat(rows)
-        view, target = self._view(config.sizes[1], _GLANCE_BLUR, frame)
-        tried, _ = _least(tried, _error(view.of(tried) - target), _ALIKE_KEPT[0])
-        for size, blur, looks, keep in list(zip(config.sizes, config.blurs, config.looks, _ALIKE_KEPT, strict=True))[1:]:
+        stages = list(zip(config.sizes, config.blurs, config.looks, strict=True))
+        stages = stages[1:] or stages
+        view, target = self._view(stages[0][0], _GLANCE_BLUR, frame)
+        tried, _ = _least(tried, _error(view.of(tried) - target), _ALIKE_IN_EARNEST)
+        for number, (size, blur, looks) in enumerate(stages, 2):
+            keep = _ALIKE_LOOKED_AT if number < len(stages) else 1
             view, target = self._view(size, blur, frame)
             tried, wrong = _least(*_closer(tried, target.expand(len(tried), -1), view, looks), keep)
         return (tried, wrong[0]) if wrong[0] < error else (pose, error)

@@ -22,7 +22,7 @@ from engine.nets.camera import Camera
 from engine.nets.cards import draw_alone, draw_cards
 from engine.nets.slots import OPENS, ROLLS, WALKS, SlotMemory, Slots, beside, chance
 from engine.nets.spatial_memory import Pose, SpatialMemory
-from engine.nets.surfaces import Light, Picture
+from engine.nets.surfaces import Eyes, Light, Picture
 
 _FOREIGN = 0.16  # mean error (of 0..1) at which the memory explains nothing of the picture
 _TAKEN = 0.25  # share of the error within its outline that somebody must explain to be there
@@ -37,7 +37,7 @@ _RIM = 2  # pixels around somebody that say nothing of others
 _LIKELY = 0.05  # what a side is worth that is seen e times as often, in shares of the error
 _DEPTHS = tuple(0.45 * 1.22**n for n in range(16))
 _DRAWS = 24  # places drawn for somebody who is out of sight
-_BEYOND = 4.0  # cells beyond which somebody is put who is out of sight
+_BEYOND = 7.0  # cells beyond which somebody is put who is out of sight
 _MARGIN = 0.15  # cells beside its foot that somebody may be seen
 _SETTLED = 30  # video frames after which a door is as it will be
 _STEP = 4  # columns of the picture between places looked at
@@ -132,7 +132,8 @@ def _hidden(scene: _Scene, memory: SpatialMemory, slots: SlotMemory, seed: int) 
     x = (place % columns + inside) / per
     y = (place // columns + (inside * 7.31) % 1) / per
     bad = ~memory.standing(x, y) | in_sight(scene, x, y)
-    near = torch.hypot(x - scene.pose.x, y - scene.pose.y) < _BEYOND  # nobody bursts in the moment that one has looked
+    # nobody bursts in the moment that one has looked
+    near = (1 - torch.hypot(x - scene.pose.x, y - scene.pose.y) / _BEYOND).clamp(min=0)
     best = (2.0 * bad + near).argmin(1, keepdim=True)
     x, y = x.gather(1, best)[:, 0], y.gather(1, best)[:, 0]
     opens = slots.dynamics.role[look[0]] == OPENS
@@ -430,12 +431,12 @@ def _to_the_pixel(scene: _Scene, slots: SlotMemory, fit: _Fit, side: int) -> _Fi
     best = [float(fit.look), float(side), 0.0, 0.0, 0.0]
     phases = _phases(slots, fit.look)
     for step in _FINER:
-        look, side_, phase, deep, across = best
-        tried = _product(scene, [look], [side_], phases, [deep + n * step / tall for n in (-1.0, 0.0, 1.0)],
+        deep, across = best[3:]
+        tried = _product(scene, best[:1], best[1:2], phases, [deep + n * step / tall for n in (-1.0, 0.0, 1.0)],
                          [across + n * step * pixel for n in (-1.0, 0.0, 1.0)])  # fmt: skip
         who = _standing(scene, slots, tried, x, y)
         count = len(tried)
-        eyes = tuple(part.expand(count) for part in scene.eyes)
+        eyes: Eyes = tuple(part.expand(count) for part in scene.eyes)  # type: ignore[assignment]
         cards = slots.cards(who, eyes)
         corner = torch.tensor((top, left), device=true.device).expand(count, 2)
         layer = draw_alone(cards, slots.atlas(), eyes, camera, scene.light, corner, (bottom - top, right - left))

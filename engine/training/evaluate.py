@@ -44,6 +44,7 @@ STEADY_FRAMES = 8
 SETTLE_FRAMES = 4
 _FLAT, _AS_FLAT = 0.15, 0.5  # shares of what pictures have in the simulator: on average, and from the same place
 _LEAST_CHANGE = 2e-3  # of -1..1: more than rounding, less than a grey level
+_AS_SEEN = 4  # simulators that know no more than the first picture shows
 MEASURES = ("likeness", "actions", "stillness", "turn_and_return", "scenes", "walls", "alive", "day", "drift")
 _QUICK = tuple(name for name in MEASURES if name != "day")
 _PARTY = 5  # long rollouts that are played together
@@ -123,11 +124,13 @@ class Evaluator:
     def likeness(self) -> dict[str, Any]:
         """PSNR of the model, of the first frame unchanged and of another script's actions; sharpness and contrast.
 
-        `perfect_psnr`: of the simulator itself, whose folk go on by another chance.
+        `perfect_psnr`: of the simulator itself, whose folk go on by another chance; `as_seen_psnr`: of the simulator
+        that knows of its folk no more than the first picture shows, as the model, the mean of a few.
         """
         world = self._world(1)
         first = world.restart()
         perfect = world.simulator.copied(folk_seed=self.seed + 9_000_003 if self._inhabited else None)
+        told = [world.simulator.as_seen(self.seed + 9_000_100 + n) for n in range(_AS_SEEN if self._inhabited else 0)]
         right, wrong = self._unroll(first), self._unroll(first)
         rows: dict[str, Any] = {
             name: {}
@@ -139,6 +142,8 @@ class Evaluator:
                 "place_psnr_worst_tenth",
                 "perfect_psnr",
                 "perfect_psnr_worst_tenth",
+                "as_seen_psnr",
+                "as_seen_psnr_worst_tenth",
                 "copy_psnr",
                 "wrong_action_psnr",
                 "sharpness",
@@ -150,7 +155,8 @@ class Evaluator:
         fps = round(self.networks.config.fps)
         for frame in range(1, max(PSNR_FRAMES) + 1):
             keyboard, mouse, true = world.step()
-            perfect.step(keyboard, mouse)
+            for simulator in (perfect, *told):
+                simulator.step(keyboard, mouse)
             made = _advance(right, keyboard, mouse)
             if frame <= WRONG_UNTIL:
                 other = _advance(wrong, keyboard.roll(1, 0), mouse.roll(1, 0))
@@ -161,9 +167,10 @@ class Evaluator:
                 rows["memory_psnr"][str(frame)] = round(psnr(right.remembered, true), 2)
                 bare = ~(_moving(world.simulator, true) | shows_movers(right))
                 place, best = psnrs_within(made, true, bare), psnrs(perfect.render(), true)
-                for name, values in (("place_psnr", place), ("perfect_psnr", best)):
+                guessed = torch.stack([psnrs(simulator.render(), true) for simulator in told] or [best])
+                for name, values in (("place_psnr", place), ("perfect_psnr", best), ("as_seen_psnr", guessed)):
                     rows[name][str(frame)] = round(float(values.mean()), 2)
-                    rows[f"{name}_worst_tenth"][str(frame)] = round(float(values.quantile(0.1)), 2)
+                    rows[f"{name}_worst_tenth"][str(frame)] = round(float(values.quantile(0.1, -1).mean()), 2)
                 rows["copy_psnr"][str(frame)] = round(psnr(first, true), 2)
                 if frame <= WRONG_UNTIL:
                     rows["wrong_action_psnr"][str(frame)] = round(psnr(other, true), 2)

@@ -148,6 +148,17 @@ class Inhabitants:
         self.ball_east[which], self.ball_south[which], self.ball_phase[which] = 0.0, 0.0, 0.0
         self.opened[which] = (self._from_doors(eyes[0], eyes[1]) < _DOOR_REACH).float()[which]
 
+    def renew(self, which: Tensor) -> None:
+        """Has walkers by the mask `which` (players, WALKERS) begin anew, anywhere."""
+        fresh = self._fresh(len(self.x))
+        for field in fields(fresh):
+            mine = getattr(self, field.name)
+            setattr(self, field.name, torch.where(which, getattr(fresh, field.name).to(mine.dtype), mine))
+
+    def hasten(self) -> None:
+        """Gives every walker a pace by chance."""
+        self.speed = self._fresh(len(self.x)).speed
+
     def _fresh(self, players: int) -> _Walkers:
         shape = (players, WALKERS)
         return self._on_lanes(shape)

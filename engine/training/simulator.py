@@ -20,7 +20,7 @@ from engine.nets.camera import Camera
 from engine.nets.cards import draw_cards
 from engine.nets.surfaces import Eyes, Light, Picture, draw
 from engine.training import figures
-from engine.training.inhabitants import DOORS, Inhabitants
+from engine.training.inhabitants import DOORS, THINGS, WALKERS, Inhabitants
 from engine.training.place import COLUMNS, ROWS, bake, is_free
 
 MARGIN = 0.5
@@ -73,6 +73,27 @@ class Simulator:
         if self.folk:
             other.folk = self.folk.copied(folk_seed)
         return other
+
+    def as_seen(self, folk_seed: int) -> Simulator:
+        """What the picture of this moment tells of the folk, and another seed's chance for all else: walkers of whom
+        anything is seen are where they are, at some pace; the others are anywhere that they are not seen."""
+        other = self.copied(folk_seed)
+        if other.folk:
+            seen = other.shown()
+            other.folk.hasten()
+            again = ~seen
+            while again.any():
+                other.folk.renew(again)
+                again = other.shown() & ~seen
+        return other
+
+    def shown(self) -> Tensor:
+        """Of which walkers the picture shows anything, (players, WALKERS) bool."""
+        empty, each = self.empty(), []
+        for number in range(WALKERS):
+            only = torch.arange(THINGS) == number
+            each.append((self.peopled(empty, only).frames != empty.frames).flatten(1).any(1))
+        return torch.stack(each, 1)
 
     def chosen(self, index: Tensor) -> Simulator:
         """Some of its players, by number (N,); what they do by chance is another's from here on."""

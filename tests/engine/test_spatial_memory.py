@@ -267,6 +267,35 @@ def test_less_likely_guesses_follow_when_nothing_is_like_the_picture(room):
     assert off[1,] > 0.3 and off[1, 2] < 0.04
 
 
+def test_the_right_one_of_bays_that_look_alike_is_found():
+    """Pillars of three cells' width, all the same but for a mark: from the wrong one the look would not get away."""
+    memory = SpatialMemory(replace(CONFIG, columns=14, strips=1200, floors=42, ceilings=42))
+    west, east = 0.5, 13.5
+    memory.edges[:2] = torch.tensor(((west, NORTH, east, NORTH), (west, SOUTH, east, SOUTH)))
+    column = torch.arange(1200) % round((east - west) * 32)
+    wall = torch.full((1200, 20, 7), 0.8)
+    wall[..., 6] = 1.0
+    wall[(column // 16) % 6 < 3, :, :3] = 0.2
+    wall[210:226, 4:10, :3] = torch.tensor((0.9, 0.1, 0.1))
+    memory.strips.copy_((wall * 255).to(torch.uint8))
+    memory.light[:, 0] = memory.light[:, 2] = 1.0
+    memory.outline[:2] = torch.tensor(((west, NORTH, SOUTH), (east, NORTH, SOUTH)))
+    camera = Camera(CameraConfig(), 96, 56)
+    true = torch.tensor([7.1, 1.6, -math.pi / 2, 0.0, 0.5])
+    frame = memory.look(Pose(*true[:, None]), camera).frames[0]
+    config = RecogniserConfig(guesses=(1,), shortlists=(1,), sizes=((28, 48), (56, 96)), blurs=(4, 2), looks=(3, 6),
+                              keep=(1, 1))  # fmt: skip
+    search = _Search(config, memory, camera)
+    elsewhere = true + torch.tensor([-3.0, 0.0, 0.0, 0.0, 0.0])
+    view, target = search._view((56, 96), 2, frame[None])
+    error = (view.of(elsewhere[None]) - target).abs().mean()
+    stuck, _ = _closer(elsewhere[None], target, view, looks=6)
+    assert (stuck[0] - true)[:2].norm() > 2.5
+    found, less = search._alike(frame[None], elsewhere[None], error)
+    assert (found[0] - true)[:2].norm() < 0.01 and less < 0.05
+    assert torch.equal(search._alike(frame[None], elsewhere[None], torch.tensor(0.0))[0], elsewhere[None])
+
+
 def test_guesses_are_the_pairs_that_the_network_finds_likeliest():
     recogniser = Recogniser(RecogniserConfig(per_cell=2, headings=8), SpatialMemoryConfig(rows=3, columns=4))
     guess = recogniser(torch.zeros(1, 3, 54, 96))

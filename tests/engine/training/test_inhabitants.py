@@ -180,6 +180,18 @@ def test_another_seed_sends_walkers_elsewhere_in_the_same_place():
     assert (here.folk.places() - there.folk.places()).abs().mean() > 1
 
 
+def test_as_seen_keeps_who_is_in_view_and_puts_the_others_elsewhere():
+    simulator = Simulator(24, 5, CAMERA, True)
+    told = simulator.as_seen(9)
+    assert torch.equal(told.render(), simulator.render())
+    folk, other = simulator.folk, told.folk
+    shown = simulator.shown()
+    assert shown.any() and not shown.all()
+    assert torch.equal(other.x[shown], folk.x[shown]) and torch.equal(other.heading[shown], folk.heading[shown])
+    assert (other.x[~shown] != folk.x[~shown]).all() and (other.speed[:, 0] != folk.speed[:, 0]).all()
+    assert torch.equal(simulator.as_seen(9).folk.x, other.x) and not torch.equal(simulator.as_seen(8).folk.x, other.x)
+
+
 def test_who_lives_there_changes_nothing_about_the_empty_place():
     with_them, without = Simulator(4, 9, CAMERA, folk=True), Simulator(4, 9, CAMERA)
     for one in (with_them, without):

@@ -251,6 +251,7 @@ def test_evaluate_reports_every_measure(networks):
     assert set(report) == {
         "psnr", "psnr_worst_tenth", "memory_psnr", "copy_psnr", "wrong_action_psnr", "sharpness", "contrast",
         "codec_psnr", "place_psnr", "place_psnr_worst_tenth", "perfect_psnr", "perfect_psnr_worst_tenth",
+        "as_seen_psnr", "as_seen_psnr_worst_tenth",
         "action_accuracy", "action_amount", "idle_change", "return_psnr", "crisp", "walls",
     }  # fmt: skip
     assert list(report["psnr"]) == ["4", "8", "16", "32", "64", "256"]
