@@ -60,7 +60,8 @@ def make(options: argparse.Namespace) -> None:
     memory = MemoryTraining(seed=seed)
     plan = max(steps(memory.plan_steps), _SHORTEST_PLAN)
     views, look = steps(memory.survey_views), steps(memory.look_steps)
-    memory = replace(memory, plan_steps=plan, survey_views=views, look_steps=look)
+    memory = replace(memory, plan_steps=plan, survey_views=views, look_steps=look,
+                     mend_views=steps(memory.mend_views), mended_steps=steps(memory.mended_steps))  # fmt: skip
     remembering = Remembering(networks.spatial_memory, camera, memory)
     remembering.run(options.out, say, options.save_every)
     say(f"memory: {remembering.quality():.2f} dB from poses never fitted")

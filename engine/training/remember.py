@@ -3,7 +3,8 @@
 First where one can stand, by trying. Whatever is upright stops people at one distance, so the *plan* of the world
 follows but for that distance, which is found by comparing small pictures. Then a *survey*: everything is looked at from
 close by, see engine.training.survey. Then the *look*: texels, sky and the light of every hour are fitted to whole
-pictures, drawn the very way play draws them. Last, the *rhythm*: how fast time passes and how lamps flicker, from
+pictures, drawn the very way play draws them; what a second survey shows to be wrong is mended, and the texels are
+fitted on for a while. Last, the *rhythm*: how fast time passes and how lamps flicker, from
 watching.
 """
 
@@ -38,15 +39,16 @@ class MemoryTraining:
 
     Attributes:
         tries: places tried to stand at. squares: of the map along a side of a cell, by which they are counted.
-        plan_steps, look_steps: optimizer steps of the first part and the last.
-        survey_views: pictures of the survey.
+        plan_steps, look_steps, mended_steps: optimizer steps of the first part, the last, and after mending.
+        survey_views, mend_views: pictures of the two surveys.
         reach: cells that walls are taken to stop people at, before it is known.
         small: (height, width) of the first part's pictures, and how many each of its steps compares; coarse: texels
             that are one in it, each way.
         views: pictures of each step of the last; refresh: steps after which small sizes of texels are worked out
             anew.
         lr_plan, lr_coarse, lr_light: of the distance, texels and light in the first part; lr_look: of texels,
-            lr_finish: of the distance in the last, where light has a tenth. They fall to a fiftieth.
+            lr_finish: of the distance in the last, where light has a tenth; lr_mended: of texels after mending. They
+            fall to a fiftieth.
         walked: share of the poses that somebody walked to, see engine.training.poses.
         seed: of poses and choices.
     """
@@ -56,6 +58,8 @@ class MemoryTraining:
     plan_steps: int = 500
     survey_views: int = 5000
     look_steps: int = 1400
+    mend_views: int = 5000
+    mended_steps: int = 400
     reach: float = 0.4
     small: tuple[int, int, int] = (36, 64, 24)
     coarse: int = 4
@@ -66,6 +70,7 @@ class MemoryTraining:
     lr_light: float = 0.004
     lr_look: float = 0.01
     lr_finish: float = 2e-4
+    lr_mended: float = 0.004
     walked: float = 0.6
     seed: int = 0
 
@@ -109,6 +114,7 @@ class Remembering:
             folder / "look.pt", say, save_every
         )
         look.refresh()
+        self._mend(look, folder, say, save_every)
         self._write(shares, outline, say)
         self._watch()
 
@@ -135,6 +141,16 @@ class Remembering:
         torch.save(look.state_dict(), part)
         part.replace(file)
         views.unlink()
+
+    def _mend(self, look: Look, folder: Path, say: Say, save_every: float) -> None:
+        config, last = self.config, folder / "mended.pt"
+        if not last.exists():
+            Survey(look, self.camera, config.seed + 1).mend(config.mend_views, say)
+        texels = Patient(look.tables, look.learned, config.lr_mended)
+        self._stage("mended", config.mended_steps, [texels], look, self.camera, config.refresh).run(
+            last, say, save_every
+        )
+        look.refresh()
 
     def _stage(
         self,

@@ -10,7 +10,7 @@ what was seen of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -258,12 +258,15 @@ class Sums:
         aa, bb = aa + trust, bb + trust
         ra, rb = ao + trust * before[:, 0], bo + trust * before[:, 1]
         size = (aa * bb - ab * ab).clamp(min=1e-9)
-        day, lamp = (bb * ra - ab * rb) / size, (aa * rb - ab * ra) / size
-        aa, bb = aa - trust, bb - trust
-        opaque = oo - 2 * (day * ao + lamp * bo) + day * day * aa + 2 * day * lamp * ab + lamp * lamp * bb
-        air = oo - 2 * so + ss
-        many = n.clamp(min=1e-6)
-        return torch.stack((day, lamp), 1), (opaque / many).sum(1), (air / many).sum(1)
+        layers = torch.stack(((bb * ra - ab * rb) / size, (aa * rb - ab * ra) / size), 1)
+        return layers, self.error(layers), ((oo - 2 * so + ss) / n.clamp(min=1e-6)).sum(1)
+
+    def error(self, layers: Tensor) -> Tensor:
+        """Square error (N,) of texels that hide everything, with these layers (N, 2, 3), a picture's on average."""
+        aa, ab, bb, ao, bo, oo, _, _, n, _ = self.data.view(-1, 10, 3).unbind(1)
+        day, lamp = layers.unbind(1)
+        wrong = oo - 2 * (day * ao + lamp * bo) + day * day * aa + 2 * day * lamp * ab + lamp * lamp * bb
+        return (wrong / n.clamp(min=1e-6)).sum(1)
 
     @property
     def seen(self) -> Tensor:
@@ -297,7 +300,7 @@ class Survey:
         if file.exists():
             taken = Views.read(file).batches(batch)
         else:
-            taken = self._take(views, batch, say)
+            taken = list(self._taken(views, batch, say))
             Views.joined(taken).write(file)
         for number, share in enumerate(_SHARES):
             some = taken[:: round(1 / share)]
@@ -308,18 +311,33 @@ class Survey:
             seen = self._texel_round(some)
             say(f"survey: round {number + 1} of {len(_SHARES)}, {seen * 100:.1f}% of all texels seen")
 
-    def _take(self, views: int, batch: int, say: Say) -> list[Views]:
+    @torch.no_grad()
+    def mend(self, views: int, say: Say, batch: int = 16) -> None:
+        """Looks at about so many other pictures, and puts right what they show to be wrong: texels that few pictures
+        showed, or that were taken for air or for something when the sky behind them was not known."""
+        texels, end = self._numbers.texels(), self._numbers.starts[3]
+        sums = self._summed(texels, self._taken(views, batch, say))
+        layers, covers, opaque, air = self._solved(sums, texels)
+        had = texels[:end, 6] >= _AIR
+        covers |= had & (opaque < air)  # what is there goes on being there, unless nothing explains it better
+        error = sums.error(texels[:end, :6].view(-1, 2, 3))
+        wrong = (sums.seen > _FREE) & (error > _DOUBT) & (opaque < _BETTER * error) & had & covers
+        changed = wrong | (covers != had)
+        say(f"survey: {int(wrong.sum())} texels of another colour, {int((covers != had).sum())} that are air or not")
+        texels[:end, 6] = torch.where(changed, covers.float(), texels[:end, 6])
+        texels[:end, :6] = torch.where(changed[:, None], layers * covers[:, None], texels[:end, :6])
+        self._numbers.put(texels)
+
+    def _taken(self, views: int, batch: int, say: Say) -> Iterator[Views]:
         simulator = Simulator(batch, self.seed + 1, self.camera)
         rng = torch.Generator().manual_seed(self.seed)
-        taken = []
         for number in range(-(-views // batch)):
             pose, pictures = go_and_look(simulator, self.fit, rng)
-            taken.append(Views(pose, (pictures * 255).round().to(torch.uint8)))
+            yield Views(pose, (pictures * 255).round().to(torch.uint8))
             if number % 40 == 39:
                 say(f"survey: {(number + 1) * batch} of {views} pictures taken")
-        return taken
 
-    def _looks(self, taken: list[Views]) -> Iterator[tuple[Views, Shown, Tensor, Tensor]]:
+    def _looks(self, taken: Iterable[Views]) -> Iterator[tuple[Views, Shown, Tensor, Tensor]]:
         """Of every batch: what is shown, the gains (B, 4, 3) of its hours, and the colours of the pixels, (P, 3)."""
         for views in taken:
             shown = self._numbers.shown(views.pose, self.camera)
@@ -348,24 +366,30 @@ class Survey:
 
     def _texel_round(self, taken: list[Views]) -> float:
         """Everything else; returns the share of it that was seen."""
-        texels = self._numbers.texels()
-        end = self._numbers.starts[3]
-        sums = Sums(end)
+        texels, end = self._numbers.texels(), self._numbers.starts[3]
+        sums = self._summed(texels, taken)
+        layers, covers, *_ = self._solved(sums, texels)
+        texels[:end, 6], texels[:end, :6] = covers.float(), layers * covers[:, None]
+        self._numbers.put(texels)
+        return float((sums.seen > 0.5).float().mean())
+
+    def _summed(self, texels: Tensor, taken: Iterable[Views]) -> Sums:
+        """What was seen of all but the sky."""
+        sums = Sums(self._numbers.starts[3])
         for _, shown, gains, colours in self._looks(taken):
             gains = gains.index_select(0, shown.view)
             behind = _lit(texels, shown.sky, gains[:, 2:]).clamp(max=1)
             tells = _tells(colours, _lit(texels, shown.texel, gains[:, :2]))
             sums.add(shown.texel, gains[:, :2], colours, behind, shown.weight[:, None] * tells)
-        before = texels[:end, :6].view(-1, 2, 3)
-        layers, opaque, air = sums.layers(before, _TRUST)
-        seen = sums.seen
-        floor = slice(self._numbers.starts[1], self._numbers.starts[2])
-        covers = self._numbers.covers(opaque, air, seen, texels[:end, 6] >= _AIR)
+        return sums
+
+    def _solved(self, sums: Sums, texels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Layers (N, 6) of texels, whether each hides the sky, and the errors if it does and if it does not, (N,)."""
+        end, floor = self._numbers.starts[3], slice(self._numbers.starts[1], self._numbers.starts[2])
+        layers, opaque, air = sums.layers(texels[:end, :6].view(-1, 2, 3), _TRUST)
+        covers = self._numbers.covers(opaque, air, sums.seen, texels[:end, 6] >= _AIR)
         covers[floor] = True
-        texels[:end, 6] = covers.float()
-        texels[:end, :6] = layers.flatten(1).clamp(0, 1.2) * covers[:, None]
-        self._numbers.put(texels)
-        return float((seen > 0.5).float().mean())
+        return layers.flatten(1).clamp(0, 1.2), covers, opaque, air
 
     def _light_round(self, taken: list[Views]) -> float:
         """The light of every hour; returns the mean square that is left."""

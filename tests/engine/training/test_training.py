@@ -1,22 +1,25 @@
 """Claims about training: it drives what plays, learns, and goes on where it stopped."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import torch
 
 from engine.actions import Actions
-from engine.config.memory import SpatialMemoryConfig
+from engine.config.memory import CameraConfig, SpatialMemoryConfig
 from engine.errors import ConfigError
+from engine.nets.camera import Camera
 from engine.nets.networks import Networks
 from engine.training.evaluate import Evaluator, Look, drifted
 from engine.training.files import MODEL, export, read_model
-from engine.training.fitted import outline_of
+from engine.training.fitted import Look as Fitted
+from engine.training.fitted import Plan, outline_of
 from engine.training.initial import build, fit_codec
 from engine.training.optimizers import Muon
 from engine.training.paint import PainterTraining, Painting, damaged, frame_loss
-from engine.training.place import bake
+from engine.training.place import bake, is_free
 from engine.training.policy import World
 from engine.training.poses import UNSEEN, pose_of, random_views
 from engine.training.recognise import RecogniserTraining, Recognising, recogniser_loss
@@ -24,7 +27,7 @@ from engine.training.remember import MemoryTraining, Remembering, most_covered
 from engine.training.sheet import contact_sheet
 from engine.training.simulator import Simulator
 from engine.training.stage import rise_and_fall
-from engine.training.survey import Sums
+from engine.training.survey import Sums, Survey, Views
 from engine.training.unroll import Unroll, camera_of
 from engine.world import WorldModel, load_world
 from tests.engine.tiny import random_actions, small_config
@@ -110,6 +113,8 @@ def test_the_memory_learns_the_world_from_pictures(networks, tmp_path):
         lr_plan=0.012,
         survey_views=320,
         look_steps=5,
+        mend_views=32,
+        mended_steps=2,
         small=(20, 30, 6),
         coarse=2,
         views=3,
@@ -140,6 +145,38 @@ def test_what_a_texel_looks_like_and_whether_it_is_air_follows_from_looks_by_dif
     assert torch.allclose(found[0], layers, atol=0.01)
     assert opaque[0] < 1e-3 < air[0] and air[1] < 1e-3 < opaque[1]
     assert torch.allclose(found[2], before[2]), "what was never seen stays as it was"
+
+
+def test_a_second_survey_mends_a_wall_that_was_taken_for_air_or_for_another_colour():
+    config = dataclasses.replace(small_world().spatial_memory, texels=16)
+    down, across = (torch.arange(size * 16) / 16 + 1 / 32 for size in (config.rows, config.columns))
+    stands = is_free(*torch.meshgrid(across, down, indexing="xy"), 0.5).float()
+    look = Fitted(config, Plan(config, outline_of(stands, 16), 0.5))
+    camera = Camera(CameraConfig(), 96, 56)
+    simulator = Simulator(48, 5, camera)
+    simulator.x, simulator.yaw = torch.linspace(2.0, 9.0, 48), torch.full((48,), -math.pi / 2)
+    simulator.y = torch.full((48,), 1.55)  # before the wall in the north, which is one cell from the rim
+    assert simulator.is_free(simulator.x, simulator.y).all()
+    seen = Views(pose_of(simulator), ((simulator.render() + 1) * 127.5).round().to(torch.uint8))
+
+    class Before(Survey):
+        def _taken(self, views, batch, say):
+            return iter([seen])
+
+    edges = look.edges().detach()
+    wall = int(((edges[:, 1] == edges[:, 3]) & (edges[:, 1] < 1.2)).nonzero()[0, 0])
+    here = look.strips[int(look.first[0][wall]) + 32 : int(look.first[0][wall]) + 96, 8:14]
+    Before(look, camera, 0).mend(48, silent)
+    found = here.clone()
+    assert found[..., 6].mean() > 0.95 and found[..., :3].std() > 0.03
+    for spoil in (lambda: here.zero_(), lambda: here[..., :6].add_(0.5)):
+        spoil()
+        look.refresh()
+        Before(look, camera, 0).mend(48, silent)
+        assert here[..., 6].mean() > 0.95
+        light = look.light[0].detach()
+        colour, before = ((part[..., :3] * light[0] + part[..., 3:6] * light[1]) for part in (here, found))
+        assert (colour - before).abs().mean() < 0.1
 
 
 def test_cells_that_are_covered_most_get_the_room_there_is_for_ceilings():
