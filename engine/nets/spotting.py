@@ -427,7 +427,7 @@ def _to_the_pixel(scene: _Scene, slots: SlotMemory, fit: _Fit, side: int) -> _Fi
     free, wall = scene.free[top:bottom, left:right], scene.wall[left:right]
     x, y = float(fit.who.x), float(fit.who.y)
     depth = (fit.who.x - pose.x) * pose.yaw.cos() + (fit.who.y - pose.y) * pose.yaw.sin()
-    pixel, tall = float(depth) / camera.focal, max(8, place.bottom - place.top)  # cells across
+    pixel, tall = float(depth) / camera.focal, max(8, place.bottom - place.top)  # of one, cells; pixels of its height
     best = [float(fit.look), float(side), 0.0, 0.0, 0.0]
     phases = _phases(slots, fit.look)
     for step in _FINER:
