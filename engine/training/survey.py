@@ -35,6 +35,7 @@ _DOUBT = 0.02  # square of it, of three colours, that the sky may be wrong by an
 _BETTER = 0.2  # share of that which colours of its own may be wrong by, if a texel is to have any
 _HOLES = ((17, 0.3), (17, 0.3), (65, 0.2))  # of walls, floor, ceiling: a hole is part of so much air, in so many texels
 _FREE = 2.0  # looks at a texel that colours of its own explain, whatever it is
+_SHORT = 1.5  # cells that a face is looked at as if it were longer by
 _FARTHEST = 1.5  # cells from a wall that it is looked at from
 
 
@@ -84,15 +85,16 @@ def go_and_look(simulator: Simulator, fit: Look, rng: torch.Generator) -> tuple[
 
 
 def _before_faces(simulator: Simulator, fit: Look, wanted: Tensor, limit: float, rng: torch.Generator) -> None:
-    """Puts the players `wanted` before faces, each as likely as it is long, and has them look there."""
+    """Puts the players `wanted` before faces, each as likely as it is long and a little more, or the sides of pillars
+    would hardly be seen, and has them look there."""
     edges, outline = fit.edges().detach(), fit.outline
-    length = (edges[:, 2:] - edges[:, :2]).abs().sum(1)
+    worth = (edges[:, 2:] - edges[:, :2]).abs().sum(1) + _SHORT
     reach = float(fit.reach.detach())
     need = wanted.clone()
     while need.any():
         index = need.nonzero()[:, 0]
         n = len(index)
-        face = torch.multinomial(length, n, replacement=True, generator=rng)
+        face = torch.multinomial(worth, n, replacement=True, generator=rng)
         share, near, aside = torch.rand(3, n, generator=rng).unbind(0)
         at = torch.lerp(edges[face, :2], edges[face, 2:], share[:, None])
         away = reach + 1e-3 + (_FARTHEST - reach) * near.square()
