@@ -155,7 +155,7 @@ class Inhabitants:
             mine = getattr(self, field.name)
             setattr(self, field.name, torch.where(which, getattr(fresh, field.name).to(mine.dtype), mine))
 
-    def hasten(self) -> None:
+    def draw_speeds(self) -> None:
         """Gives every walker a pace by chance."""
         self.speed = self._fresh(len(self.x)).speed
 

@@ -80,7 +80,7 @@ class Simulator:
         other = self.copied(folk_seed)
         if other.folk:
             seen = other.shown()
-            other.folk.hasten()
+            other.folk.draw_speeds()
             again = ~seen
             while again.any():
                 other.folk.renew(again)
